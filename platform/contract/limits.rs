@@ -1,0 +1,23 @@
+//! What one call can take, the same on both systems: where the kernels differ, the smaller number.
+
+/// The most data slices one message can have (clause L5): `IOV_MAX`, 1024 on both systems.
+///
+/// [`Socket::send_vectored`](crate::Socket::send_vectored) refuses more with
+/// [`ErrorKind::TooManySlices`](crate::ErrorKind::TooManySlices), as both kernels do.
+pub const SLICES_PER_MESSAGE: usize = 1024;
+
+/// The most bytes one call can be asked to send (clauses L1 to L3): `SSIZE_MAX`.
+///
+/// OpenBSD refuses more; Linux clamps silently. unisend refuses, with
+/// [`ErrorKind::LengthOverflow`](crate::ErrorKind::LengthOverflow). A call may accept far less: Linux never
+/// takes more than 0x7fff_f000 bytes at once (clause L4).
+pub const BYTES_PER_CALL: usize = isize::MAX as usize;
+
+/// The longest path of a unix socket, in bytes without the terminating NUL (clause A6).
+///
+/// OpenBSD has room for 104 bytes and wants a NUL among them; Linux has room for 108. The smaller holds on
+/// both, so that a path that works on one system works on the other.
+pub const UNIX_PATH_BYTES: usize = 103;
+
+/// The longest abstract name, in bytes without the leading NUL (clause A6). Linux alone has abstract names.
+pub const ABSTRACT_NAME_BYTES: usize = 107;

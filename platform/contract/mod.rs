@@ -1,0 +1,22 @@
+//! The words of the contract: what both kernels are translated into.
+//!
+//! Everything here is plain data. It names no operating system, and its numbers are the crate's own; the
+//! kernels' numbers are in [`super::linux`] and [`super::openbsd`]. The user sees these words re-exported
+//! from the root of the crate.
+
+mod errno;
+mod error_kind;
+pub mod limits;
+mod operation;
+mod refusal;
+mod send_flags;
+mod socket_kind;
+
+pub(crate) use errno::Errno;
+pub use error_kind::ErrorKind;
+#[cfg(test)]
+pub(crate) use error_kind::MEANINGS;
+pub use operation::Operation;
+pub(crate) use refusal::Refusal;
+pub use send_flags::SendFlags;
+pub use socket_kind::SocketKind;

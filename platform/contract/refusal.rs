@@ -1,0 +1,80 @@
+use super::{ErrorKind, limits};
+
+/// Why a call was refused before the kernel was asked. Each says what was wrong and what would be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Refusal {
+    LengthOverflow,
+    TooManySlices,
+    EmptyRecord,
+    UnsupportedFlag,
+    UrgentInLoop,
+    NotInternetV4,
+    NotInternetV6,
+    NotUnix,
+    PortZero,
+    Unspecified,
+    MappedV4,
+    PathEmpty,
+    PathTooLong,
+    PathWithNul,
+    AbstractName,
+    AbstractNameTooLong,
+}
+
+const _: () = assert!(limits::SLICES_PER_MESSAGE == 1024, "the number stands in a message below");
+const _: () = assert!(limits::UNIX_PATH_BYTES == 103, "the number stands in a message below");
+const _: () = assert!(limits::ABSTRACT_NAME_BYTES == 107, "the number stands in a message below");
+
+impl Refusal {
+    pub(crate) const fn kind(self) -> ErrorKind {
+        match self {
+            Self::LengthOverflow => ErrorKind::LengthOverflow,
+            Self::TooManySlices => ErrorKind::TooManySlices,
+            Self::EmptyRecord => ErrorKind::EmptyRecord,
+            Self::UnsupportedFlag | Self::UrgentInLoop => ErrorKind::Unsupported,
+            Self::NotInternetV4 | Self::NotInternetV6 | Self::NotUnix | Self::AbstractName => {
+                ErrorKind::AddressFamily
+            }
+            Self::PortZero | Self::Unspecified | Self::MappedV4 => ErrorKind::AddressNotAvailable,
+            Self::PathEmpty | Self::PathTooLong | Self::PathWithNul | Self::AbstractNameTooLong => {
+                ErrorKind::InvalidInput
+            }
+        }
+    }
+
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::LengthOverflow => {
+                "the slices have more bytes than SSIZE_MAX together; send them in several calls"
+            }
+            Self::TooManySlices => {
+                "more than 1024 slices in one message; join some, or on a stream use send_all_vectored"
+            }
+            Self::EmptyRecord => {
+                "a seqpacket record needs a byte: an empty one is invisible on OpenBSD and looks like end of file on Linux"
+            }
+            Self::UnsupportedFlag => {
+                "this system or this kind of socket has no such flag; the table in SendFlags says which have it"
+            }
+            Self::UrgentInLoop => {
+                "OUT_OF_BAND marks the last byte of one call, and this makes several; send the urgent byte with send"
+            }
+            Self::NotInternetV4 => "the address is not an IPv4 one, and the socket is IPv4",
+            Self::NotInternetV6 => "the address is not an IPv6 one, and the socket is IPv6",
+            Self::NotUnix => "the address is not a unix one, and the socket is",
+            Self::PortZero => "port 0 is no destination; name the receiver's port",
+            Self::Unspecified => {
+                "the unspecified address is no destination; name the loopback address or the host's own"
+            }
+            Self::MappedV4 => "an IPv4-mapped address works on Linux alone; send to IPv4 from an IPv4 socket",
+            Self::PathEmpty => "an empty path names no socket",
+            Self::PathTooLong => {
+                "the path of a unix socket can have 103 bytes; use a shorter or a relative one"
+            }
+            Self::PathWithNul => "the path of a unix socket cannot have a NUL byte in it",
+            Self::AbstractName => "OpenBSD has no abstract names; use a path",
+            Self::AbstractNameTooLong => "an abstract name can have 107 bytes",
+        }
+    }
+}

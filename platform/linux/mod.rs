@@ -1,0 +1,37 @@
+//! Linux.
+
+#[cfg(target_os = "linux")]
+pub(super) mod calls;
+mod errno;
+mod numbers;
+mod verdict;
+
+use std::ffi::c_int;
+
+use super::contract::{Errno, SendFlags};
+use super::numbers::Numbers;
+use super::{Cause, Failure, Kernel};
+#[cfg(test)]
+pub(super) use verdict::TcpInfo;
+pub(super) use verdict::Witness;
+
+pub(super) enum Linux {}
+
+impl Kernel for Linux {
+    const NUMBERS: Numbers = numbers::NUMBERS;
+    const ERRNOS: &'static [(Errno, c_int)] = errno::ERRNOS;
+    const FLAGS: SendFlags = SendFlags::all();
+    const ABSTRACT_NAMES: bool = true;
+    const HARD_ERROR_HIDES_COUNT: bool = false;
+    const WAITS_FOR_DATAGRAM_RECEIVER: bool = true;
+
+    fn socket_name_header(family: c_int, _length: u8) -> [u8; 2] {
+        (family as u16).to_ne_bytes()
+    }
+
+    type Witness<'a> = dyn Witness + 'a;
+
+    fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {
+        verdict::judge(failure, witness)
+    }
+}

@@ -1,0 +1,34 @@
+//! Linux's numbers: the same on every architecture that unisend supports.
+
+use crate::platform::numbers::{Numbers, held_to_libc};
+
+pub(super) const NUMBERS: Numbers = Numbers {
+    AF_UNIX: 1,
+    AF_INET: 2,
+    AF_INET6: 10,
+    SOCK_STREAM: 1,
+    SOCK_DGRAM: 2,
+    SOCK_SEQPACKET: 5,
+    IPPROTO_TCP: 6,
+    IPPROTO_UDP: 17,
+    SOL_SOCKET: 1,
+    SO_DOMAIN: 39,
+    SO_TYPE: 3,
+    SO_PROTOCOL: 38,
+    SO_SNDBUF: 7,
+    SO_ERROR: 4,
+    MSG_OOB: 0x1,
+    MSG_PEEK: 0x2,
+    MSG_DONTROUTE: 0x4,
+    MSG_DONTWAIT: 0x40,
+    MSG_EOR: 0x80,
+    MSG_NOSIGNAL: 0x4000,
+    MSG_MORE: 0x8000,
+    MSG_CONFIRM: 0x800,
+};
+
+held_to_libc!("linux", crate::platform::linux::numbers::NUMBERS, [
+    AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
+    SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR
+    MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL MSG_MORE MSG_CONFIRM
+]);

@@ -1,0 +1,58 @@
+//! What Linux means by its errors: the exceptions to the plain meanings, clause by clause.
+//!
+//! `openbsd/verdict.rs` is the other half of each clause.
+
+use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
+use crate::platform::{Cause, Failure, Kernel, plain_meaning};
+
+use super::Linux;
+
+/// What Linux can be asked about a socket after a failure.
+pub(crate) trait Witness {
+    /// `TCP_INFO`, as far as the kernel filled it in. It has no side effects; poll and getpeername say the
+    /// same of a socket that was never connected and of one that is dead.
+    fn tcp_info(&self) -> Option<TcpInfo>;
+}
+
+/// The fields of Linux's `struct tcp_info` that tell a connection's past.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TcpInfo {
+    pub(crate) state: u8,
+    /// Segments sent and received, ever. `None` from a kernel older than 4.2, which does not count them.
+    pub(crate) segments: Option<u64>,
+}
+
+impl TcpInfo {
+    const SYN_SENT: u8 = 2;
+    const SYN_RECEIVED: u8 = 3;
+    const LISTEN: u8 = 10;
+
+    fn is_connecting(self) -> bool {
+        matches!(self.state, Self::SYN_SENT | Self::SYN_RECEIVED)
+    }
+
+    fn never_connected(self) -> bool {
+        self.state == Self::LISTEN || self.segments == Some(0)
+    }
+}
+
+pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
+    use Errno::{EAGAIN, ECONNREFUSED, ENOTCONN, EPIPE};
+    use SocketKind::{Tcp, UnixDatagram};
+
+    let plain = plain_meaning::<Linux>(failure.errno);
+    let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
+    let kind = match (failure.kind, Linux::errno_name(failure.errno.number())) {
+        // S1, S2: EPIPE is also what a socket gets that was never connected, or that listens.
+        (Tcp, Some(EPIPE)) if tcp_info(TcpInfo::never_connected) => ErrorKind::NotConnected,
+        // S3: EAGAIN is also what a socket gets that is still connecting.
+        (Tcp, Some(EAGAIN)) if tcp_info(TcpInfo::is_connecting) => ErrorKind::Connecting,
+        // S16: a datagram socket that lacks a peer lacks a destination, as it does on OpenBSD and for UDP.
+        (UnixDatagram, Some(ENOTCONN)) => ErrorKind::DestinationRequired,
+        // S17: the receiver that this socket was connected to has closed. A destination that is named and
+        // has closed is refused on both systems (A10).
+        (UnixDatagram, Some(ECONNREFUSED)) if failure.operation != Operation::SendTo => ErrorKind::Reset,
+        _ => plain,
+    };
+    Cause { kind, errno: failure.errno }
+}

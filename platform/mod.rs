@@ -1,0 +1,186 @@
+//! Everything that knows a kernel.
+//!
+//! [`Kernel`] is what a kernel must supply, and [`Native`] is the one this is compiled for. The pure half of
+//! each kernel (numbers, and what an errno means in which situation) compiles on every system, so that it
+//! can be tested on any; only the calls themselves belong to one system. A raw number does not leave this
+//! folder but in the opaque [`RawErrno`] and [`RawFlags`].
+//!
+//! To add a system, add a folder with the files that `linux/` and `openbsd/` have, implement [`Kernel`] in
+//! it, and name it in the `cfg_if` below.
+
+pub(crate) mod contract;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "its pure half is tested on every system"))]
+mod linux;
+mod numbers;
+#[cfg_attr(not(target_os = "openbsd"), allow(dead_code, reason = "its pure half is tested on every system"))]
+mod openbsd;
+mod posix;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::c_int;
+use std::os::fd::BorrowedFd;
+
+use contract::{Errno, ErrorKind, Operation, SendFlags, SocketKind};
+use numbers::Numbers;
+pub(crate) use posix::socket_name::{Family, SocketName};
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        use linux::Linux as Native;
+        pub(crate) use linux::calls::abstract_name;
+    } else if #[cfg(target_os = "openbsd")] {
+        use openbsd::OpenBsd as Native;
+        pub(crate) use openbsd::calls::abstract_name;
+    } else {
+        compile_error!("unisend supports Linux and OpenBSD; to add a system, see platform/mod.rs");
+    }
+}
+
+/// What a kernel must supply: its numbers, what it cannot do, and what its errors mean.
+pub(crate) trait Kernel {
+    /// Its numbers for flags, families, types and options.
+    const NUMBERS: Numbers;
+
+    /// Its number for each errno that the contract knows.
+    const ERRNOS: &'static [(Errno, c_int)];
+
+    /// The flags it has; the others are refused, or dropped if they are hints.
+    const FLAGS: SendFlags;
+
+    /// Whether unix sockets can have names that are no paths.
+    const ABSTRACT_NAMES: bool;
+
+    /// Whether a hard error on a stream hides how much was accepted before it (clauses I5, A13).
+    const HARD_ERROR_HIDES_COUNT: bool;
+
+    /// Whether a blocking send waits while a unix datagram receiver is full (clause B3).
+    const WAITS_FOR_DATAGRAM_RECEIVER: bool;
+
+    /// The two bytes that stand before every socket address.
+    fn socket_name_header(family: c_int, length: u8) -> [u8; 2];
+
+    /// What the kernel can be asked about a socket after a failure, without a side effect that matters and
+    /// without a promise that the failed call did not need (pledge).
+    type Witness<'a>: ?Sized;
+
+    /// What a failure means. A plain errno has its plain meaning ([`ErrorKind::of`]); the exceptions, and
+    /// what they take to be told apart, are the kernel's `verdict.rs`.
+    fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause;
+
+    /// The name of an errno, if the contract knows it.
+    fn errno_name(number: c_int) -> Option<Errno> {
+        Self::ERRNOS.iter().find(|row| row.1 == number).map(|row| row.0)
+    }
+
+    /// The number of an errno.
+    fn errno_number(name: Errno) -> c_int {
+        let row = Self::ERRNOS.iter().find(|row| row.0 == name);
+        row.expect("every errno that a user can see has a number on every kernel").1
+    }
+}
+
+/// An errno as the kernel gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RawErrno(c_int);
+
+impl RawErrno {
+    pub(crate) const fn number(self) -> c_int {
+        self.0
+    }
+
+    /// Its name, and what the system says of it.
+    pub(crate) fn describe(self) -> (Option<Errno>, &'static str) {
+        (Native::errno_name(self.0), nix::errno::Errno::from_raw(self.0).desc())
+    }
+}
+
+/// A failed call: what the kernel said, of which kind of socket, in which operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) errno: RawErrno,
+    pub(crate) kind: SocketKind,
+    pub(crate) operation: Operation,
+}
+
+/// What a failure comes down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) kind: ErrorKind,
+    pub(crate) errno: RawErrno,
+}
+
+/// What a failure means, from the kernel that knows.
+pub(crate) fn judge(fd: BorrowedFd<'_>, failure: Failure) -> Cause {
+    Native::judge(failure, &fd)
+}
+
+/// The plain meaning of what a call gave that has no exceptions.
+pub(crate) fn plain_cause(errno: RawErrno) -> Cause {
+    Cause { kind: plain_meaning::<Native>(errno), errno }
+}
+
+fn plain_meaning<K: Kernel + ?Sized>(errno: RawErrno) -> ErrorKind {
+    K::errno_name(errno.0).map_or(ErrorKind::Other, ErrorKind::of)
+}
+
+/// Whether a failure leaves open how much of the data was accepted (clauses I5, A13): a hard error on what
+/// may be a stream, where the kernel drops the count.
+pub(crate) fn hides_count(kind: SocketKind, error: ErrorKind) -> bool {
+    hides_count_on::<Native>(kind, error)
+}
+
+fn hides_count_on<K: Kernel>(kind: SocketKind, error: ErrorKind) -> bool {
+    use ErrorKind::{Connecting, Interrupted, NotConnected, WouldBlock};
+
+    let accepts_parts = kind.is_stream() || kind == SocketKind::Other;
+    let hard = !matches!(error, WouldBlock | Connecting | Interrupted | NotConnected);
+    K::HARD_ERROR_HIDES_COUNT && accepts_parts && hard
+}
+
+/// Whether "would block" from a blocking socket may only mean that the kernel does not wait for this kind of
+/// receiver (clause B3).
+pub(crate) fn never_waits(kind: SocketKind) -> bool {
+    kind == SocketKind::UnixDatagram && !Native::WAITS_FOR_DATAGRAM_RECEIVER
+}
+
+/// The number that this system gives to an errno.
+pub(crate) fn errno_number(name: Errno) -> c_int {
+    Native::errno_number(name)
+}
+
+/// Whether this system's unix sockets can have names that are no paths.
+pub(crate) const ABSTRACT_NAMES: bool = Native::ABSTRACT_NAMES;
+
+/// The kernel's numbers for these flags on this kind of socket, `MSG_NOSIGNAL` among them; `None` if one of
+/// them must be refused.
+#[inline]
+pub(crate) fn raw_flags(kind: SocketKind, flags: SendFlags) -> Option<RawFlags> {
+    raw_flags_on::<Native>(kind, flags)
+}
+
+#[inline]
+fn raw_flags_on<K: Kernel>(kind: SocketKind, mut flags: SendFlags) -> Option<RawFlags> {
+    if flags.intersects(SendFlags::DEPENDS_ON_KIND) {
+        let honoured = K::FLAGS.intersection(SendFlags::honoured_on(kind));
+        if !honoured.union(SendFlags::HINTS).contains(flags) {
+            return None;
+        }
+        flags = flags.intersection(honoured);
+    }
+    Some(RawFlags(K::NUMBERS.send_flags(flags)))
+}
+
+/// A socket name, encoded as this kernel wants it.
+pub(crate) fn socket_name(family: Family<'_>) -> SocketName {
+    SocketName::encode::<Native>(family)
+}
+
+/// The kind of a socket, and the size of its send buffer.
+pub(crate) fn probe(fd: BorrowedFd<'_>) -> Result<(SocketKind, usize), RawErrno> {
+    posix::probe::probe::<Native>(fd)
+}
+
+pub(crate) use posix::send::{RawFlags, send, send_message, send_to};
+pub(crate) use posix::status::is_blocking;

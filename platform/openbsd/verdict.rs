@@ -1,0 +1,52 @@
+//! What OpenBSD means by its errors: the exceptions to the plain meanings, clause by clause.
+//!
+//! `linux/verdict.rs` is the other half of each clause.
+
+use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
+use crate::platform::{Cause, Failure, Kernel, RawErrno, plain_meaning};
+
+use super::OpenBsd;
+
+/// What OpenBSD can be asked about a socket after a failure. Neither needs more than pledge's "stdio":
+/// `TCP_INFO` and `SO_TYPE` would kill the process that pledged no more.
+pub(crate) trait Witness {
+    /// `SO_ERROR`: the error that is pending on the socket, which this takes away.
+    fn pending_error(&self) -> Option<RawErrno>;
+
+    /// What `recv` with `MSG_PEEK` and `MSG_DONTWAIT` says. On OpenBSD it takes nothing away, no pending
+    /// error either.
+    fn peek(&self) -> Result<usize, RawErrno>;
+}
+
+pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
+    use Errno::{EADDRNOTAVAIL, ENOBUFS, ENOTCONN, ENOTSOCK, EPIPE};
+    use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram};
+
+    let plain = Cause { kind: plain_meaning::<OpenBsd>(failure.errno), errno: failure.errno };
+    let means = |kind| Cause { kind, ..plain };
+    match (failure.kind, OpenBsd::errno_name(failure.errno.number())) {
+        // S5, S8, S9: EPIPE comes first, and the reason is left pending.
+        (Tcp, Some(EPIPE)) => witness
+            .pending_error()
+            .map_or(plain, |errno| Cause { kind: plain_meaning::<OpenBsd>(errno), errno }),
+        // S3: ENOTCONN is also what a socket gets that is still connecting.
+        (Tcp, Some(ENOTCONN)) if is_connecting(witness) => means(ErrorKind::Connecting),
+        // B3: a receiver that is full is said at once, even on a blocking socket, as a want of buffers.
+        (UnixDatagram, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
+        // A10: the path is of something that is no socket. Linux says the same as for a dead socket.
+        (UnixDatagram, Some(ENOTSOCK)) if failure.operation == Operation::SendTo => means(ErrorKind::Refused),
+        // I8: no address to send from is what the want of a route looks like. The destinations that cannot
+        // be sent to at all were refused before the call (A5, A7, A8).
+        (UdpV4 | UdpV6, Some(EADDRNOTAVAIL)) => means(ErrorKind::Unreachable),
+        _ => plain,
+    }
+}
+
+/// Whether a socket that the kernel calls not connected is on its way there, or has just arrived (S3). End
+/// of file says neither: it is also what a shut down socket gives that was never connected (S1).
+fn is_connecting(witness: &dyn Witness) -> bool {
+    match witness.peek() {
+        Ok(bytes) => bytes > 0,
+        Err(errno) => OpenBsd::errno_name(errno.number()) == Some(Errno::EAGAIN),
+    }
+}

@@ -1,0 +1,23 @@
+//! What both systems share: the calls themselves, each in one unsafe block, and how addresses are laid out.
+
+pub(super) mod option;
+pub(super) mod probe;
+#[cfg(target_os = "openbsd")]
+pub(super) mod receive;
+pub(super) mod send;
+pub(super) mod socket_name;
+pub(super) mod status;
+
+use super::RawErrno;
+
+/// The errno of the call that has just failed.
+#[cold]
+fn last_errno() -> RawErrno {
+    RawErrno(nix::errno::Errno::last_raw())
+}
+
+/// What a call returned, as a count.
+#[inline]
+fn count(returned: isize) -> Result<usize, RawErrno> {
+    if returned < 0 { Err(last_errno()) } else { Ok(returned as usize) }
+}

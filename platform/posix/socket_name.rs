@@ -1,0 +1,111 @@
+//! Socket addresses as the kernels lay them out. Both have two bytes of header, which differ, and the same
+//! after them.
+
+use std::fmt;
+use std::net::{SocketAddrV4, SocketAddrV6};
+
+use crate::platform::Kernel;
+
+/// The bytes of the header, before a port or a path.
+const HEADER: usize = 2;
+/// `sizeof(struct sockaddr_in)` and `sizeof(struct sockaddr_in6)`. OpenBSD takes these lengths only (A6).
+const V4_BYTES: usize = 16;
+const V6_BYTES: usize = 28;
+/// The most that a name takes: `sizeof(struct sockaddr_un)` on Linux, where it is larger.
+const CAPACITY: usize = 110;
+
+/// What an address is made from. The path and the name were checked to fit and have no NUL byte of their own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Family<'a> {
+    V4(SocketAddrV4),
+    V6(SocketAddrV6),
+    UnixPath(&'a [u8]),
+    UnixAbstract(&'a [u8]),
+}
+
+/// A socket address, encoded with its exact length.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct SocketName {
+    bytes: [u8; CAPACITY],
+    length: u8,
+}
+
+impl SocketName {
+    pub(in crate::platform) fn encode<K: Kernel>(family: Family<'_>) -> Self {
+        let mut name = Self { bytes: [0; CAPACITY], length: HEADER as u8 };
+        let number = match family {
+            Family::V4(address) => {
+                name.push(&address.port().to_be_bytes());
+                name.push(&address.ip().octets());
+                name.length = V4_BYTES as u8;
+                K::NUMBERS.AF_INET
+            }
+            Family::V6(address) => {
+                name.push(&address.port().to_be_bytes());
+                name.push(&address.flowinfo().to_ne_bytes());
+                name.push(&address.ip().octets());
+                name.push(&address.scope_id().to_ne_bytes());
+                K::NUMBERS.AF_INET6
+            }
+            Family::UnixPath(path) => {
+                name.push(path);
+                name.push(&[0]);
+                K::NUMBERS.AF_UNIX
+            }
+            Family::UnixAbstract(abstract_name) => {
+                name.push(&[0]);
+                name.push(abstract_name);
+                K::NUMBERS.AF_UNIX
+            }
+        };
+        name.bytes[..HEADER].copy_from_slice(&K::socket_name_header(number, name.length));
+        name
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let start = usize::from(self.length);
+        let end = start + part.len();
+        self.bytes[start..end].copy_from_slice(part);
+        self.length = end as u8;
+    }
+
+    /// What the kernel is given.
+    pub(in crate::platform) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn length(&self) -> libc::socklen_t {
+        libc::socklen_t::from(self.length)
+    }
+}
+
+impl fmt::Debug for SocketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes()[HEADER..].escape_ascii())
+    }
+}
+
+/// The layout above, held to the C structures of the system that this is compiled for.
+const _: () = {
+    use static_assertions::const_assert_eq;
+    use std::mem::offset_of;
+
+    const_assert_eq!(size_of::<libc::sockaddr_in>(), V4_BYTES);
+    const_assert_eq!(offset_of!(libc::sockaddr_in, sin_port), HEADER);
+    const_assert_eq!(offset_of!(libc::sockaddr_in, sin_addr), 4);
+    const_assert_eq!(size_of::<libc::sockaddr_in6>(), V6_BYTES);
+    const_assert_eq!(offset_of!(libc::sockaddr_in6, sin6_port), HEADER);
+    const_assert_eq!(offset_of!(libc::sockaddr_in6, sin6_flowinfo), 4);
+    const_assert_eq!(offset_of!(libc::sockaddr_in6, sin6_addr), 8);
+    const_assert_eq!(offset_of!(libc::sockaddr_in6, sin6_scope_id), 24);
+    const_assert_eq!(offset_of!(libc::sockaddr_un, sun_path), HEADER);
+    static_assertions::const_assert!(size_of::<libc::sockaddr_un>() <= CAPACITY);
+    static_assertions::const_assert!(align_of::<SocketName>() >= align_of::<libc::sockaddr_in6>());
+};

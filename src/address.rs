@@ -1,0 +1,163 @@
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr as UnixSocketAddr;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::platform::contract::{Operation, Refusal, SocketKind, limits};
+use crate::platform::{self, Family, SocketName};
+
+/// Where a datagram goes: an IPv4 or IPv6 address, a unix path or, on Linux, an abstract name.
+///
+/// It is made once, in the layout and with the exact length that the kernel wants (clause A6), and can be
+/// used for any number of sends. Making one makes no system call and does not allocate.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use unisend::{Address, ErrorKind};
+///
+/// let udp = Address::from("127.0.0.1:53".parse::<SocketAddr>()?);
+/// let unix = Address::unix("/var/run/log.sock")?;
+///
+/// let too_long = Address::unix("x".repeat(104)).unwrap_err();
+/// assert_eq!(too_long.kind(), ErrorKind::InvalidInput);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Address {
+    name: SocketName,
+    family: AddressFamily,
+    /// Why nothing can be sent there, whatever the socket.
+    unreachable: Option<Refusal>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum AddressFamily {
+    V4,
+    V6,
+    Unix,
+}
+
+impl Address {
+    /// The path of a unix socket, of 1 to [`limits::UNIX_PATH_BYTES`] bytes, the same on both systems.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty path, one that is too long, or one with a
+    /// NUL byte in it.
+    pub fn unix(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().as_os_str().as_bytes();
+        let refusal = match path {
+            [] => Some(Refusal::PathEmpty),
+            _ if path.contains(&0) => Some(Refusal::PathWithNul),
+            _ if path.len() > limits::UNIX_PATH_BYTES => Some(Refusal::PathTooLong),
+            _ => None,
+        };
+        Self::unix_unless(refusal, Family::UnixPath(path))
+    }
+
+    /// A name in Linux's abstract namespace, of at most [`limits::ABSTRACT_NAME_BYTES`] bytes without the
+    /// leading NUL. It can have any bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressFamily`](crate::ErrorKind::AddressFamily) on OpenBSD, which has no such names;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for one that is too long.
+    pub fn unix_abstract(name: &[u8]) -> Result<Self, Error> {
+        let refusal = match name.len() {
+            _ if !platform::ABSTRACT_NAMES => Some(Refusal::AbstractName),
+            length if length > limits::ABSTRACT_NAME_BYTES => Some(Refusal::AbstractNameTooLong),
+            _ => None,
+        };
+        Self::unix_unless(refusal, Family::UnixAbstract(name))
+    }
+
+    fn unix_unless(refusal: Option<Refusal>, family: Family<'_>) -> Result<Self, Error> {
+        match refusal {
+            Some(refusal) => Err(Error::refused(Operation::Address, refusal)),
+            None => Ok(Self::new(AddressFamily::Unix, family, None)),
+        }
+    }
+
+    fn new(family: AddressFamily, encoded: Family<'_>, unreachable: Option<Refusal>) -> Self {
+        Self { name: platform::socket_name(encoded), family, unreachable }
+    }
+
+    /// Why a socket of this kind cannot send there (clauses A5, A7, A8).
+    #[inline]
+    pub(crate) fn refusal_for(&self, kind: SocketKind) -> Option<Refusal> {
+        let wanted = match kind {
+            SocketKind::UdpV4 => (AddressFamily::V4, Refusal::NotInternetV4),
+            SocketKind::UdpV6 => (AddressFamily::V6, Refusal::NotInternetV6),
+            _ => (AddressFamily::Unix, Refusal::NotUnix),
+        };
+        if self.family != wanted.0 { Some(wanted.1) } else { self.unreachable }
+    }
+
+    #[inline]
+    pub(crate) fn name(&self) -> &SocketName {
+        &self.name
+    }
+}
+
+impl From<SocketAddrV4> for Address {
+    fn from(address: SocketAddrV4) -> Self {
+        let unreachable = unreachable(address.port(), address.ip().is_unspecified());
+        Self::new(AddressFamily::V4, Family::V4(address), unreachable)
+    }
+}
+
+impl From<SocketAddrV6> for Address {
+    fn from(address: SocketAddrV6) -> Self {
+        let mapped: Option<Ipv4Addr> = address.ip().to_ipv4_mapped();
+        let unreachable = mapped.map_or_else(
+            || unreachable(address.port(), address.ip().is_unspecified()),
+            |_| Some(Refusal::MappedV4),
+        );
+        Self::new(AddressFamily::V6, Family::V6(address), unreachable)
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => address.into(),
+            SocketAddr::V6(address) => address.into(),
+        }
+    }
+}
+
+impl TryFrom<&UnixSocketAddr> for Address {
+    type Error = Error;
+
+    /// The address of a unix peer, to answer it: its path or its abstract name.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a peer without a name, and as
+    /// [`Address::unix`] and [`Address::unix_abstract`].
+    fn try_from(address: &UnixSocketAddr) -> Result<Self, Error> {
+        match (platform::abstract_name(address), address.as_pathname()) {
+            (Some(name), _) => Self::unix_abstract(name),
+            (None, Some(path)) => Self::unix(path),
+            (None, None) => Err(Error::refused(Operation::Address, Refusal::PathEmpty)),
+        }
+    }
+}
+
+/// What makes an internet address one that nothing can be sent to on both systems: Linux takes the
+/// unspecified address for the loopback one (A5) and calls port 0 an invalid argument (A7).
+fn unreachable(port: u16, unspecified: bool) -> Option<Refusal> {
+    match (port, unspecified) {
+        (0, _) => Some(Refusal::PortZero),
+        (_, true) => Some(Refusal::Unspecified),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address").field("family", &self.family).field("name", &self.name).finish()
+    }
+}

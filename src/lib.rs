@@ -1,0 +1,65 @@
+//! Sending on sockets that means the same thing on Linux and on OpenBSD.
+//!
+//! A program that runs on both trips over small lies: flags have other numbers, one kernel says `EPIPE` and
+//! kills the process where the other says `ENOTCONN`, an over-long length is clamped here and an error there.
+//! unisend is one safe API with one written contract, a module per kernel that keeps it, and a conformance
+//! suite that shows that it is kept. Every statement about behaviour has a clause number (S8, A7, L3 ...):
+//! [the contract](https://docs.rs/crate/unisend/latest/source/docs/contract.md) lists them, and the suite has
+//! a case for each.
+//!
+//! # In one look
+//!
+//! A socket of std, tokio, mio or socket2 (anything that is [`AsFd`](std::os::fd::AsFd)) is declared once,
+//! which costs nothing. Each send is then one system call, never raises `SIGPIPE`, never allocates, and fails
+//! with an [`Error`] whose [kind](ErrorKind) means the same on both systems.
+//!
+//! ```
+//! use std::io::Read;
+//! use std::os::unix::net::UnixStream;
+//! use unisend::{ErrorKind, SendFlags, Socket};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (ours, mut theirs) = UnixStream::pair()?;
+//! let socket = Socket::from(&ours);
+//!
+//! socket.send_all(b"hello", SendFlags::empty())?;
+//! let mut greeting = [0; 5];
+//! theirs.read_exact(&mut greeting)?;
+//! assert_eq!(&greeting, b"hello");
+//!
+//! drop(theirs);
+//! let error = socket.send(b"anyone there?", SendFlags::empty()).unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::Disconnected); // and no SIGPIPE
+//! assert!(error.peer_gone());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which call
+//!
+//! | call | what it does | system calls |
+//! |---|---|---|
+//! | [`Socket::send`] | send bytes; says how many were accepted | one |
+//! | [`Socket::send_vectored`] | send slices as one message | one |
+//! | [`Datagram::send_to`] | send a datagram to an [`Address`] | one |
+//! | [`Socket::send_all`], [`Socket::send_all_vectored`] | send everything: short counts, interruptions and the limit on slices are taken care of | one for each part that the kernel accepts |
+//!
+//! # Supported systems
+//!
+//! Linux 4.2 and OpenBSD 7.3, and later ones of both. On any other system this crate does not compile, and says so.
+
+#![deny(unsafe_code)]
+
+mod address;
+mod error;
+#[path = "../platform/mod.rs"]
+#[allow(unsafe_code)]
+mod platform;
+mod send;
+mod send_all;
+mod socket;
+
+pub use address::Address;
+pub use error::{Error, SendAllError};
+pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
+pub use socket::{Datagram, Socket};

@@ -20,6 +20,8 @@ mod posix;
 mod tests;
 
 use std::ffi::c_int;
+use std::fmt;
+use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 
 use contract::{Errno, ErrorKind, Operation, SendFlags, SocketKind};
@@ -90,9 +92,18 @@ impl RawErrno {
         self.0
     }
 
-    /// Its name, and what the system says of it.
-    pub(crate) fn describe(self) -> (Option<Errno>, &'static str) {
-        (Native::errno_name(self.0), nix::errno::Errno::from_raw(self.0).desc())
+    pub(crate) const fn from_number(number: c_int) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for RawErrno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let description = nix::errno::Errno::from_raw(self.0).desc();
+        match Native::errno_name(self.0) {
+            Some(name) => write!(f, "{name:?}, errno {}: {description}", self.0),
+            None => write!(f, "errno {}: {description}", self.0),
+        }
     }
 }
 
@@ -116,12 +127,12 @@ pub(crate) fn judge(fd: BorrowedFd<'_>, failure: Failure) -> Cause {
     Native::judge(failure, &fd)
 }
 
-/// The plain meaning of what a call gave that has no exceptions.
-pub(crate) fn plain_cause(errno: RawErrno) -> Cause {
-    Cause { kind: plain_meaning::<Native>(errno), errno }
+/// What an errno means that no socket's state can change.
+pub(crate) fn plain_meaning(errno: RawErrno) -> ErrorKind {
+    plain_meaning_on::<Native>(errno)
 }
 
-fn plain_meaning<K: Kernel + ?Sized>(errno: RawErrno) -> ErrorKind {
+fn plain_meaning_on<K: Kernel>(errno: RawErrno) -> ErrorKind {
     K::errno_name(errno.0).map_or(ErrorKind::Other, ErrorKind::of)
 }
 
@@ -169,7 +180,14 @@ fn raw_flags_on<K: Kernel>(kind: SocketKind, mut flags: SendFlags) -> Option<Raw
         }
         flags = flags.intersection(honoured);
     }
-    Some(RawFlags(K::NUMBERS.send_flags(flags)))
+    Some(RawFlags(FlagTable::<K>::NUMBERS[usize::from(flags.bits()) % SendFlags::COMBINATIONS]))
+}
+
+/// A kernel's number for each combination of flags: one load where flags are known only at run time.
+struct FlagTable<K>(PhantomData<K>);
+
+impl<K: Kernel> FlagTable<K> {
+    const NUMBERS: &'static [c_int; SendFlags::COMBINATIONS] = &K::NUMBERS.of_all_send_flags();
 }
 
 /// A socket name, encoded as this kernel wants it.

@@ -35,10 +35,19 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// The numbers for a set of flags, with `MSG_NOSIGNAL`: no send of ours ever raises a signal. Straight
-    /// line code, which the compiler folds when the flags are known.
-    #[inline]
-    pub(super) const fn send_flags(&self, flags: SendFlags) -> c_int {
+    /// The number for each combination of flags, by the bits of the combination.
+    pub(super) const fn of_all_send_flags(&self) -> [c_int; SendFlags::COMBINATIONS] {
+        let mut numbers = [0; SendFlags::COMBINATIONS];
+        let mut bits = 0;
+        while bits < SendFlags::COMBINATIONS {
+            numbers[bits] = self.of_send_flags(SendFlags::from_bits_retain(bits as u8));
+            bits += 1;
+        }
+        numbers
+    }
+
+    /// The numbers for a set of flags, with `MSG_NOSIGNAL`: no send of ours ever raises a signal.
+    const fn of_send_flags(&self, flags: SendFlags) -> c_int {
         self.MSG_NOSIGNAL
             | number_if(flags, SendFlags::OUT_OF_BAND, self.MSG_OOB)
             | number_if(flags, SendFlags::DONT_ROUTE, self.MSG_DONTROUTE)
@@ -49,7 +58,6 @@ impl Numbers {
     }
 }
 
-#[inline]
 const fn number_if(flags: SendFlags, flag: SendFlags, number: c_int) -> c_int {
     if flags.contains(flag) { number } else { 0 }
 }

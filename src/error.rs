@@ -1,11 +1,10 @@
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::{fmt, io};
 
-use crate::platform::contract::{ErrorKind, Operation, Refusal};
+use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind};
 use crate::platform::{self, Failure, RawErrno};
-use crate::socket::Socket;
 
-/// Why a call failed. It is eight bytes, `Copy`, `Send` and `Sync`.
+/// Why a call failed. It is small, `Copy`, `Send` and `Sync`.
 ///
 /// Its [kind](Self::kind) means the same on both systems. The kernel's own errno is kept for logs. Converted
 /// to an [`io::Error`] it has the kind's canonical errno, so that code that matches on `raw_os_error` or on
@@ -29,63 +28,106 @@ use crate::socket::Socket;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Error {
-    operation: Operation,
-    hides_count: bool,
-    cause: Cause,
+    /// The [`Parts`] in one integer, so that a call's result is returned in two registers, and a success
+    /// costs no more than the count.
+    packed: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// What an error is made of.
+#[derive(Clone, Copy)]
+struct Parts {
+    kind: ErrorKind,
+    operation: Operation,
+    cause: Cause,
+    hides_count: bool,
+}
+
+#[derive(Clone, Copy)]
 enum Cause {
-    Kernel(ErrorKind, RawErrno),
+    Kernel(RawErrno),
     Refused(Refusal),
 }
 
-const _: () = assert!(size_of::<Error>() <= 16, "an error is to be returned in registers");
+impl Parts {
+    fn pack(self) -> Error {
+        let (refused, detail) = match self.cause {
+            Cause::Kernel(errno) => (false, errno.number()),
+            Cause::Refused(refusal) => (true, i32::from(refusal as u8)),
+        };
+        let [a, b, c, d] = detail.to_ne_bytes();
+        let bytes = [
+            self.kind as u8,
+            self.operation as u8,
+            u8::from(refused),
+            u8::from(self.hides_count),
+            a,
+            b,
+            c,
+            d,
+        ];
+        Error { packed: u64::from_ne_bytes(bytes) }
+    }
+
+    fn unpack(error: Error) -> Self {
+        let [kind, operation, refused, hides_count, a, b, c, d] = error.packed.to_ne_bytes();
+        let detail = i32::from_ne_bytes([a, b, c, d]);
+        let cause = match refused {
+            0 => Cause::Kernel(RawErrno::from_number(detail)),
+            _ => Cause::Refused(Refusal::ALL[detail as usize]),
+        };
+        Self {
+            kind: ErrorKind::ALL[usize::from(kind)],
+            operation: Operation::ALL[usize::from(operation)],
+            cause,
+            hides_count: hides_count != 0,
+        }
+    }
+}
 
 impl Error {
     /// What the kernel's failure means for this socket: the only place from which it is asked.
+    ///
+    /// It takes what it needs by value: a reference would keep the socket in memory on the success path.
     #[cold]
-    pub(crate) fn of_kernel(socket: &Socket<'_>, operation: Operation, errno: RawErrno) -> Self {
-        let failure = Failure { errno, kind: socket.kind(), operation };
-        let cause = platform::judge(socket.as_fd(), failure);
-        Self {
-            operation,
-            hides_count: platform::hides_count(socket.kind(), cause.kind),
-            cause: Cause::Kernel(cause.kind, cause.errno),
-        }
+    pub(crate) fn of_kernel(
+        fd: BorrowedFd<'_>,
+        kind: SocketKind,
+        operation: Operation,
+        errno: RawErrno,
+    ) -> Self {
+        let judged = platform::judge(fd, Failure { errno, kind, operation });
+        let hides_count = platform::hides_count(kind, judged.kind);
+        Parts { kind: judged.kind, operation, cause: Cause::Kernel(judged.errno), hides_count }.pack()
     }
 
     /// A failure of which nothing has to be found out.
     #[cold]
     pub(crate) fn plain(operation: Operation, errno: RawErrno) -> Self {
-        let cause = platform::plain_cause(errno);
-        Self { operation, hides_count: false, cause: Cause::Kernel(cause.kind, cause.errno) }
+        let kind = platform::plain_meaning(errno);
+        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
     /// A call that was refused before the kernel was asked.
     #[cold]
     pub(crate) fn refused(operation: Operation, refusal: Refusal) -> Self {
-        Self { operation, hides_count: false, cause: Cause::Refused(refusal) }
+        Parts { kind: refusal.kind(), operation, cause: Cause::Refused(refusal), hides_count: false }.pack()
     }
 
     /// The same failure, as that of the call that the user made.
     pub(crate) fn during(self, operation: Operation) -> Self {
-        Self { operation, ..self }
+        Parts { operation, ..Parts::unpack(self) }.pack()
     }
 
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match self.cause {
-            Cause::Kernel(kind, _) => kind,
-            Cause::Refused(refusal) => refusal.kind(),
-        }
+        Parts::unpack(*self).kind
     }
 
     /// The call that failed.
     #[must_use]
     pub fn operation(&self) -> Operation {
-        self.operation
+        Parts::unpack(*self).operation
     }
 
     /// The kernel's own errno, which can differ from system to system; `None` if the call was refused before
@@ -93,8 +135,8 @@ impl Error {
     /// S8), it is the reason; that takes it away, so that a later `take_error` finds nothing.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
-        match self.cause {
-            Cause::Kernel(_, errno) => Some(errno.number()),
+        match Parts::unpack(*self).cause {
+            Cause::Kernel(errno) => Some(errno.number()),
             Cause::Refused(_) => None,
         }
     }
@@ -121,22 +163,16 @@ impl Error {
     /// connection. Always `false` on Linux, which returns the count and fails the next call.
     #[must_use]
     pub fn may_have_sent(&self) -> bool {
-        self.hides_count
+        Parts::unpack(*self).hides_count
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            Cause::Refused(refusal) => write!(f, "{} refused: {}", self.operation, refusal.text()),
-            Cause::Kernel(kind, errno) => {
-                let (name, description) = errno.describe();
-                write!(f, "{} failed: {kind:?} (errno {}", self.operation, errno.number())?;
-                match name {
-                    Some(name) => write!(f, ", {name:?}: {description})"),
-                    None => write!(f, ": {description})"),
-                }
-            }
+        let Parts { kind, operation, cause, .. } = Parts::unpack(*self);
+        match cause {
+            Cause::Refused(refusal) => write!(f, "{operation} refused: {}", refusal.text()),
+            Cause::Kernel(errno) => write!(f, "{operation} failed: {kind} ({errno})"),
         }
     }
 }

@@ -1,10 +1,9 @@
 use std::io::IoSlice;
-use std::os::fd::AsFd;
 
 use crate::address::Address;
 use crate::error::Error;
-use crate::platform;
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
+use crate::platform::{self, RawErrno};
 use crate::socket::{Datagram, Socket};
 
 impl Socket<'_> {
@@ -58,12 +57,14 @@ impl Socket<'_> {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)] // so that what is known of the socket and the flags folds away, at every call
     pub fn send(&self, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
         const OPERATION: Operation = Operation::Send;
         let flags = self.raw_flags(OPERATION, flags)?;
-        self.refuse_empty_record(OPERATION, bytes.is_empty())?;
-        platform::send(self.as_fd(), bytes, flags).map_err(|errno| Error::of_kernel(self, OPERATION, errno))
+        if bytes.is_empty() {
+            self.refuse_empty_record(OPERATION)?;
+        }
+        platform::send(self.fd(), bytes, flags).map_err(|errno| self.failed(OPERATION, errno))
     }
 
     /// Sends slices to the socket's peer as one message; how many bytes were accepted.
@@ -100,28 +101,30 @@ impl Socket<'_> {
         let Some(length) = total_length(slices.iter().map(|slice| slice.len())) else {
             return Err(Error::refused(OPERATION, Refusal::LengthOverflow));
         };
-        self.refuse_empty_record(OPERATION, length == 0)?;
-        platform::send_message(self.as_fd(), slices, flags)
-            .map_err(|errno| Error::of_kernel(self, OPERATION, errno))
+        if length == 0 {
+            self.refuse_empty_record(OPERATION)?;
+        }
+        platform::send_message(self.fd(), slices, flags).map_err(|errno| self.failed(OPERATION, errno))
     }
 
     #[inline]
-    pub(crate) fn raw_flags(
-        &self,
-        operation: Operation,
-        flags: SendFlags,
-    ) -> Result<platform::RawFlags, Error> {
+    fn raw_flags(&self, operation: Operation, flags: SendFlags) -> Result<platform::RawFlags, Error> {
         platform::raw_flags(self.kind(), flags)
             .ok_or_else(|| Error::refused(operation, Refusal::UnsupportedFlag))
     }
 
-    /// An empty record is invisible on OpenBSD and looks like the end of file on Linux (clause B7).
     #[inline]
-    pub(crate) fn refuse_empty_record(&self, operation: Operation, empty: bool) -> Result<(), Error> {
-        if empty && self.kind() == SocketKind::UnixSeqpacket {
-            return Err(Error::refused(operation, Refusal::EmptyRecord));
+    fn failed(&self, operation: Operation, errno: RawErrno) -> Error {
+        Error::of_kernel(self.fd(), self.kind(), operation, errno)
+    }
+
+    /// An empty record is invisible on OpenBSD and looks like the end of file on Linux (clause B7).
+    #[cold]
+    fn refuse_empty_record(self, operation: Operation) -> Result<(), Error> {
+        match self.kind() {
+            SocketKind::UnixSeqpacket => Err(Error::refused(operation, Refusal::EmptyRecord)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -167,15 +170,14 @@ impl Datagram<'_> {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)] // so that what is known of the socket and the flags folds away, at every call
     pub fn send_to(&self, bytes: &[u8], to: &Address, flags: SendFlags) -> Result<usize, Error> {
         const OPERATION: Operation = Operation::SendTo;
         let flags = self.raw_flags(OPERATION, flags)?;
         if let Some(refusal) = to.refusal_for(self.kind()) {
             return Err(Error::refused(OPERATION, refusal));
         }
-        platform::send_to(self.as_fd(), bytes, flags, to.name())
-            .map_err(|errno| Error::of_kernel(self, OPERATION, errno))
+        platform::send_to(self.fd(), bytes, flags, to.name()).map_err(|errno| self.failed(OPERATION, errno))
     }
 }
 

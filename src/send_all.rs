@@ -1,5 +1,4 @@
 use std::io::IoSlice;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::error::{Error, SendAllError};
@@ -131,7 +130,7 @@ impl Socket<'_> {
         error.kind() == ErrorKind::WouldBlock
             && platform::never_waits(self.kind())
             && !flags.contains(SendFlags::DONT_WAIT)
-            && platform::is_blocking(self.as_fd())
+            && platform::is_blocking(self.fd())
     }
 }
 

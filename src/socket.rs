@@ -126,6 +126,11 @@ impl<'fd> Socket<'fd> {
         Ok(Self { fd, kind, send_buffer: NonZeroUsize::new(send_buffer) })
     }
 
+    #[inline]
+    pub(crate) fn fd(&self) -> BorrowedFd<'fd> {
+        self.fd
+    }
+
     /// What it is.
     #[must_use]
     #[inline]

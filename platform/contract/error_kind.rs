@@ -1,4 +1,4 @@
-use std::io;
+use std::{fmt, io};
 
 use super::Errno;
 
@@ -139,6 +139,42 @@ pub(crate) const MEANINGS: &[Meaning] = {
 };
 
 impl ErrorKind {
+    /// All of them, in order: the first is 0.
+    pub const ALL: &'static [Self] = &[
+        Self::WouldBlock,
+        Self::Connecting,
+        Self::Interrupted,
+        Self::NotConnected,
+        Self::Disconnected,
+        Self::Reset,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Aborted,
+        Self::DestinationRequired,
+        Self::AlreadyConnected,
+        Self::MessageTooLong,
+        Self::TooManySlices,
+        Self::LengthOverflow,
+        Self::EmptyRecord,
+        Self::DescriptorsInFlight,
+        Self::NoBufferSpace,
+        Self::OutOfMemory,
+        Self::Unreachable,
+        Self::NetworkDown,
+        Self::AddressNotAvailable,
+        Self::AddressFamily,
+        Self::PermissionDenied,
+        Self::NotFound,
+        Self::BadPath,
+        Self::WrongSocketType,
+        Self::NotSocket,
+        Self::BadDescriptor,
+        Self::Unsupported,
+        Self::InvalidInput,
+        Self::Io,
+        Self::Other,
+    ];
+
     /// What an errno means by itself, without a look at the socket.
     pub(crate) fn of(errno: Errno) -> Self {
         MEANINGS.iter().find(|row| row.errnos.contains(&errno)).map_or(Self::Other, |row| row.kind)
@@ -162,6 +198,12 @@ impl ErrorKind {
     #[must_use]
     pub fn canonical_errno(self) -> Option<i32> {
         self.canonical().map(crate::platform::errno_number)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }
 

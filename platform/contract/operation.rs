@@ -22,6 +22,17 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them, in order: the first is 0.
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Address,
+        Self::Probe,
+        Self::Send,
+        Self::SendTo,
+        Self::SendVectored,
+        Self::SendAll,
+        Self::SendAllVectored,
+    ];
+
     /// The name of the method.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -27,6 +27,26 @@ const _: () = assert!(limits::UNIX_PATH_BYTES == 103, "the number stands in a me
 const _: () = assert!(limits::ABSTRACT_NAME_BYTES == 107, "the number stands in a message below");
 
 impl Refusal {
+    /// All of them, in order: the first is 0.
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::LengthOverflow,
+        Self::TooManySlices,
+        Self::EmptyRecord,
+        Self::UnsupportedFlag,
+        Self::UrgentInLoop,
+        Self::NotInternetV4,
+        Self::NotInternetV6,
+        Self::NotUnix,
+        Self::PortZero,
+        Self::Unspecified,
+        Self::MappedV4,
+        Self::PathEmpty,
+        Self::PathTooLong,
+        Self::PathWithNul,
+        Self::AbstractName,
+        Self::AbstractNameTooLong,
+    ];
+
     pub(crate) const fn kind(self) -> ErrorKind {
         match self {
             Self::LengthOverflow => ErrorKind::LengthOverflow,

@@ -51,6 +51,9 @@ bitflags::bitflags! {
 }
 
 impl SendFlags {
+    /// How many combinations of known flags there are.
+    pub(crate) const COMBINATIONS: usize = Self::all().bits() as usize + 1;
+
     /// Neither honoured everywhere nor known: a call without any of these needs no look at the socket's kind.
     pub(crate) const DEPENDS_ON_KIND: Self = Self::from_bits_retain(!Self::DONT_WAIT.bits());
 

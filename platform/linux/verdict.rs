@@ -3,7 +3,7 @@
 //! `openbsd/verdict.rs` is the other half of each clause.
 
 use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
-use crate::platform::{Cause, Failure, Kernel, plain_meaning};
+use crate::platform::{Cause, Failure, Kernel, plain_meaning_on};
 
 use super::Linux;
 
@@ -40,7 +40,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EAGAIN, ECONNREFUSED, ENOTCONN, EPIPE};
     use SocketKind::{Tcp, UnixDatagram};
 
-    let plain = plain_meaning::<Linux>(failure.errno);
+    let plain = plain_meaning_on::<Linux>(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
     let kind = match (failure.kind, Linux::errno_name(failure.errno.number())) {
         // S1, S2: EPIPE is also what a socket gets that was never connected, or that listens.

@@ -3,7 +3,7 @@
 //! `linux/verdict.rs` is the other half of each clause.
 
 use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
-use crate::platform::{Cause, Failure, Kernel, RawErrno, plain_meaning};
+use crate::platform::{Cause, Failure, Kernel, RawErrno, plain_meaning_on};
 
 use super::OpenBsd;
 
@@ -22,13 +22,13 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EADDRNOTAVAIL, ENOBUFS, ENOTCONN, ENOTSOCK, EPIPE};
     use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram};
 
-    let plain = Cause { kind: plain_meaning::<OpenBsd>(failure.errno), errno: failure.errno };
+    let plain = Cause { kind: plain_meaning_on::<OpenBsd>(failure.errno), errno: failure.errno };
     let means = |kind| Cause { kind, ..plain };
     match (failure.kind, OpenBsd::errno_name(failure.errno.number())) {
         // S5, S8, S9: EPIPE comes first, and the reason is left pending.
         (Tcp, Some(EPIPE)) => witness
             .pending_error()
-            .map_or(plain, |errno| Cause { kind: plain_meaning::<OpenBsd>(errno), errno }),
+            .map_or(plain, |errno| Cause { kind: plain_meaning_on::<OpenBsd>(errno), errno }),
         // S3: ENOTCONN is also what a socket gets that is still connecting.
         (Tcp, Some(ENOTCONN)) if is_connecting(witness) => means(ErrorKind::Connecting),
         // B3: a receiver that is full is said at once, even on a blocking socket, as a want of buffers.

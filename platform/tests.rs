@@ -1,1 +1,846 @@
+//! The pure halves of both kernels, held to the contract on any host.
+//!
+//! A case is named after its clause. The witnesses are stand-ins for a socket: they say what a kernel was
+//! seen to say in that state, and the one that must not be asked panics.
 
+use std::collections::HashSet;
+use std::ffi::c_int;
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+
+use rstest::rstest;
+
+use super::contract::{Errno, ErrorKind, MEANINGS, Operation, Refusal, SendFlags, SocketKind};
+use super::linux::{self, Linux, TcpInfo};
+use super::openbsd::{self, OpenBsd};
+use super::posix::probe::socket_kind;
+use super::{
+    Cause, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, hides_count_on, plain_meaning_on,
+    raw_flags_on,
+};
+use Errno::*;
+use SocketKind::{Other, Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
+
+// Flags: clauses F1 to F4.
+
+const LINUX_NOSIGNAL: c_int = 0x4000;
+const OPENBSD_NOSIGNAL: c_int = 0x400;
+
+/// What becomes of a flag on its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Becomes {
+    Number(c_int),
+    Dropped,
+    Refused,
+}
+use Becomes::{Dropped, Number, Refused};
+
+impl Becomes {
+    fn of(raw: Option<RawFlags>, no_signal: c_int) -> Self {
+        match raw.map(|flags| flags.0) {
+            None => Refused,
+            Some(number) if number == no_signal => Dropped,
+            Some(number) => {
+                assert_eq!(number & no_signal, no_signal, "MSG_NOSIGNAL is always set");
+                Number(number & !no_signal)
+            }
+        }
+    }
+}
+
+#[rstest]
+#[case::f2_urgent_tcp(SendFlags::OUT_OF_BAND, &[Tcp], Number(1), Number(1))]
+#[case::f2_urgent_udp(SendFlags::OUT_OF_BAND, &[UdpV4, UdpV6], Refused, Refused)]
+#[case::f2_urgent_unix(
+    SendFlags::OUT_OF_BAND, &[UnixStream, UnixDatagram, UnixSeqpacket], Refused, Refused
+)]
+#[case::f2_urgent_other(SendFlags::OUT_OF_BAND, &[Other], Number(1), Number(1))]
+#[case::f1b_dont_route_internet(SendFlags::DONT_ROUTE, &[Tcp, UdpV4, UdpV6, Other], Number(4), Refused)]
+#[case::f1b_dont_route_unix(
+    SendFlags::DONT_ROUTE, &[UnixStream, UnixDatagram, UnixSeqpacket], Refused, Refused
+)]
+#[case::f1_dont_wait(SendFlags::DONT_WAIT, &SocketKind::ALL, Number(0x40), Number(0x80))]
+#[case::f3_end_of_record_seqpacket(
+    SendFlags::END_OF_RECORD, &[UnixSeqpacket, Other], Number(0x80), Number(8)
+)]
+#[case::f3_end_of_record_streams(SendFlags::END_OF_RECORD, &[Tcp, UnixStream], Refused, Refused)]
+#[case::f3_end_of_record_datagrams(
+    SendFlags::END_OF_RECORD, &[UdpV4, UdpV6, UnixDatagram], Refused, Refused
+)]
+#[case::f4_more_tcp(SendFlags::MORE, &[Tcp, Other], Number(0x8000), Dropped)]
+#[case::f4_more_datagrams(SendFlags::MORE, &[UdpV4, UdpV6, UnixDatagram], Dropped, Dropped)]
+#[case::f4_more_unix(SendFlags::MORE, &[UnixStream, UnixSeqpacket], Dropped, Dropped)]
+#[case::f4_confirm_udp(SendFlags::CONFIRM, &[UdpV4, UdpV6, Other], Number(0x800), Dropped)]
+#[case::f4_confirm_others(
+    SendFlags::CONFIRM, &[Tcp, UnixStream, UnixDatagram, UnixSeqpacket], Dropped, Dropped
+)]
+#[case::f1_unknown_bit_of_linux_dont_wait(
+    SendFlags::from_bits_retain(0x40), &SocketKind::ALL, Refused, Refused
+)]
+#[case::f1_unknown_bit_of_openbsd_dont_wait(
+    SendFlags::from_bits_retain(0x80), &SocketKind::ALL, Refused, Refused
+)]
+#[case::f1_unknown_bits_with_a_known_one(
+    SendFlags::from_bits_retain(0x84), &SocketKind::ALL, Refused, Refused
+)]
+#[case::f1_every_bit(SendFlags::from_bits_retain(0xff), &SocketKind::ALL, Refused, Refused)]
+#[case::f1_no_flag(SendFlags::empty(), &SocketKind::ALL, Dropped, Dropped)]
+fn a_flag_is_translated_dropped_or_refused(
+    #[case] flag: SendFlags,
+    #[case] kinds: &[SocketKind],
+    #[case] on_linux: Becomes,
+    #[case] on_openbsd: Becomes,
+) {
+    for &kind in kinds {
+        let linux = Becomes::of(raw_flags_on::<Linux>(kind, flag), LINUX_NOSIGNAL);
+        assert_eq!(linux, on_linux, "{kind:?} on Linux");
+        let openbsd = Becomes::of(raw_flags_on::<OpenBsd>(kind, flag), OPENBSD_NOSIGNAL);
+        assert_eq!(openbsd, on_openbsd, "{kind:?} on OpenBSD");
+    }
+}
+
+/// Each of the 256 sets of bits: refused exactly if a flag in it is, and otherwise the sum of what its flags
+/// become one by one.
+fn combinations_are_their_parts<K: Kernel>(no_signal: c_int) {
+    for kind in SocketKind::ALL {
+        for bits in 0..=u8::MAX {
+            let whole = raw_flags_on::<K>(kind, SendFlags::from_bits_retain(bits));
+            let parts: Vec<_> = (0..u8::BITS)
+                .map(|bit| bits & (1 << bit))
+                .filter(|&bit| bit != 0)
+                .map(|bit| raw_flags_on::<K>(kind, SendFlags::from_bits_retain(bit)))
+                .collect();
+            let sum = parts.iter().try_fold(no_signal, |sum, part| part.map(|flags| sum | flags.0));
+            assert_eq!(whole.map(|flags| flags.0), sum, "{kind:?}, bits {bits:#x}");
+        }
+    }
+}
+
+#[test]
+fn f1_a_combination_is_what_its_flags_are() {
+    combinations_are_their_parts::<Linux>(LINUX_NOSIGNAL);
+    combinations_are_their_parts::<OpenBsd>(OPENBSD_NOSIGNAL);
+}
+
+/// The reason for flags of our own: one kernel's number is another thing on the other.
+#[test]
+fn f1_the_same_flags_have_other_numbers() {
+    let on_linux = raw_flags_on::<Linux>(UnixSeqpacket, SendFlags::END_OF_RECORD).unwrap();
+    let on_openbsd = raw_flags_on::<OpenBsd>(UnixSeqpacket, SendFlags::DONT_WAIT).unwrap();
+    assert_eq!(on_linux.0 & !LINUX_NOSIGNAL, on_openbsd.0 & !OPENBSD_NOSIGNAL);
+    assert_ne!(Linux::NUMBERS.MSG_NOSIGNAL, OpenBsd::NUMBERS.MSG_NOSIGNAL);
+}
+
+// Addresses: clause A6.
+
+fn bytes_of<K: Kernel>(family: Family<'_>) -> Vec<u8> {
+    SocketName::encode::<K>(family).as_bytes().to_vec()
+}
+
+/// Linux has the family in two bytes, in the machine's order.
+fn linux_header(family: u16) -> Vec<u8> {
+    family.to_ne_bytes().to_vec()
+}
+
+#[test]
+fn a6_ipv4_is_16_bytes() {
+    let address = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 33), 0x1234);
+    let rest = [0x12, 0x34, 192, 0, 2, 33, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    assert_eq!(bytes_of::<Linux>(Family::V4(address)), [&linux_header(2)[..], &rest].concat());
+    assert_eq!(bytes_of::<OpenBsd>(Family::V4(address)), [&[16, 2][..], &rest].concat());
+}
+
+#[test]
+fn a6_ipv6_is_28_bytes_with_flow_and_scope() {
+    let host = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x0102, 0x0304, 0x0506, 0x0708);
+    let address = SocketAddrV6::new(host, 0xabcd, 0x0001_0203, 7);
+    // Flow and scope as std's address has them and as it gives them to the kernel: in the machine's order.
+    let mut rest = vec![0xab, 0xcd];
+    rest.extend(0x0001_0203_u32.to_ne_bytes());
+    rest.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    rest.extend(7_u32.to_ne_bytes());
+
+    let linux = bytes_of::<Linux>(Family::V6(address));
+    assert_eq!(linux.len(), 28);
+    assert_eq!(linux, [&linux_header(10)[..], &rest].concat());
+    assert_eq!(bytes_of::<OpenBsd>(Family::V6(address)), [&[28, 24][..], &rest].concat());
+}
+
+#[rstest]
+#[case::a6_shortest(1)]
+#[case::a6_one_less(102)]
+#[case::a6_longest(103)]
+fn a_unix_path_ends_in_one_nul(#[case] length: usize) {
+    let path: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
+    let rest = [&path[..], &[0]].concat();
+
+    assert_eq!(bytes_of::<Linux>(Family::UnixPath(&path)), [&linux_header(1)[..], &rest].concat());
+    let openbsd = [&[length as u8 + 3, 1][..], &rest].concat();
+    assert_eq!(bytes_of::<OpenBsd>(Family::UnixPath(&path)), openbsd);
+}
+
+#[rstest]
+#[case::a6_empty(b"")]
+#[case::a6_any_bytes(b"\0\xff\0name\0")]
+#[case::a6_longest(&[0x80; 107])]
+fn an_abstract_name_begins_with_a_nul_and_ends_where_it_ends(#[case] name: &[u8]) {
+    let expected = [&linux_header(1)[..], &[0], name].concat();
+    assert_eq!(bytes_of::<Linux>(Family::UnixAbstract(name)), expected);
+}
+
+/// What a longer address left behind must not show in a shorter one.
+#[test]
+fn a6_names_are_exact_whatever_was_encoded_before() {
+    let long = SocketName::encode::<OpenBsd>(Family::UnixPath(&[b'x'; 103]));
+    let short = SocketName::encode::<OpenBsd>(Family::UnixPath(b"y"));
+    assert_eq!(long.as_bytes().len(), 106);
+    assert_eq!(short.as_bytes(), [4, 1, b'y', 0]);
+    assert_eq!(format!("{short:?}"), r#""y\x00""#);
+}
+
+// Errnos.
+
+fn errnos_are_told_apart<K: Kernel>() {
+    let names: HashSet<_> = K::ERRNOS.iter().map(|row| row.0).collect();
+    let numbers: HashSet<_> = K::ERRNOS.iter().map(|row| row.1).collect();
+    assert_eq!(names.len(), K::ERRNOS.len(), "a name stands twice");
+    assert_eq!(numbers.len(), K::ERRNOS.len(), "a number stands twice");
+    for &(name, number) in K::ERRNOS {
+        assert_eq!(K::errno_name(number), Some(name));
+        assert_eq!(K::errno_number(name), number);
+    }
+    for unknown in [0, -1, 10_000, c_int::MAX] {
+        assert_eq!(K::errno_name(unknown), None);
+        assert_eq!(plain_meaning_on::<K>(RawErrno(unknown)), ErrorKind::Other);
+    }
+}
+
+#[test]
+fn errnos_have_one_name_and_one_number() {
+    errnos_are_told_apart::<Linux>();
+    errnos_are_told_apart::<OpenBsd>();
+}
+
+#[rstest]
+#[case(EPERM, 1, 1)]
+#[case(ENOENT, 2, 2)]
+#[case(EINTR, 4, 4)]
+#[case(EIO, 5, 5)]
+#[case(EBADF, 9, 9)]
+#[case(EAGAIN, 11, 35)]
+#[case(ENOMEM, 12, 12)]
+#[case(EACCES, 13, 13)]
+#[case(EFAULT, 14, 14)]
+#[case(ENOTDIR, 20, 20)]
+#[case(EINVAL, 22, 22)]
+#[case(EMFILE, 24, 24)]
+#[case(EPIPE, 32, 32)]
+#[case(ENOTSOCK, 88, 38)]
+#[case(EDESTADDRREQ, 89, 39)]
+#[case(EMSGSIZE, 90, 40)]
+#[case(EPROTOTYPE, 91, 41)]
+#[case(ENOPROTOOPT, 92, 42)]
+#[case(EOPNOTSUPP, 95, 45)]
+#[case(EAFNOSUPPORT, 97, 47)]
+#[case(EADDRNOTAVAIL, 99, 49)]
+#[case(ENETDOWN, 100, 50)]
+#[case(ENETUNREACH, 101, 51)]
+#[case(ENETRESET, 102, 52)]
+#[case(ECONNABORTED, 103, 53)]
+#[case(ECONNRESET, 104, 54)]
+#[case(ENOBUFS, 105, 55)]
+#[case(EISCONN, 106, 56)]
+#[case(ENOTCONN, 107, 57)]
+#[case(ETOOMANYREFS, 109, 59)]
+#[case(ETIMEDOUT, 110, 60)]
+#[case(ECONNREFUSED, 111, 61)]
+#[case(ELOOP, 40, 62)]
+#[case(ENAMETOOLONG, 36, 63)]
+#[case(EHOSTDOWN, 112, 64)]
+#[case(EHOSTUNREACH, 113, 65)]
+fn an_errno_has_these_numbers(#[case] name: Errno, #[case] on_linux: c_int, #[case] on_openbsd: c_int) {
+    assert_eq!(Linux::errno_number(name), on_linux);
+    assert_eq!(OpenBsd::errno_number(name), on_openbsd);
+}
+
+/// A user of one system must not see a canonical errno that the other has no number for.
+#[test]
+fn every_errno_of_a_meaning_has_a_number_on_both() {
+    let names = |rows: &[(Errno, c_int)]| rows.iter().map(|row| row.0).collect::<HashSet<_>>();
+    let (on_linux, on_openbsd) = (names(Linux::ERRNOS), names(OpenBsd::ERRNOS));
+    for row in MEANINGS {
+        assert!(on_linux.contains(&row.canonical) && on_openbsd.contains(&row.canonical), "{:?}", row.kind);
+        for errno in row.errnos {
+            assert!(on_linux.contains(errno), "{errno:?} on Linux");
+            assert!(on_openbsd.contains(errno) || *errno == ERESTARTSYS, "{errno:?} on OpenBSD");
+        }
+    }
+    assert!(!on_openbsd.contains(&ERESTARTSYS));
+}
+
+/// Otherwise a kernel would know an errno only to call it `Other`.
+#[test]
+fn every_known_errno_has_one_meaning() {
+    let known: HashSet<_> = Linux::ERRNOS.iter().chain(OpenBsd::ERRNOS).map(|row| row.0).collect();
+    let meant: Vec<_> = MEANINGS.iter().flat_map(|row| row.errnos).copied().collect();
+    assert_eq!(meant.iter().copied().collect::<HashSet<_>>(), known);
+    assert_eq!(meant.len(), known.len(), "an errno has two meanings");
+}
+
+/// A kind that has errnos has one of them as its canonical one, so that a round trip ends where it began.
+#[test]
+fn a_canonical_errno_means_its_kind() {
+    for row in MEANINGS.iter().filter(|row| !row.errnos.is_empty()) {
+        assert_eq!(ErrorKind::of(row.canonical), row.kind);
+    }
+}
+
+#[test]
+fn every_kind_but_other_has_one_row_in_order() {
+    let (other, named) = ErrorKind::ALL.split_last().unwrap();
+    assert_eq!(*other, ErrorKind::Other);
+    assert_eq!(MEANINGS.iter().map(|row| row.kind).collect::<Vec<_>>(), named);
+    assert_eq!(ErrorKind::Other.canonical(), None);
+}
+
+fn in_order_of_discriminants<T: Copy + Debug>(all: &[T], discriminant: impl Fn(T) -> u8) {
+    for (at, &item) in all.iter().enumerate() {
+        assert_eq!(usize::from(discriminant(item)), at, "{item:?}");
+    }
+}
+
+/// An error is unpacked by looking numbers up in these.
+#[test]
+fn the_lists_of_all_are_in_order() {
+    in_order_of_discriminants(ErrorKind::ALL, |kind| kind as u8);
+    in_order_of_discriminants(Operation::ALL, |operation| operation as u8);
+    in_order_of_discriminants(Refusal::ALL, |refusal| refusal as u8);
+    in_order_of_discriminants(&SocketKind::ALL, |kind| kind as u8);
+    assert_eq!(Operation::ALL.last(), Some(&Operation::SendAllVectored));
+    assert_eq!(Refusal::ALL.last(), Some(&Refusal::AbstractNameTooLong));
+}
+
+/// A refusal tells what to do instead, so no two say the same.
+#[test]
+fn every_refusal_has_words_of_its_own() {
+    let texts: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.text()).collect();
+    assert_eq!(texts.len(), Refusal::ALL.len());
+    assert!(texts.iter().all(|text| text.len() > 20 && !text.ends_with('.')));
+}
+
+// Verdicts.
+
+/// What Linux can be asked, in a given state.
+enum LinuxSocket {
+    TcpInfo(u8, Option<u64>),
+    TcpInfoFails,
+    MustNotBeAsked,
+}
+
+impl linux::Witness for LinuxSocket {
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        match *self {
+            Self::TcpInfo(state, segments) => Some(TcpInfo { state, segments }),
+            Self::TcpInfoFails => None,
+            Self::MustNotBeAsked => panic!("asked for TCP_INFO without need"),
+        }
+    }
+}
+
+/// What OpenBSD can be asked, in a given state. A question that is not expected panics.
+enum OpenBsdSocket {
+    Pending(Option<Errno>),
+    PendingNumber(c_int),
+    Peek(Result<usize, Errno>),
+    MustNotBeAsked,
+}
+
+impl openbsd::Witness for OpenBsdSocket {
+    fn pending_error(&self) -> Option<RawErrno> {
+        match *self {
+            Self::Pending(errno) => errno.map(|name| RawErrno(OpenBsd::errno_number(name))),
+            Self::PendingNumber(number) => Some(RawErrno(number)),
+            _ => panic!("asked for SO_ERROR, which takes it away, without need"),
+        }
+    }
+
+    fn peek(&self) -> Result<usize, RawErrno> {
+        match *self {
+            Self::Peek(answer) => answer.map_err(|name| RawErrno(OpenBsd::errno_number(name))),
+            _ => panic!("peeked without need"),
+        }
+    }
+}
+
+fn failure<K: Kernel>(kind: SocketKind, operation: Operation, errno: Errno) -> Failure {
+    Failure { errno: RawErrno(K::errno_number(errno)), kind, operation }
+}
+
+const STATE_ESTABLISHED: u8 = 1;
+const STATE_SYN_SENT: u8 = 2;
+const STATE_SYN_RECEIVED: u8 = 3;
+const STATE_CLOSE: u8 = 7;
+const STATE_CLOSE_WAIT: u8 = 8;
+const STATE_LISTEN: u8 = 10;
+
+#[rstest]
+#[case::s1_never_connected(Tcp, EPIPE, LinuxSocket::TcpInfo(STATE_CLOSE, Some(0)), ErrorKind::NotConnected)]
+#[case::s2_listening(Tcp, EPIPE, LinuxSocket::TcpInfo(STATE_LISTEN, Some(0)), ErrorKind::NotConnected)]
+#[case::s2_listening_with_a_past(
+    Tcp,
+    EPIPE,
+    LinuxSocket::TcpInfo(STATE_LISTEN, Some(9)),
+    ErrorKind::NotConnected
+)]
+#[case::s2_listening_before_4_2(
+    Tcp,
+    EPIPE,
+    LinuxSocket::TcpInfo(STATE_LISTEN, None),
+    ErrorKind::NotConnected
+)]
+#[case::s1_before_4_2_cannot_be_told(
+    Tcp,
+    EPIPE,
+    LinuxSocket::TcpInfo(STATE_CLOSE, None),
+    ErrorKind::Disconnected
+)]
+#[case::s1_tcp_info_fails(Tcp, EPIPE, LinuxSocket::TcpInfoFails, ErrorKind::Disconnected)]
+#[case::s3_connecting(Tcp, EAGAIN, LinuxSocket::TcpInfo(STATE_SYN_SENT, Some(1)), ErrorKind::Connecting)]
+#[case::s3_connecting_from_both_ends(
+    Tcp,
+    EAGAIN,
+    LinuxSocket::TcpInfo(STATE_SYN_RECEIVED, Some(2)),
+    ErrorKind::Connecting
+)]
+#[case::s3_connecting_before_4_2(
+    Tcp,
+    EAGAIN,
+    LinuxSocket::TcpInfo(STATE_SYN_SENT, None),
+    ErrorKind::Connecting
+)]
+#[case::b5_full(Tcp, EAGAIN, LinuxSocket::TcpInfo(STATE_ESTABLISHED, Some(50)), ErrorKind::WouldBlock)]
+#[case::b5_full_and_half_closed(
+    Tcp,
+    EAGAIN,
+    LinuxSocket::TcpInfo(STATE_CLOSE_WAIT, Some(50)),
+    ErrorKind::WouldBlock
+)]
+#[case::b5_tcp_info_fails(Tcp, EAGAIN, LinuxSocket::TcpInfoFails, ErrorKind::WouldBlock)]
+#[case::s5_refused(Tcp, ECONNREFUSED, LinuxSocket::MustNotBeAsked, ErrorKind::Refused)]
+#[case::s5_refused_and_told_so(
+    Tcp,
+    EPIPE,
+    LinuxSocket::TcpInfo(STATE_CLOSE, Some(2)),
+    ErrorKind::Disconnected
+)]
+#[case::s7_own_shutdown(
+    Tcp,
+    EPIPE,
+    LinuxSocket::TcpInfo(STATE_ESTABLISHED, Some(3)),
+    ErrorKind::Disconnected
+)]
+#[case::s8_reset(Tcp, ECONNRESET, LinuxSocket::MustNotBeAsked, ErrorKind::Reset)]
+#[case::s8_reset_before_any_send(
+    Tcp,
+    EPIPE,
+    LinuxSocket::TcpInfo(STATE_CLOSE, Some(3)),
+    ErrorKind::Disconnected
+)]
+#[case::s9_end_then_reset(Tcp, EPIPE, LinuxSocket::TcpInfo(STATE_CLOSE, Some(7)), ErrorKind::Disconnected)]
+#[case::s12_unix_never_connected(UnixStream, ENOTCONN, LinuxSocket::MustNotBeAsked, ErrorKind::NotConnected)]
+#[case::s12_seqpacket_never_connected(
+    UnixSeqpacket,
+    ENOTCONN,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::NotConnected
+)]
+#[case::s13_unix_peer_gone(UnixStream, EPIPE, LinuxSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s14_seqpacket_peer_gone(UnixSeqpacket, EPIPE, LinuxSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s14_seqpacket_with_unread_data(
+    UnixSeqpacket,
+    ECONNRESET,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::Reset
+)]
+#[case::s16_unix_datagram_without_peer(
+    UnixDatagram,
+    ENOTCONN,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::DestinationRequired
+)]
+#[case::s17_unix_datagram_receiver_closed(
+    UnixDatagram,
+    ECONNREFUSED,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::Reset
+)]
+#[case::s18_udp_without_peer(
+    UdpV4,
+    EDESTADDRREQ,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::DestinationRequired
+)]
+#[case::s19_udp_refused(UdpV4, ECONNREFUSED, LinuxSocket::MustNotBeAsked, ErrorKind::Refused)]
+#[case::s20_udp_own_shutdown(UdpV6, EPIPE, LinuxSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s20_unix_datagram_own_shutdown(
+    UnixDatagram,
+    EPIPE,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::Disconnected
+)]
+#[case::s20_seqpacket_own_shutdown(
+    UnixSeqpacket,
+    EPIPE,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::Disconnected
+)]
+#[case::b3_unix_datagram_full(UnixDatagram, EAGAIN, LinuxSocket::MustNotBeAsked, ErrorKind::WouldBlock)]
+#[case::i8_no_way(UdpV4, EHOSTUNREACH, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8_no_route(UdpV6, ENETUNREACH, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8_no_address_of_ones_own(
+    UdpV4,
+    EADDRNOTAVAIL,
+    LinuxSocket::MustNotBeAsked,
+    ErrorKind::AddressNotAvailable
+)]
+#[case::s1_other_is_not_reconciled(Other, EPIPE, LinuxSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s3_other_is_not_reconciled(Other, EAGAIN, LinuxSocket::MustNotBeAsked, ErrorKind::WouldBlock)]
+#[case::s16_other_is_not_reconciled(Other, ENOTCONN, LinuxSocket::MustNotBeAsked, ErrorKind::NotConnected)]
+#[case::m1b_a_leftover_restart(Tcp, ERESTARTSYS, LinuxSocket::MustNotBeAsked, ErrorKind::Interrupted)]
+fn linux_means(
+    #[case] kind: SocketKind,
+    #[case] errno: Errno,
+    #[case] socket: LinuxSocket,
+    #[case] meant: ErrorKind,
+) {
+    let failure = failure::<Linux>(kind, Operation::Send, errno);
+    assert_eq!(Linux::judge(failure, &socket), Cause { kind: meant, errno: failure.errno });
+}
+
+#[rstest]
+#[case::s1_never_connected(Tcp, ENOTCONN, OpenBsdSocket::Peek(Err(ENOTCONN)), ErrorKind::NotConnected)]
+#[case::s1_shut_down_for_receiving(Tcp, ENOTCONN, OpenBsdSocket::Peek(Ok(0)), ErrorKind::NotConnected)]
+#[case::s1_then_shut_down(Tcp, EPIPE, OpenBsdSocket::Pending(None), ErrorKind::Disconnected)]
+#[case::s3_connecting(Tcp, ENOTCONN, OpenBsdSocket::Peek(Err(EAGAIN)), ErrorKind::Connecting)]
+#[case::s3_just_connected_and_data_is_there(Tcp, ENOTCONN, OpenBsdSocket::Peek(Ok(1)), ErrorKind::Connecting)]
+#[case::s3_the_question_fails(Tcp, ENOTCONN, OpenBsdSocket::Peek(Err(ENOMEM)), ErrorKind::NotConnected)]
+#[case::b5_full(Tcp, EAGAIN, OpenBsdSocket::MustNotBeAsked, ErrorKind::WouldBlock)]
+#[case::s7_own_shutdown(Tcp, EPIPE, OpenBsdSocket::Pending(None), ErrorKind::Disconnected)]
+#[case::s12_unix_never_connected(
+    UnixStream,
+    ENOTCONN,
+    OpenBsdSocket::MustNotBeAsked,
+    ErrorKind::NotConnected
+)]
+#[case::s12_seqpacket_never_connected(
+    UnixSeqpacket,
+    ENOTCONN,
+    OpenBsdSocket::MustNotBeAsked,
+    ErrorKind::NotConnected
+)]
+#[case::s13_unix_peer_gone(UnixStream, EPIPE, OpenBsdSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s14_seqpacket_peer_gone(UnixSeqpacket, EPIPE, OpenBsdSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s16_unix_datagram_without_peer(
+    UnixDatagram,
+    EDESTADDRREQ,
+    OpenBsdSocket::MustNotBeAsked,
+    ErrorKind::DestinationRequired
+)]
+#[case::s17_unix_datagram_receiver_closed(
+    UnixDatagram,
+    ECONNRESET,
+    OpenBsdSocket::MustNotBeAsked,
+    ErrorKind::Reset
+)]
+#[case::s19_udp_refused(UdpV4, ECONNREFUSED, OpenBsdSocket::MustNotBeAsked, ErrorKind::Refused)]
+#[case::s20_udp_own_shutdown(UdpV6, EPIPE, OpenBsdSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s20_unix_datagram_own_shutdown(
+    UnixDatagram,
+    EPIPE,
+    OpenBsdSocket::MustNotBeAsked,
+    ErrorKind::Disconnected
+)]
+#[case::b3_unix_datagram_full(UnixDatagram, ENOBUFS, OpenBsdSocket::MustNotBeAsked, ErrorKind::WouldBlock)]
+#[case::b4_udp_out_of_buffers(UdpV4, ENOBUFS, OpenBsdSocket::MustNotBeAsked, ErrorKind::NoBufferSpace)]
+#[case::b4_tcp_out_of_buffers(Tcp, ENOBUFS, OpenBsdSocket::MustNotBeAsked, ErrorKind::NoBufferSpace)]
+#[case::i8_no_route_v4(UdpV4, EADDRNOTAVAIL, OpenBsdSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8_no_route_v6(UdpV6, EADDRNOTAVAIL, OpenBsdSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8_tcp_is_bound_already(
+    Tcp,
+    EADDRNOTAVAIL,
+    OpenBsdSocket::MustNotBeAsked,
+    ErrorKind::AddressNotAvailable
+)]
+#[case::i8_link_is_silent(UdpV4, EHOSTDOWN, OpenBsdSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::a4_socket_has_a_peer(UdpV4, EISCONN, OpenBsdSocket::MustNotBeAsked, ErrorKind::AlreadyConnected)]
+#[case::s8_other_is_not_reconciled(Other, EPIPE, OpenBsdSocket::MustNotBeAsked, ErrorKind::Disconnected)]
+#[case::s3_other_is_not_reconciled(Other, ENOTCONN, OpenBsdSocket::MustNotBeAsked, ErrorKind::NotConnected)]
+#[case::b3_other_is_not_reconciled(Other, ENOBUFS, OpenBsdSocket::MustNotBeAsked, ErrorKind::NoBufferSpace)]
+fn openbsd_means(
+    #[case] kind: SocketKind,
+    #[case] errno: Errno,
+    #[case] socket: OpenBsdSocket,
+    #[case] meant: ErrorKind,
+) {
+    let failure = failure::<OpenBsd>(kind, Operation::Send, errno);
+    assert_eq!(OpenBsd::judge(failure, &socket), Cause { kind: meant, errno: failure.errno });
+}
+
+/// EPIPE comes first on OpenBSD, and the reason is left pending: it is the errno that the user sees.
+#[rstest]
+#[case::s5_refused(ECONNREFUSED, ErrorKind::Refused)]
+#[case::s8_reset(ECONNRESET, ErrorKind::Reset)]
+#[case::s9_end_then_reset(ECONNRESET, ErrorKind::Reset)]
+#[case::i8_gave_up(ETIMEDOUT, ErrorKind::TimedOut)]
+#[case::i8_no_way(EHOSTUNREACH, ErrorKind::Unreachable)]
+#[case::i8_network_down(ENETDOWN, ErrorKind::NetworkDown)]
+fn openbsd_says_why_after_epipe(#[case] pending: Errno, #[case] meant: ErrorKind) {
+    for operation in [Operation::Send, Operation::SendVectored] {
+        let failure = failure::<OpenBsd>(Tcp, operation, EPIPE);
+        let judged = OpenBsd::judge(failure, &OpenBsdSocket::Pending(Some(pending)));
+        assert_eq!(judged, Cause { kind: meant, errno: RawErrno(OpenBsd::errno_number(pending)) });
+    }
+}
+
+#[test]
+fn s8_a_pending_errno_without_a_name_is_kept() {
+    let failure = failure::<OpenBsd>(Tcp, Operation::Send, EPIPE);
+    let judged = OpenBsd::judge(failure, &OpenBsdSocket::PendingNumber(91));
+    assert_eq!(judged, Cause { kind: ErrorKind::Other, errno: RawErrno(91) });
+}
+
+/// A destination that is named: what the path is, is not what the peer was.
+#[rstest]
+#[case::a10_dead_path(Operation::SendTo, ECONNREFUSED, ErrorKind::Refused, ErrorKind::Refused)]
+#[case::s17_connected_receiver(Operation::Send, ECONNREFUSED, ErrorKind::Reset, ErrorKind::Refused)]
+#[case::s17_connected_receiver_of_slices(
+    Operation::SendVectored,
+    ECONNREFUSED,
+    ErrorKind::Reset,
+    ErrorKind::Refused
+)]
+#[case::a10_path_of_no_socket(Operation::SendTo, ENOTSOCK, ErrorKind::NotSocket, ErrorKind::Refused)]
+#[case::a10_the_descriptor_is_no_socket(
+    Operation::Send,
+    ENOTSOCK,
+    ErrorKind::NotSocket,
+    ErrorKind::NotSocket
+)]
+#[case::a10_missing_path(Operation::SendTo, ENOENT, ErrorKind::NotFound, ErrorKind::NotFound)]
+#[case::a10_file_in_the_way(Operation::SendTo, ENOTDIR, ErrorKind::NotFound, ErrorKind::NotFound)]
+#[case::a10_other_type(Operation::SendTo, EPROTOTYPE, ErrorKind::WrongSocketType, ErrorKind::WrongSocketType)]
+#[case::a10_no_permission(
+    Operation::SendTo,
+    EACCES,
+    ErrorKind::PermissionDenied,
+    ErrorKind::PermissionDenied
+)]
+#[case::a11_receiver_has_another_peer(
+    Operation::SendTo,
+    EPERM,
+    ErrorKind::PermissionDenied,
+    ErrorKind::PermissionDenied
+)]
+#[case::s16_no_destination(
+    Operation::SendTo,
+    ENOTCONN,
+    ErrorKind::DestinationRequired,
+    ErrorKind::NotConnected
+)]
+fn a_unix_datagram_fails_as(
+    #[case] operation: Operation,
+    #[case] errno: Errno,
+    #[case] on_linux: ErrorKind,
+    #[case] on_openbsd: ErrorKind,
+) {
+    let linux = failure::<Linux>(UnixDatagram, operation, errno);
+    assert_eq!(Linux::judge(linux, &LinuxSocket::MustNotBeAsked).kind, on_linux);
+    let openbsd = failure::<OpenBsd>(UnixDatagram, operation, errno);
+    assert_eq!(OpenBsd::judge(openbsd, &OpenBsdSocket::MustNotBeAsked).kind, on_openbsd);
+}
+
+/// The errnos that a kernel passes through mean the same of every kind of socket, in every call, and need no
+/// question. Those that do not are in the tables above.
+#[rstest]
+#[case::i2_eintr(EINTR, ErrorKind::Interrupted)]
+#[case::enomem(ENOMEM, ErrorKind::OutOfMemory)]
+#[case::s8_econnreset(ECONNRESET, ErrorKind::Reset)]
+#[case::etimedout(ETIMEDOUT, ErrorKind::TimedOut)]
+#[case::econnaborted(ECONNABORTED, ErrorKind::Aborted)]
+#[case::enetreset(ENETRESET, ErrorKind::Aborted)]
+#[case::i8_ehostunreach(EHOSTUNREACH, ErrorKind::Unreachable)]
+#[case::i8_enetunreach(ENETUNREACH, ErrorKind::Unreachable)]
+#[case::i8_ehostdown(EHOSTDOWN, ErrorKind::Unreachable)]
+#[case::i8_enetdown(ENETDOWN, ErrorKind::NetworkDown)]
+#[case::enoprotoopt(ENOPROTOOPT, ErrorKind::Unsupported)]
+#[case::f2_eopnotsupp(EOPNOTSUPP, ErrorKind::Unsupported)]
+#[case::b1_emsgsize(EMSGSIZE, ErrorKind::MessageTooLong)]
+#[case::a4_eisconn(EISCONN, ErrorKind::AlreadyConnected)]
+#[case::s18_edestaddrreq(EDESTADDRREQ, ErrorKind::DestinationRequired)]
+#[case::a12_eacces(EACCES, ErrorKind::PermissionDenied)]
+#[case::a13_eperm(EPERM, ErrorKind::PermissionDenied)]
+#[case::a5_eafnosupport(EAFNOSUPPORT, ErrorKind::AddressFamily)]
+#[case::r10_emfile(EMFILE, ErrorKind::DescriptorsInFlight)]
+#[case::r10_etoomanyrefs(ETOOMANYREFS, ErrorKind::DescriptorsInFlight)]
+#[case::a10_eloop(ELOOP, ErrorKind::BadPath)]
+#[case::a10_enametoolong(ENAMETOOLONG, ErrorKind::BadPath)]
+#[case::ebadf(EBADF, ErrorKind::BadDescriptor)]
+#[case::einval(EINVAL, ErrorKind::InvalidInput)]
+#[case::i6_efault(EFAULT, ErrorKind::InvalidInput)]
+#[case::eio(EIO, ErrorKind::Io)]
+fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: ErrorKind) {
+    for kind in SocketKind::ALL {
+        for &operation in Operation::ALL {
+            let linux = failure::<Linux>(kind, operation, errno);
+            let judged = Linux::judge(linux, &LinuxSocket::MustNotBeAsked);
+            assert_eq!(judged, Cause { kind: meant, errno: linux.errno }, "{kind:?} on Linux");
+            let openbsd = failure::<OpenBsd>(kind, operation, errno);
+            let judged = OpenBsd::judge(openbsd, &OpenBsdSocket::MustNotBeAsked);
+            assert_eq!(judged, Cause { kind: meant, errno: openbsd.errno }, "{kind:?} on OpenBSD");
+        }
+    }
+}
+
+/// ENOBUFS is a receiver that is full for one kind on one kernel, and the system's own want everywhere else.
+#[test]
+fn b3_enobufs_is_would_block_for_unix_datagrams_on_openbsd_alone() {
+    for kind in SocketKind::ALL {
+        let linux =
+            Linux::judge(failure::<Linux>(kind, Operation::Send, ENOBUFS), &LinuxSocket::MustNotBeAsked);
+        assert_eq!(linux.kind, ErrorKind::NoBufferSpace, "{kind:?}");
+        let openbsd = OpenBsd::judge(
+            failure::<OpenBsd>(kind, Operation::Send, ENOBUFS),
+            &OpenBsdSocket::MustNotBeAsked,
+        );
+        let expected = if kind == UnixDatagram { ErrorKind::WouldBlock } else { ErrorKind::NoBufferSpace };
+        assert_eq!(openbsd.kind, expected, "{kind:?}");
+    }
+}
+
+/// 512 leaks from Linux after an interrupted recvmmsg. On OpenBSD the number is nobody's.
+#[test]
+fn m1b_errno_512_is_an_interruption_on_linux_alone() {
+    let failure = Failure { errno: RawErrno(512), kind: UdpV4, operation: Operation::Send };
+    let linux = Linux::judge(failure, &LinuxSocket::MustNotBeAsked);
+    assert_eq!(linux, Cause { kind: ErrorKind::Interrupted, errno: RawErrno(512) });
+    let openbsd = OpenBsd::judge(failure, &OpenBsdSocket::MustNotBeAsked);
+    assert_eq!(openbsd, Cause { kind: ErrorKind::Other, errno: RawErrno(512) });
+}
+
+// What a socket is.
+
+#[rstest]
+#[case::tcp_v4(AddressFamily::Inet, Type::Stream, 6, Tcp)]
+#[case::tcp_v6(AddressFamily::Inet6, Type::Stream, 6, Tcp)]
+#[case::multipath_tcp(AddressFamily::Inet, Type::Stream, 262, Other)]
+#[case::sctp_stream(AddressFamily::Inet, Type::Stream, 132, Other)]
+#[case::sctp_seqpacket(AddressFamily::Inet6, Type::Seqpacket, 132, Other)]
+#[case::udp_v4(AddressFamily::Inet, Type::Datagram, 17, UdpV4)]
+#[case::udp_v6(AddressFamily::Inet6, Type::Datagram, 17, UdpV6)]
+#[case::udp_lite(AddressFamily::Inet, Type::Datagram, 136, Other)]
+#[case::icmp_datagram(AddressFamily::Inet, Type::Datagram, 1, Other)]
+#[case::icmp_v6_datagram(AddressFamily::Inet6, Type::Datagram, 58, Other)]
+#[case::raw(AddressFamily::Inet, Type::Raw, 1, Other)]
+#[case::unix_stream(AddressFamily::Unix, Type::Stream, 0, UnixStream)]
+#[case::unix_stream_that_says_its_family(AddressFamily::Unix, Type::Stream, 1, UnixStream)]
+#[case::unix_datagram(AddressFamily::Unix, Type::Datagram, 0, UnixDatagram)]
+#[case::unix_seqpacket(AddressFamily::Unix, Type::Seqpacket, 0, UnixSeqpacket)]
+#[case::netlink_or_route(AddressFamily::Route, Type::Raw, 0, Other)]
+#[case::route_as_datagram(AddressFamily::Route, Type::Datagram, 0, Other)]
+#[case::vsock(AddressFamily::Number(40), Type::Stream, 0, Other)]
+fn a_probed_socket_is(
+    #[case] family: AddressFamily,
+    #[case] kind: Type,
+    #[case] protocol: c_int,
+    #[case] expected: SocketKind,
+) {
+    let (on_linux, on_openbsd) = match family {
+        AddressFamily::Unix => (1, 1),
+        AddressFamily::Inet => (2, 2),
+        AddressFamily::Inet6 => (10, 24),
+        AddressFamily::Route => (16, 17),
+        AddressFamily::Number(number) => (number, number),
+    };
+    let kind = match kind {
+        Type::Stream => 1,
+        Type::Datagram => 2,
+        Type::Raw => 3,
+        Type::Seqpacket => 5,
+    };
+    assert_eq!(socket_kind::<Linux>(on_linux, kind, protocol), expected);
+    assert_eq!(socket_kind::<OpenBsd>(on_openbsd, kind, protocol), expected);
+}
+
+/// The families of these tables, whose numbers differ.
+#[derive(Clone, Copy)]
+enum AddressFamily {
+    Unix,
+    Inet,
+    Inet6,
+    Route,
+    Number(c_int),
+}
+
+enum Type {
+    Stream,
+    Datagram,
+    Raw,
+    Seqpacket,
+}
+
+#[test]
+fn ipv6_of_the_other_kernel_is_another_family() {
+    assert_eq!(socket_kind::<Linux>(24, 1, 6), Other);
+    assert_eq!(socket_kind::<OpenBsd>(10, 1, 6), Other);
+}
+
+// Where the kernels differ and say so.
+
+#[rstest]
+#[case::i5_disconnected(ErrorKind::Disconnected, true)]
+#[case::i5_reset(ErrorKind::Reset, true)]
+#[case::a13_packet_filter(ErrorKind::PermissionDenied, true)]
+#[case::i8_unreachable(ErrorKind::Unreachable, true)]
+#[case::i8_network_down(ErrorKind::NetworkDown, true)]
+#[case::enobufs(ErrorKind::NoBufferSpace, true)]
+#[case::enomem(ErrorKind::OutOfMemory, true)]
+#[case::unknown(ErrorKind::Other, true)]
+#[case::i1_interrupted(ErrorKind::Interrupted, false)]
+#[case::i4_would_block(ErrorKind::WouldBlock, false)]
+#[case::s3_connecting(ErrorKind::Connecting, false)]
+#[case::s1_not_connected(ErrorKind::NotConnected, false)]
+fn a_hard_error_on_a_stream_hides_the_count_on_openbsd(#[case] error: ErrorKind, #[case] hides: bool) {
+    for kind in [Tcp, UnixStream, Other] {
+        assert_eq!(hides_count_on::<OpenBsd>(kind, error), hides, "{kind:?}");
+    }
+    for kind in [UdpV4, UdpV6, UnixDatagram, UnixSeqpacket] {
+        assert!(!hides_count_on::<OpenBsd>(kind, error), "{kind:?} is accepted whole or not at all");
+    }
+    for kind in SocketKind::ALL {
+        assert!(!hides_count_on::<Linux>(kind, error), "{kind:?}: Linux returns the count");
+    }
+}
+
+#[test]
+fn the_kernels_differ_where_the_contract_says_so() {
+    let traits = |flags, names, hides, waits| (flags, names, hides, waits);
+    assert_eq!(
+        traits(
+            Linux::FLAGS,
+            Linux::ABSTRACT_NAMES,
+            Linux::HARD_ERROR_HIDES_COUNT,
+            Linux::WAITS_FOR_DATAGRAM_RECEIVER
+        ),
+        (SendFlags::all(), true, false, true)
+    );
+    assert_eq!(
+        traits(
+            OpenBsd::FLAGS,
+            OpenBsd::ABSTRACT_NAMES,
+            OpenBsd::HARD_ERROR_HIDES_COUNT,
+            OpenBsd::WAITS_FOR_DATAGRAM_RECEIVER
+        ),
+        (SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT | SendFlags::END_OF_RECORD, false, true, false)
+    );
+}

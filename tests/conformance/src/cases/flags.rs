@@ -1,0 +1,220 @@
+//! F1 to F4: flags.
+
+use std::ffi::c_int;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::SockType;
+use unisend::{SendFlags, Socket};
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::{Route, Trial};
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::Flags;
+    vec![
+        topic
+            .case("F1", "each of the 32 bits alone on each kind of socket: what is not simply accepted", every_bit)
+            .kernel(
+                "tcp 0x8000 held, tcp 0x20000000 EISCONN, udp 0x1 EOPNOTSUPP, udp 0x10 lost, udp 0x8000 held, \
+                 seqpacket 0x1 EOPNOTSUPP, datagram 0x1 EOPNOTSUPP",
+                "tcp 0x8 EINVAL, udp 0x1 EOPNOTSUPP, stream 0x1 EOPNOTSUPP, stream 0x8 EINVAL, \
+                 seqpacket 0x1 EOPNOTSUPP, datagram 0x1 EOPNOTSUPP",
+            )
+            .promise("tcp refused, udp refused, stream refused, seqpacket refused, datagram refused"),
+        topic
+            .case("F1b", "DONT_ROUTE: the option for it, and a send to the loopback network", dont_route)
+            .kernel("0, 1", "EOPNOTSUPP, 1")
+            .differs("1", "Unsupported", "OpenBSD has no such thing: it ignores the flag and refuses the option"),
+        topic
+            .case("F1c", "DONT_ROUTE on a unix socket, which has no routes", dont_route_unix)
+            .kernels("1")
+            .promise("Unsupported"),
+        topic
+            .case("F2", "OUT_OF_BAND on TCP: the last byte is urgent", urgent)
+            .kernels("3, urgent z, received 2")
+            .promise("3, urgent z, received 2"),
+        topic
+            .case("F2b", "OUT_OF_BAND on UDP, unix stream, datagram, seqpacket", urgent_elsewhere)
+            .kernel("EOPNOTSUPP, 3, EOPNOTSUPP, EOPNOTSUPP", "EOPNOTSUPP, EOPNOTSUPP, EOPNOTSUPP, EOPNOTSUPP")
+            .promise("Unsupported, Unsupported, Unsupported, Unsupported"),
+        topic
+            .case("F3", "END_OF_RECORD on TCP, UDP, unix stream, datagram, seqpacket", end_of_record)
+            .kernel("1, 1, 1, 1, 1", "EINVAL, 1, EINVAL, 1, 1")
+            .promise("Unsupported, Unsupported, Unsupported, Unsupported, 1"),
+        topic
+            .case("F4", "MORE on TCP: all has arrived when what follows has been sent", more)
+            .kernels("5, 5, received 10")
+            .promise("5, 5, received 10"),
+        topic
+            .case("F4b", "MORE on UDP: a datagram stays a datagram", more_udp)
+            .kernel("1, 1, received 2, received EAGAIN", "1, 1, received 1, received 1")
+            .promise("1, 1, received 1, received 1"),
+        topic
+            .case("F4c", "CONFIRM on TCP, UDP and a unix socket", confirm)
+            .kernels("1, 1, 1")
+            .promise("1, 1, 1"),
+    ]
+}
+
+type Pair = (OwnedFd, OwnedFd);
+
+fn tcp() -> Result<Pair, Stop> {
+    scene::tcp_pair().map(|(ours, theirs)| (ours.into(), theirs.into()))
+}
+
+fn udp() -> Result<Pair, Stop> {
+    scene::udp_pair().map(|(ours, theirs)| (ours.into(), theirs.into()))
+}
+
+fn stream() -> Result<Pair, Stop> {
+    scene::unix_pair(SockType::Stream)
+}
+
+fn seqpacket() -> Result<Pair, Stop> {
+    scene::unix_pair(SockType::SeqPacket)
+}
+
+fn datagram() -> Result<Pair, Stop> {
+    scene::unix_pair(SockType::Datagram)
+}
+
+fn every_bit(trial: &mut Trial) -> Result<(), Stop> {
+    type Declare = fn(&OwnedFd) -> Socket<'_>;
+    type Kind = (&'static str, fn() -> Result<Pair, Stop>, Declare);
+    let kinds: [Kind; 5] = [
+        ("tcp", tcp, |fd| Socket::tcp(fd)),
+        ("udp", udp, |fd| Socket::udp_v4(fd).into()),
+        ("stream", stream, |fd| Socket::unix_stream(fd)),
+        ("seqpacket", seqpacket, |fd| Socket::unix_seqpacket(fd)),
+        ("datagram", datagram, |fd| Socket::unix_datagram(fd).into()),
+    ];
+    for (name, pair, declare) in kinds {
+        match trial.route() {
+            Route::Kernel => {
+                for bit in 0..32 {
+                    every_bit_raw(trial, name, pair()?, 1 << bit)?;
+                }
+            }
+            Route::Portable => {
+                let (ours, theirs) = pair()?;
+                let unknown = [1 << 6, 1 << 7].map(SendFlags::from_bits_retain);
+                let refused = unknown.map(|flags| declare(&ours).send(b"four", flags).is_err());
+                let nothing =
+                    raw::receive(theirs.as_fd(), &mut [0; 4], libc::MSG_DONTWAIT) == Err(Errno::EAGAIN);
+                trial.note(format!(
+                    "{name} {}",
+                    if refused == [true; 2] && nothing { "refused" } else { "sent" }
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Notes what a bit does that is not to send the data as if it were not there. What an urgent byte does to a
+/// stream is F2's.
+fn every_bit_raw(trial: &mut Trial, name: &str, (ours, theirs): Pair, bit: c_int) -> Result<(), Stop> {
+    let sent = raw::send(ours.as_fd(), b"four", bit | libc::MSG_NOSIGNAL);
+    let is_tcp = name == "tcp";
+    let arrived = sent.is_ok() && scene::wait_for(&theirs, nix::poll::PollFlags::POLLIN, 20)?;
+    match sent {
+        Err(errno) => trial.note(format!("{name} {bit:#x} {errno:?}")),
+        Ok(_) if arrived => {}
+        // What was held comes when the next has been sent; what was lost does not.
+        Ok(_) if is_tcp => trial.note(format!("{name} {bit:#x} held")),
+        Ok(_) => {
+            raw::send(ours.as_fd(), b"4", libc::MSG_NOSIGNAL)?;
+            let together = raw::receive(theirs.as_fd(), &mut [0; 8], libc::MSG_DONTWAIT)? == 5;
+            trial.note(format!("{name} {bit:#x} {}", if together { "held" } else { "lost" }));
+        }
+    }
+    Ok(())
+}
+
+fn dont_route(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::udp_pair()?;
+    if trial.route() == Route::Kernel {
+        trial.note_raw(raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_DONTROUTE, 1));
+    }
+    trial.send_flags(&Socket::udp_v4(&ours), b"x", SendFlags::DONT_ROUTE);
+    Ok(())
+}
+
+fn dont_route_unix(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = stream()?;
+    trial.send_flags(&Socket::unix_stream(&ours), b"x", SendFlags::DONT_ROUTE);
+    Ok(())
+}
+
+fn urgent(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::tcp_pair()?;
+    trial.send_flags(&Socket::tcp(&ours), b"xyz", SendFlags::OUT_OF_BAND);
+    scene::wait_until(&theirs, nix::poll::PollFlags::POLLPRI)?;
+    let mut byte = [0];
+    raw::receive(theirs.as_fd(), &mut byte, libc::MSG_OOB)?;
+    trial.note(format!("urgent {}", byte.escape_ascii()));
+    trial.receive(&theirs);
+    Ok(())
+}
+
+fn urgent_elsewhere(trial: &mut Trial) -> Result<(), Stop> {
+    let pairs = [udp()?, stream()?, datagram()?, seqpacket()?];
+    let [udp, stream, datagram, seqpacket] = &pairs;
+    for socket in [
+        Socket::udp_v4(&udp.0).into(),
+        Socket::unix_stream(&stream.0),
+        Socket::unix_datagram(&datagram.0).into(),
+        Socket::unix_seqpacket(&seqpacket.0),
+    ] {
+        trial.send_flags(&socket, b"xyz", SendFlags::OUT_OF_BAND);
+    }
+    Ok(())
+}
+
+fn end_of_record(trial: &mut Trial) -> Result<(), Stop> {
+    let pairs = [tcp()?, udp()?, stream()?, datagram()?, seqpacket()?];
+    let [tcp, udp, stream, datagram, seqpacket] = &pairs;
+    for socket in [
+        Socket::tcp(&tcp.0),
+        Socket::udp_v4(&udp.0).into(),
+        Socket::unix_stream(&stream.0),
+        Socket::unix_datagram(&datagram.0).into(),
+        Socket::unix_seqpacket(&seqpacket.0),
+    ] {
+        trial.send_flags(&socket, b"x", SendFlags::END_OF_RECORD);
+    }
+    Ok(())
+}
+
+fn more(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::tcp_pair()?;
+    trial.send_flags(&Socket::tcp(&ours), b"first", SendFlags::MORE);
+    trial.send(&Socket::tcp(&ours), b"after");
+    let mut buffer = [0; 10];
+    let received = raw::receive(theirs.as_fd(), &mut buffer, libc::MSG_WAITALL)?;
+    trial.note(format!("received {received}"));
+    Ok(())
+}
+
+fn more_udp(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::udp_pair()?;
+    trial.send_flags(&Socket::udp_v4(&ours), b"x", SendFlags::MORE);
+    trial.send(&Socket::udp_v4(&ours), b"y");
+    scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
+    trial.receive(&theirs);
+    scene::wait_for(&theirs, nix::poll::PollFlags::POLLIN, 20)?;
+    trial.receive(&theirs);
+    Ok(())
+}
+
+fn confirm(trial: &mut Trial) -> Result<(), Stop> {
+    let pairs = [tcp()?, udp()?, stream()?];
+    let [tcp, udp, stream] = &pairs;
+    for socket in [Socket::tcp(&tcp.0), Socket::udp_v4(&udp.0).into(), Socket::unix_stream(&stream.0)] {
+        trial.send_flags(&socket, b"x", SendFlags::CONFIRM);
+    }
+    Ok(())
+}

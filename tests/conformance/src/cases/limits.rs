@@ -1,0 +1,135 @@
+//! L1 to L7: limits of a call.
+
+use std::io::IoSlice;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::SockType;
+use unisend::Socket;
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::Trial;
+
+const SSIZE_MAX: usize = isize::MAX as usize;
+
+/// More than Linux takes in one call, and less than what 64 bits can map.
+const HUGE: usize = 2_415_919_104;
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::Limits;
+    vec![
+        topic
+            .case("L1", "a length over SSIZE_MAX, UDP", length_overflow)
+            .kernel("EMSGSIZE", "EINVAL")
+            .unrepresentable("a slice has at most isize::MAX bytes"),
+        topic
+            .case("L2", "one slice over SSIZE_MAX", slice_overflow)
+            .kernels("EINVAL")
+            .unrepresentable("a slice has at most isize::MAX bytes"),
+        topic
+            .case("L3", "slices over SSIZE_MAX together", sum_overflow)
+            .kernel("EFAULT", "EINVAL")
+            .unrepresentable(
+                "no memory holds such slices, unless they overlap; the sum is a function that is tested on numbers",
+            ),
+        topic
+            .case("L4", "2.25 GiB in one blocking call, unix stream", huge)
+            .kernel("2147479552", "2415919104")
+            .differs("2147479552", "2415919104", "Linux takes at most 0x7ffff000 bytes a call: a short count"),
+        topic
+            .case("L4b", "2.25 GiB with send_all, and what the reader got", huge_all)
+            .kernel("2147479552, read 2147479552", "2415919104, read 2415919104")
+            .promise("2415919104, read 2415919104"),
+        topic
+            .case("L5", "1024 slices and 1025, unix stream", slices)
+            .kernels("1024, EMSGSIZE")
+            .promise("1024, TooManySlices"),
+        topic
+            .case("L6", "writev of no slices and of 1025, to a pipe", writev)
+            .kernel("0, EINVAL", "EINVAL, EINVAL")
+            .unrepresentable("a socket never sees writev(2): slices go by sendmsg(2)"),
+        topic
+            .case("L7", "sendmsg of no slices and of an empty one, unix stream and datagram", no_slices)
+            .kernels("0, 0, 0, 0")
+            .promise("0, 0, 0, 0"),
+    ]
+}
+
+fn length_overflow(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::udp_pair()?;
+    trial.note_raw(raw::send_memory(ours.as_fd(), b"x".as_ptr(), SSIZE_MAX + 1, libc::MSG_DONTWAIT));
+    Ok(())
+}
+
+fn vector(length: usize) -> libc::iovec {
+    libc::iovec { iov_base: b"xxxx".as_ptr().cast_mut().cast(), iov_len: length }
+}
+
+fn slice_overflow(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+    trial.note_raw(raw::send_vectors(ours.as_fd(), [vector(SSIZE_MAX + 1)].as_ptr(), 1));
+    Ok(())
+}
+
+fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::tcp_pair()?;
+    scene::set_nonblocking(&ours, true)?;
+    trial.note_raw(raw::send_vectors(ours.as_fd(), [vector(4), vector(SSIZE_MAX - 3)].as_ptr(), 2));
+    Ok(())
+}
+
+/// Zeroes that take no memory: no page of them is ever written.
+fn zeroes() -> Result<Vec<u8>, Stop> {
+    if usize::BITS < 64 {
+        return scene::skip("32 bits cannot map as much");
+    }
+    Ok(vec![0; HUGE])
+}
+
+fn huge(trial: &mut Trial) -> Result<(), Stop> {
+    let zeroes = zeroes()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let reader = scene::drain(theirs);
+    trial.send(&Socket::unix_stream(&ours), &zeroes);
+    drop(ours);
+    drop(reader.join());
+    Ok(())
+}
+
+fn huge_all(trial: &mut Trial) -> Result<(), Stop> {
+    let zeroes = zeroes()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let reader = scene::drain(theirs);
+    trial.send_all(&Socket::unix_stream(&ours), &zeroes);
+    drop(ours);
+    let read = reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;
+    trial.note(format!("read {read}"));
+    Ok(())
+}
+
+fn slices(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+    let slices = [IoSlice::new(b"x"); 1025];
+    trial.send_vectored(&Socket::unix_stream(&ours), &slices[..1024]);
+    trial.send_vectored(&Socket::unix_stream(&ours), &slices);
+    Ok(())
+}
+
+fn writev(trial: &mut Trial) -> Result<(), Stop> {
+    let (_reader, writer) = nix::unistd::pipe()?;
+    trial.note_raw(raw::write_slices(writer.as_fd(), 0));
+    trial.note_raw(raw::write_slices(writer.as_fd(), 1025));
+    Ok(())
+}
+
+fn no_slices(trial: &mut Trial) -> Result<(), Stop> {
+    let (stream, _stream_peer) = scene::unix_pair(SockType::Stream)?;
+    let (datagram, _datagram_peer) = scene::unix_pair(SockType::Datagram)?;
+    for socket in [Socket::unix_stream(&stream), Socket::unix_datagram(&datagram).into()] {
+        trial.send_vectored(&socket, &[]);
+        trial.send_vectored(&socket, &[IoSlice::new(b"")]);
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! The table of cases, topic by topic.
+
+mod addresses;
+mod agreement;
+mod flags;
+mod interruption;
+mod limits;
+mod sizes;
+mod states;
+
+use std::sync::LazyLock;
+
+use crate::case::Case;
+
+/// Every case there is, in the order of the contract.
+pub fn suite() -> &'static [Case] {
+    static SUITE: LazyLock<Vec<Case>> = LazyLock::new(|| {
+        [
+            agreement::cases(),
+            flags::cases(),
+            states::cases(),
+            addresses::cases(),
+            sizes::cases(),
+            limits::cases(),
+            interruption::cases(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    });
+    &SUITE
+}

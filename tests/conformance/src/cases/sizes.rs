@@ -1,0 +1,204 @@
+//! B1 to B8: sizes of messages and buffers.
+
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::SockType;
+use unisend::{SendFlags, Socket};
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::{Route, Trial};
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::Sizes;
+    vec![
+        topic
+            .case("B1", "UDP: 65507 bytes and one more, with the default send buffer", udp_default)
+            .kernel("65507, EMSGSIZE", "EMSGSIZE, EMSGSIZE")
+            .differs(
+                "65507, MessageTooLong",
+                "MessageTooLong, MessageTooLong",
+                "OpenBSD's limit is the send buffer, 9216 bytes unless it is set",
+            ),
+        topic
+            .case("B1b", "UDP: 65507 bytes and one more, with a send buffer of 65535", udp_large)
+            .kernels("65507, EMSGSIZE")
+            .promise("65507, MessageTooLong"),
+        topic
+            .case("B2", "unix datagram: as long as the send buffer allows, and one byte more", datagram_limit)
+            .kernels("fits, EMSGSIZE")
+            .promise("fits, MessageTooLong"),
+        topic
+            .case("B3", "unix datagram, the receiver is full, not waiting", datagram_full)
+            .kernel("EAGAIN", "ENOBUFS")
+            .promise("WouldBlock"),
+        topic
+            .case(
+                "B3b",
+                "unix datagram, the receiver is full and reads after 100 ms: send_all waits",
+                datagram_waits,
+            )
+            .kernel("1", "ENOBUFS")
+            .promise("1"),
+        topic
+            .case("B4", "UDP to a receiver that does not read: 2000 datagrams", udp_slow_reader)
+            .kernels("all sent")
+            .promise("all sent"),
+        topic
+            .case("B5", "unix stream, full, 500 bytes read: a send of 60000 bytes, then of 50", nearly_full)
+            .kernel("EAGAIN, EAGAIN", "EAGAIN, 50")
+            .differs(
+                "WouldBlock, WouldBlock",
+                "WouldBlock, 50",
+                "what is free counts in pages on Linux, and in bytes above a low-water mark on OpenBSD",
+            ),
+        topic
+            .case("B6", "no bytes on a stream: TCP, TCP full, unix, unix full", no_bytes)
+            .kernels("0, 0, 0, 0")
+            .promise("0, 0, 0, 0"),
+        topic
+            .case("B7", "an empty seqpacket record, and what the receiver sees", empty_record)
+            .kernel("0, received 0", "0, received EAGAIN")
+            .promise("EmptyRecord, received EAGAIN"),
+        topic
+            .case("B7b", "an empty datagram, unix and UDP, and what the receiver sees", empty_datagram)
+            .kernels("0, received 0, 0, received 0")
+            .promise("0, received 0, 0, received 0"),
+        topic
+            .case("B8", "the send buffer, when it was set to 100000", send_buffer)
+            .kernel("200000", "100000")
+            .differs("200000", "100000", "Linux says twice what was set, for its own bookkeeping is in it"),
+    ]
+}
+
+fn udp_default(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::udp_pair()?;
+    send_largest_udp(trial, &ours);
+    Ok(())
+}
+
+fn udp_large(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::udp_pair()?;
+    raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 65_535)?;
+    send_largest_udp(trial, &ours);
+    Ok(())
+}
+
+fn send_largest_udp(trial: &mut Trial, socket: &std::net::UdpSocket) {
+    let bytes = vec![0; 65_508];
+    trial.send(&Socket::udp_v4(socket), &bytes[..65_507]);
+    trial.send(&Socket::udp_v4(socket), &bytes);
+}
+
+fn datagram_limit(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::unix_pair(SockType::Datagram)?;
+    let send_buffer = raw::get_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF)? as usize;
+    let limit = if cfg!(target_os = "linux") { send_buffer - 32 } else { send_buffer };
+    let bytes = vec![0; limit + 1];
+    trial.send_whole(&Socket::unix_datagram(&ours), &bytes[..limit], "fits");
+    trial.send(&Socket::unix_datagram(&ours), &bytes);
+    Ok(())
+}
+
+/// Sends datagrams to a receiver until it is full.
+fn fill_datagrams(socket: &impl AsFd) -> Result<(), Stop> {
+    for _ in 0..100_000 {
+        match raw::send(socket.as_fd(), b"f", libc::MSG_DONTWAIT) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(Stop::Broken("the receiver never was full".to_owned()))
+}
+
+fn datagram_full(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::unix_pair(SockType::Datagram)?;
+    fill_datagrams(&ours)?;
+    trial.send_flags(&Socket::unix_datagram(&ours), b"x", SendFlags::DONT_WAIT);
+    Ok(())
+}
+
+fn datagram_waits(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
+    fill_datagrams(&ours)?;
+    let reader = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        while raw::receive(theirs.as_fd(), &mut [0], libc::MSG_DONTWAIT).is_ok() {}
+        theirs
+    });
+    trial.send_all(&Socket::unix_datagram(&ours), b"x");
+    drop(reader.join());
+    Ok(())
+}
+
+fn udp_slow_reader(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::udp_pair()?;
+    let datagram = [0; 1000];
+    let socket = Socket::udp_v4(&ours);
+    let sent = (0..2000).all(|_| match trial.route() {
+        Route::Kernel => raw::send(ours.as_fd(), &datagram, 0) == Ok(datagram.len()),
+        Route::Portable => socket.send(&datagram, SendFlags::empty()) == Ok(datagram.len()),
+    });
+    trial.note(if sent { "all sent" } else { "not all sent" });
+    Ok(())
+}
+
+fn nearly_full(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
+    scene::fill(&ours)?;
+    raw::receive(theirs.as_fd(), &mut [0; 500], 0)?;
+    trial.send_flags(&Socket::unix_stream(&ours), &[0; 60_000], SendFlags::DONT_WAIT);
+    trial.send_flags(&Socket::unix_stream(&ours), &[0; 50], SendFlags::DONT_WAIT);
+    Ok(())
+}
+
+fn no_bytes(trial: &mut Trial) -> Result<(), Stop> {
+    let (tcp, _tcp_peer) = scene::tcp_pair()?;
+    trial.send(&Socket::tcp(&tcp), b"");
+    let (full, _full_peer) = scene::full_tcp_pair()?;
+    trial.send_flags(&Socket::tcp(&full), b"", SendFlags::DONT_WAIT);
+    let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
+    trial.send(&Socket::unix_stream(&unix), b"");
+    scene::fill(&unix)?;
+    trial.send_flags(&Socket::unix_stream(&unix), b"", SendFlags::DONT_WAIT);
+    Ok(())
+}
+
+fn empty_record(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
+    trial.send(&Socket::unix_seqpacket(&ours), b"");
+    trial.receive(&theirs);
+    Ok(())
+}
+
+fn empty_datagram(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
+    trial.send(&Socket::unix_datagram(&ours), b"");
+    trial.receive(&theirs);
+    let (ours, theirs) = scene::udp_pair()?;
+    trial.send(&Socket::udp_v4(&ours), b"");
+    scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
+    trial.receive(&theirs);
+    Ok(())
+}
+
+fn send_buffer(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+    raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 100_000)?;
+    match trial.route() {
+        Route::Kernel => {
+            let size = raw::get_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF)?;
+            trial.note(size);
+        }
+        Route::Portable => {
+            let probed = Socket::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
+            trial.note(probed.send_buffer().unwrap_or(0));
+        }
+    }
+    Ok(())
+}

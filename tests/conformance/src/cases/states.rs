@@ -1,0 +1,342 @@
+//! S1 to S20: the state of a socket, and the error that it gives.
+
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+
+use nix::poll::PollFlags;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockType};
+use unisend::Socket;
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::{Destination, Trial};
+
+const OPENBSD_SHUTS_FIRST: &str = "Linux refuses to shut down what is not connected and can still connect it; \
+     OpenBSD shuts it down for good, and says so first";
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::States;
+    vec![
+        topic
+            .case("S1", "TCP, never connected: a byte, no bytes, and a byte when bound", tcp_never_connected)
+            .kernel("EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE", "ENOTCONN, ENOTCONN, ENOTCONN")
+            .promise("NotConnected, NotConnected, NotConnected"),
+        topic
+            .case("S1b", "TCP, never connected, sending shut down", tcp_never_connected_shut)
+            .kernels("EPIPE+SIGPIPE")
+            .differs("NotConnected", "Disconnected", OPENBSD_SHUTS_FIRST),
+        topic
+            .case("S2", "TCP, listening", tcp_listening)
+            .kernel("EPIPE+SIGPIPE", "ENOTCONN")
+            .promise("NotConnected"),
+        topic
+            .case("S3", "TCP, connecting, non-blocking: a byte, no bytes", tcp_connecting)
+            .kernel("EAGAIN, EAGAIN", "ENOTCONN, ENOTCONN")
+            .promise("Connecting, Connecting"),
+        topic
+            .case("S4", "TCP, connecting, a blocking send with a time limit", tcp_connecting_blocking)
+            .kernel("EAGAIN, waited", "ENOTCONN, at once")
+            .differs(
+                "Connecting, waited",
+                "Connecting, at once",
+                "OpenBSD does not wait for a connection to be made; to wait here would take calls on the success path",
+            ),
+        topic
+            .case("S5", "TCP, a non-blocking connect was refused: two sends", tcp_refused)
+            .kernel("ECONNREFUSED, EPIPE+SIGPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .promise("Refused, Disconnected"),
+        topic
+            .case("S6", "TCP, a blocking connect was refused", tcp_refused_blocking)
+            .kernels("EPIPE+SIGPIPE")
+            .differs(
+                "NotConnected",
+                "Disconnected",
+                "on Linux the socket is as new and can connect again, on OpenBSD it is of no more use",
+            ),
+        topic
+            .case("S7", "own sending shut down, TCP and unix stream: a byte, no bytes", own_shutdown)
+            .kernels("EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .promise("Disconnected, Disconnected, Disconnected, Disconnected"),
+        topic
+            .case("S8", "TCP, reset by the peer: two sends", tcp_reset)
+            .kernel("ECONNRESET, EPIPE+SIGPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .promise("Reset, Disconnected"),
+        topic
+            .case("S9", "TCP, closed by the peer: the first send is accepted, the second fails", tcp_finished)
+            .kernels("1, EPIPE+SIGPIPE")
+            .promise("1, peer gone"),
+        topic
+            .case("S10", "TCP, connected and then to nowhere (AF_UNSPEC): two sends", tcp_disconnected)
+            .kernel("ECONNRESET, EPIPE+SIGPIPE", "1, 1")
+            .differs(
+                "Reset, NotConnected",
+                "1, 1",
+                "OpenBSD cannot take a TCP connection back: connect fails with EISCONN, and the connection goes on",
+            ),
+        topic
+            .case("S11", "TCP, the peer has shut receiving down", tcp_peer_deaf)
+            .kernels("1, 1, 1")
+            .promise("1, 1, 1"),
+        topic
+            .case("S12", "unix stream and seqpacket, never connected; the same, listening", unix_never_connected)
+            .kernels("ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN")
+            .promise("NotConnected, NotConnected, NotConnected, NotConnected"),
+        topic
+            .case("S12b", "unix stream and seqpacket, never connected, sending shut down", unix_never_connected_shut)
+            .kernel("ENOTCONN, ENOTCONN", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .differs("NotConnected, NotConnected", "Disconnected, Disconnected", OPENBSD_SHUTS_FIRST),
+        topic
+            .case("S13", "unix stream, the peer has closed: two sends; the same with data that it did not read",
+                unix_stream_closed)
+            .kernels("EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .promise("Disconnected, Disconnected, Disconnected, Disconnected"),
+        topic
+            .case("S14", "seqpacket, the peer has closed; with data that it did not read, two sends", seqpacket_closed)
+            .kernel("EPIPE, ECONNRESET, EPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .promise("peer gone, peer gone, peer gone"),
+        topic
+            .case("S15", "unix stream, seqpacket, datagram: the peer has shut receiving down", unix_peer_deaf)
+            .kernel("EPIPE+SIGPIPE, EPIPE, EPIPE", "1, 1, ENOBUFS")
+            .differs(
+                "Disconnected, Disconnected, Disconnected",
+                "1, 1, WouldBlock",
+                "OpenBSD queues the data all the same; a datagram is refused as if the receiver were full, for ever",
+            ),
+        topic
+            .case("S16", "unix datagram, no peer and no address: a byte, no bytes", unix_datagram_alone)
+            .kernel("ENOTCONN, ENOTCONN", "EDESTADDRREQ, EDESTADDRREQ")
+            .promise("DestinationRequired, DestinationRequired"),
+        topic
+            .case("S17", "unix datagram, the receiver that it is connected to has closed: two sends",
+                unix_datagram_closed)
+            .kernel("ECONNREFUSED, ENOTCONN", "ECONNRESET, EDESTADDRREQ")
+            .promise("Reset, DestinationRequired"),
+        topic
+            .case("S18", "UDP, no peer and no address: a byte, no bytes", udp_alone)
+            .kernels("EDESTADDRREQ, EDESTADDRREQ")
+            .promise("DestinationRequired, DestinationRequired"),
+        topic
+            .case("S19", "UDP, nobody listens: it is said once, by the send after", udp_refused)
+            .kernels("1, ECONNREFUSED, 1")
+            .promise("1, Refused, 1"),
+        topic
+            .case("S20", "own sending shut down: UDP, unix datagram, seqpacket", own_shutdown_records)
+            .kernel("EPIPE, EPIPE, EPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
+            .promise("Disconnected, Disconnected, Disconnected"),
+        topic
+            .case("S20b", "own sending shut down on UDP without a peer, and an address", own_shutdown_udp_alone)
+            .kernel("EPIPE", "EPIPE+SIGPIPE")
+            .promise("Disconnected"),
+    ]
+}
+
+fn tcp_never_connected(trial: &mut Trial) -> Result<(), Stop> {
+    let fresh = scene::tcp()?;
+    trial.send(&Socket::tcp(&fresh), b"x");
+    trial.send(&Socket::tcp(&fresh), b"");
+    scene::bind_to_loopback(&fresh)?;
+    trial.send(&Socket::tcp(&fresh), b"x");
+    Ok(())
+}
+
+fn tcp_never_connected_shut(trial: &mut Trial) -> Result<(), Stop> {
+    let fresh = scene::tcp()?;
+    // Linux says ENOTCONN and does nothing, OpenBSD does it.
+    let _ = scene::shutdown(&fresh, Shutdown::Write);
+    trial.send(&Socket::tcp(&fresh), b"x");
+    Ok(())
+}
+
+fn tcp_listening(trial: &mut Trial) -> Result<(), Stop> {
+    let listener = std::net::TcpListener::bind(scene::LOOPBACK)?;
+    trial.send(&Socket::tcp(&listener), b"x");
+    Ok(())
+}
+
+fn tcp_connecting(trial: &mut Trial) -> Result<(), Stop> {
+    for bytes in [b"x".as_slice(), b""] {
+        let (connecting, _kept) = scene::connecting(false)?;
+        trial.send(&Socket::tcp(&connecting), bytes);
+    }
+    Ok(())
+}
+
+fn tcp_connecting_blocking(trial: &mut Trial) -> Result<(), Stop> {
+    let (connecting, _kept) = scene::connecting(true)?;
+    scene::set_send_timeout(&connecting, 200)?;
+    let ((), elapsed) = scene::timed(|| trial.send(&Socket::tcp(&connecting), b"x"));
+    trial.note(if elapsed.as_millis() >= 150 { "waited" } else { "at once" });
+    Ok(())
+}
+
+fn tcp_refused(trial: &mut Trial) -> Result<(), Stop> {
+    let refused = scene::refused_while_connecting()?;
+    trial.send(&Socket::tcp(&refused), b"x");
+    trial.send(&Socket::tcp(&refused), b"x");
+    Ok(())
+}
+
+fn tcp_refused_blocking(trial: &mut Trial) -> Result<(), Stop> {
+    let refused = scene::tcp()?;
+    if scene::connect_to(&refused, scene::closed_tcp_port()?) != Err(nix::Error::ECONNREFUSED) {
+        return Err(Stop::Broken("the connection was not refused".to_owned()));
+    }
+    trial.send(&Socket::tcp(&refused), b"x");
+    Ok(())
+}
+
+fn own_shutdown(trial: &mut Trial) -> Result<(), Stop> {
+    let (tcp, _tcp_peer) = scene::tcp_pair()?;
+    let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
+    scene::shutdown(&tcp, Shutdown::Write)?;
+    scene::shutdown(&unix, Shutdown::Write)?;
+    for socket in [Socket::tcp(&tcp), Socket::unix_stream(&unix)] {
+        trial.send(&socket, b"x");
+        trial.send(&socket, b"");
+    }
+    Ok(())
+}
+
+fn tcp_reset(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::tcp_pair()?;
+    scene::reset(theirs, &ours)?;
+    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send(&Socket::tcp(&ours), b"x");
+    Ok(())
+}
+
+fn tcp_finished(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::tcp_pair()?;
+    scene::finish(theirs, &ours)?;
+    trial.send(&Socket::tcp(&ours), b"x");
+    // The answer to that byte is a reset: both systems then say "hung up".
+    scene::wait_until(&ours, PollFlags::empty())?;
+    trial.send_to_the_gone(&Socket::tcp(&ours), b"x");
+    Ok(())
+}
+
+fn tcp_disconnected(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = scene::tcp_pair()?;
+    raw::send(ours.as_fd(), b"x", 0)?;
+    // OpenBSD says EISCONN and does nothing.
+    let _ = raw::disconnect(ours.as_fd());
+    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send(&Socket::tcp(&ours), b"x");
+    Ok(())
+}
+
+fn tcp_peer_deaf(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::tcp_pair()?;
+    scene::shutdown(&theirs, Shutdown::Read)?;
+    for _ in 0..3 {
+        trial.send(&Socket::tcp(&ours), b"x");
+    }
+    Ok(())
+}
+
+fn unix_never_connected(trial: &mut Trial) -> Result<(), Stop> {
+    let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
+    let seqpacket = scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?;
+    let sockets = [Socket::unix_stream(&stream), Socket::unix_seqpacket(&seqpacket)];
+    sockets.iter().for_each(|socket| trial.send(socket, b"x"));
+    for (fd, name) in [(&stream, "stream"), (&seqpacket, "seqpacket")] {
+        scene::bind_to_path(fd, &trial.path(name))?;
+        socket::listen(fd, Backlog::new(1)?)?;
+    }
+    sockets.iter().for_each(|socket| trial.send(socket, b"x"));
+    Ok(())
+}
+
+fn unix_never_connected_shut(trial: &mut Trial) -> Result<(), Stop> {
+    let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
+    let seqpacket = scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?;
+    scene::shutdown(&stream, Shutdown::Write)?;
+    scene::shutdown(&seqpacket, Shutdown::Write)?;
+    trial.send(&Socket::unix_stream(&stream), b"x");
+    trial.send(&Socket::unix_seqpacket(&seqpacket), b"x");
+    Ok(())
+}
+
+fn unix_stream_closed(trial: &mut Trial) -> Result<(), Stop> {
+    for unread in [false, true] {
+        let ours = scene::abandoned(SockType::Stream, unread)?;
+        trial.send(&Socket::unix_stream(&ours), b"x");
+        trial.send(&Socket::unix_stream(&ours), b"x");
+    }
+    Ok(())
+}
+
+fn seqpacket_closed(trial: &mut Trial) -> Result<(), Stop> {
+    let ours = scene::abandoned(SockType::SeqPacket, false)?;
+    trial.send_to_the_gone(&Socket::unix_seqpacket(&ours), b"x");
+    let ours = scene::abandoned(SockType::SeqPacket, true)?;
+    trial.send_to_the_gone(&Socket::unix_seqpacket(&ours), b"x");
+    trial.send_to_the_gone(&Socket::unix_seqpacket(&ours), b"x");
+    Ok(())
+}
+
+fn unix_peer_deaf(trial: &mut Trial) -> Result<(), Stop> {
+    let (stream, stream_peer) = scene::unix_pair(SockType::Stream)?;
+    let (seqpacket, seqpacket_peer) = scene::unix_pair(SockType::SeqPacket)?;
+    let (datagram, datagram_peer) = scene::unix_pair(SockType::Datagram)?;
+    for peer in [&stream_peer, &seqpacket_peer, &datagram_peer] {
+        scene::shutdown(peer, Shutdown::Read)?;
+    }
+    trial.send(&Socket::unix_stream(&stream), b"x");
+    trial.send(&Socket::unix_seqpacket(&seqpacket), b"x");
+    trial.send(&Socket::unix_datagram(&datagram), b"x");
+    Ok(())
+}
+
+fn unix_datagram_alone(trial: &mut Trial) -> Result<(), Stop> {
+    let alone = scene::new_socket(AddressFamily::Unix, SockType::Datagram)?;
+    trial.send(&Socket::unix_datagram(&alone), b"x");
+    trial.send(&Socket::unix_datagram(&alone), b"");
+    Ok(())
+}
+
+fn unix_datagram_closed(trial: &mut Trial) -> Result<(), Stop> {
+    let ours = scene::abandoned(SockType::Datagram, false)?;
+    trial.send(&Socket::unix_datagram(&ours), b"x");
+    trial.send(&Socket::unix_datagram(&ours), b"x");
+    Ok(())
+}
+
+fn udp_alone(trial: &mut Trial) -> Result<(), Stop> {
+    let alone = std::net::UdpSocket::bind(scene::LOOPBACK)?;
+    trial.send(&Socket::udp_v4(&alone), b"x");
+    trial.send(&Socket::udp_v4(&alone), b"");
+    Ok(())
+}
+
+fn udp_refused(trial: &mut Trial) -> Result<(), Stop> {
+    let ours = scene::udp_to_closed_port()?;
+    trial.send(&Socket::udp_v4(&ours), b"x");
+    scene::wait_until(&ours, PollFlags::POLLIN)?;
+    trial.send(&Socket::udp_v4(&ours), b"x");
+    trial.send(&Socket::udp_v4(&ours), b"x");
+    Ok(())
+}
+
+fn own_shutdown_records(trial: &mut Trial) -> Result<(), Stop> {
+    let (udp, _udp_peer) = scene::udp_pair()?;
+    let (datagram, _datagram_peer) = scene::unix_pair(SockType::Datagram)?;
+    let (seqpacket, _seqpacket_peer) = scene::unix_pair(SockType::SeqPacket)?;
+    scene::shutdown(&udp, Shutdown::Write)?;
+    scene::shutdown(&datagram, Shutdown::Write)?;
+    scene::shutdown(&seqpacket, Shutdown::Write)?;
+    trial.send(&Socket::udp_v4(&udp), b"x");
+    trial.send(&Socket::unix_datagram(&datagram), b"x");
+    trial.send(&Socket::unix_seqpacket(&seqpacket), b"x");
+    Ok(())
+}
+
+fn own_shutdown_udp_alone(trial: &mut Trial) -> Result<(), Stop> {
+    let alone = std::net::UdpSocket::bind(scene::LOOPBACK)?;
+    // Linux says ENOTCONN, and does it.
+    let _ = scene::shutdown(&alone, Shutdown::Write);
+    let to = Destination::Internet(alone.local_addr()?);
+    trial.send_to(&Socket::udp_v4(&alone), b"x", to);
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! A child process for one run of one case: SIGPIPE at its default, no descriptors but the standard ones,
+//! known limits, a directory of its own, and an end that is certain.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
+use serde::{Deserialize, Serialize};
+
+use crate::case::{Case, Stop};
+use crate::raw;
+use crate::trial::{Route, Trial};
+
+/// How long a run may take. A run that must move gigabytes takes the longest.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many descriptors a run may have.
+const DESCRIPTOR_LIMIT: u64 = 1024;
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// It showed this.
+    Observed(String),
+    /// It could not be run here, for this reason.
+    Skipped(String),
+    /// It did not come to its end, and why.
+    Broken(String),
+}
+
+/// Runs a case by one route in a child process. The caller must have no other thread: the child goes on where
+/// this process was.
+pub(crate) fn run(case: &Case, route: Route) -> Outcome {
+    attempt(case, route).unwrap_or_else(|error| Outcome::Broken(error.to_string()))
+}
+
+fn attempt(case: &Case, route: Route) -> std::io::Result<Outcome> {
+    let directory = tempfile::Builder::new().prefix("unisend-").tempdir()?;
+    let (reader, writer) = pipe()?;
+    // SAFETY: this process has one thread, so that the child can go on with all that it had.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            drop(reader);
+            let outcome = in_child(case, route, directory.path(), &writer);
+            let told = serde_json::to_vec(&outcome).map(|told| File::from(writer).write_all(&told));
+            // SAFETY: ends the child without what the parent wants done at its own end.
+            unsafe { libc::_exit(i32::from(!matches!(told, Ok(Ok(()))))) }
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            let told = read_until(reader, Instant::now() + TIME_LIMIT);
+            let _ = killpg(child, Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+            let ended = waitpid(child, None)?;
+            Ok(told.map_or_else(|| how_it_died(ended), |told| parse(&told)))
+        }
+    }
+}
+
+fn parse(told: &[u8]) -> Outcome {
+    serde_json::from_slice(told).unwrap_or_else(|error| Outcome::Broken(format!("unreadable: {error}")))
+}
+
+/// A child that said nothing was killed: by what it did, or for taking too long.
+fn how_it_died(ended: WaitStatus) -> Outcome {
+    match ended {
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) => {
+            Outcome::Broken(format!("stopped after {} s", TIME_LIMIT.as_secs()))
+        }
+        WaitStatus::Signaled(_, signal, _) => Outcome::Observed(format!("killed by {signal}")),
+        status => Outcome::Broken(format!("ended without a word: {status:?}")),
+    }
+}
+
+fn in_child(case: &Case, route: Route, directory: &Path, keep: &OwnedFd) -> Outcome {
+    let outcome = prepare(route, keep).and_then(|()| {
+        let mut trial = Trial::new(route, directory.to_path_buf());
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            (case.script)(&mut trial)?;
+            Ok(trial.into_observed())
+        }))
+        .unwrap_or_else(|_| Err(Stop::Broken("the script panicked".to_owned())))
+    });
+    match outcome {
+        Ok(observed) => Outcome::Observed(observed),
+        Err(Stop::Skip(reason)) => Outcome::Skipped(reason),
+        Err(Stop::Broken(what)) => Outcome::Broken(what),
+    }
+}
+
+fn prepare(route: Route, keep: &OwnedFd) -> Result<(), Stop> {
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(DESCRIPTOR_LIMIT as _), most)?;
+    close_all_but(keep);
+    match route {
+        Route::Kernel => raw::note_sigpipes()?,
+        Route::Portable => raw::default_sigpipe()?,
+    }
+    Ok(())
+}
+
+/// Closes whatever the caller had open, but the standard descriptors and this one.
+fn close_all_but(keep: &OwnedFd) {
+    for number in (3..DESCRIPTOR_LIMIT as i32).filter(|&number| number != keep.as_raw_fd()) {
+        // SAFETY: the child owns its copies, and uses none of them after this; most numbers are not open.
+        unsafe { libc::close(number) };
+    }
+}
+
+/// What the child says until it has no more to say; `None` if it says nothing in time.
+fn read_until(reader: OwnedFd, deadline: Instant) -> Option<Vec<u8>> {
+    let mut told = Vec::new();
+    let mut reader = File::from(reader);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        if ready.unwrap_or(0) == 0 {
+            return None;
+        }
+        let mut buffer = [0; 4096];
+        match reader.read(&mut buffer) {
+            Ok(count @ 1..) => told.extend_from_slice(&buffer[..count]),
+            _ => return (!told.is_empty()).then_some(told),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What a kernel does when a program sends, and whether unisend keeps its contract there.
+//!
+//! The suite is a [table of cases](suite). Each is run twice in a fresh child process: through raw libc, which
+//! shows what the kernel does, and through unisend, which must show what `docs/contract.md` promises. So two
+//! things are checked apart: that what is known of the kernel is true, and that the library keeps its word.
+
+mod case;
+mod cases;
+mod child;
+mod raw;
+pub mod report;
+pub mod run;
+mod scene;
+mod trial;
+
+pub use case::{Case, PerSystem, Promise, Topic};
+pub use cases::suite;
+pub use trial::Route;

@@ -1,0 +1,79 @@
+//! Runs the suite on this machine, and says what it showed.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use unisend_conformance::report::Format;
+use unisend_conformance::{Case, Topic, run, suite};
+
+/// Checks what this system's kernel does when a program sends on a socket, and whether unisend keeps its
+/// contract here. Each case runs twice, in a process of its own: through raw libc and through unisend.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Run the cases of this topic only; can be given more than once
+    #[arg(long, value_enum)]
+    topic: Vec<Topic>,
+
+    /// Run this case only, by its clause (S8, A6b); can be given more than once
+    #[arg(long, value_name = "CLAUSE", value_parser = known_case)]
+    case: Vec<String>,
+
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the cases, with their topics
+    List,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let cases = chosen(&arguments);
+    let (printed, code) = match arguments.command {
+        Some(Command::List) => (list(&cases), ExitCode::SUCCESS),
+        None => examine(&cases, arguments.format),
+    };
+    match std::io::stdout().write_all(printed.as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn known_case(clause: &str) -> Result<String, String> {
+    let known = suite().iter().any(|case| case.id == clause);
+    if known { Ok(clause.to_owned()) } else { Err("no case has this clause: see `list`".to_owned()) }
+}
+
+fn chosen(arguments: &Arguments) -> Vec<&'static Case> {
+    suite()
+        .iter()
+        .filter(|case| arguments.topic.is_empty() || arguments.topic.contains(&case.topic))
+        .filter(|case| arguments.case.is_empty() || arguments.case.iter().any(|clause| case.id == clause))
+        .collect()
+}
+
+fn list(cases: &[&Case]) -> String {
+    cases.iter().map(|case| format!("{:6}{:14}{}\n", case.id, case.topic.name(), case.title)).collect()
+}
+
+fn examine(cases: &[&Case], format: Format) -> (String, ExitCode) {
+    // It is drawn only on a terminal, and from this thread alone: each case forks this process.
+    let style = ProgressStyle::with_template("{pos}/{len} {bar:40} {msg}").expect("a template that is right");
+    let progress = ProgressBar::new(cases.len() as u64).with_style(style);
+    let report = run::run(cases, |case| {
+        progress.set_message(format!("{} {}", case.id, case.title));
+        progress.inc(1);
+    });
+    progress.finish_and_clear();
+    let code = if report.summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    (report.print(format), code)
+}

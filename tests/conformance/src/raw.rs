@@ -1,0 +1,236 @@
+//! The system calls, raw: what a C program would do, mistakes included.
+
+use std::ffi::c_int;
+use std::io::IoSlice;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::Result;
+use nix::errno::Errno;
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use unisend::SendFlags;
+
+use crate::trial::Destination;
+
+static SIGPIPE_RAISED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_sigpipe(_signal: c_int) {
+    SIGPIPE_RAISED.store(true, Ordering::SeqCst);
+}
+
+/// From now on a SIGPIPE is noted and does not kill.
+pub(crate) fn note_sigpipes() -> Result<()> {
+    let action = SigAction::new(SigHandler::Handler(note_sigpipe), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing but to store into an atomic.
+    unsafe { signal::sigaction(Signal::SIGPIPE, &action) }.map(drop)
+}
+
+/// Gives a SIGPIPE its default, which is to kill, and what a C program has. Rust's start ignores it.
+pub(crate) fn default_sigpipe() -> Result<()> {
+    // SAFETY: no handler is installed.
+    unsafe { signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+}
+
+/// Whether a SIGPIPE was noted since this was last asked.
+pub(crate) fn take_sigpipe() -> bool {
+    SIGPIPE_RAISED.swap(false, Ordering::SeqCst)
+}
+
+/// The numbers that this system's C headers give to flags. One that it lacks has none.
+pub(crate) fn flag_numbers(flags: SendFlags) -> c_int {
+    #[cfg(target_os = "linux")]
+    const HINTS: [(SendFlags, c_int); 2] =
+        [(SendFlags::MORE, libc::MSG_MORE), (SendFlags::CONFIRM, libc::MSG_CONFIRM)];
+    #[cfg(not(target_os = "linux"))]
+    const HINTS: [(SendFlags, c_int); 0] = [];
+
+    [
+        (SendFlags::OUT_OF_BAND, libc::MSG_OOB),
+        (SendFlags::DONT_ROUTE, libc::MSG_DONTROUTE),
+        (SendFlags::DONT_WAIT, libc::MSG_DONTWAIT),
+        (SendFlags::END_OF_RECORD, libc::MSG_EOR),
+    ]
+    .into_iter()
+    .chain(HINTS)
+    .filter(|(flag, _)| flags.contains(*flag))
+    .fold(0, |numbers, (_, number)| numbers | number)
+}
+
+fn count(returned: isize) -> Result<usize> {
+    Errno::result(returned).map(|count| count as usize)
+}
+
+/// send(2).
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: c_int) -> Result<usize> {
+    // SAFETY: the pointer and length are one slice's.
+    count(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// send(2) of memory that need not be there. The kernel checks what it is given.
+pub(crate) fn send_memory(
+    fd: BorrowedFd<'_>,
+    start: *const u8,
+    length: usize,
+    flags: c_int,
+) -> Result<usize> {
+    // SAFETY: the kernel reads the memory, if at all, and answers EFAULT for what cannot be read.
+    count(unsafe { libc::send(fd.as_raw_fd(), start.cast(), length, flags) })
+}
+
+/// write(2).
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: the pointer and length are one slice's.
+    count(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// writev(2) of so many empty slices.
+pub(crate) fn write_slices(fd: BorrowedFd<'_>, slices: c_int) -> Result<usize> {
+    let vectors = vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; slices as usize];
+    // SAFETY: the pointer and length are one vector's, whose members are empty.
+    count(unsafe { libc::writev(fd.as_raw_fd(), vectors.as_ptr(), slices) })
+}
+
+/// sendmsg(2) of slices.
+pub(crate) fn send_message(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize> {
+    send_vectors(fd, slices.as_ptr().cast(), slices.len())
+}
+
+/// sendmsg(2) of vectors that need not be right. The kernel checks what it is given.
+pub(crate) fn send_vectors(fd: BorrowedFd<'_>, vectors: *const libc::iovec, length: usize) -> Result<usize> {
+    // SAFETY: zero is a value for every member: no name and no control data.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = vectors.cast_mut();
+    message.msg_iovlen = length as _;
+    // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
+    count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) })
+}
+
+/// sendto(2).
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: Destination<'_>) -> Result<usize> {
+    let (name, length) = socket_name(to);
+    send_to_name(fd, bytes, &name, length)
+}
+
+/// sendto(2) with a name of that length, which need not be right.
+pub(crate) fn send_to_name(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    name: &libc::sockaddr_storage,
+    length: usize,
+) -> Result<usize> {
+    assert!(length <= size_of::<libc::sockaddr_storage>(), "the name is no longer than what holds it");
+    let name = ptr::from_ref(name).cast();
+    // SAFETY: the pointers and lengths are one slice's and one name's.
+    count(unsafe {
+        libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0, name, length as libc::socklen_t)
+    })
+}
+
+/// A name as a C program would make it, and its exact length.
+pub(crate) fn socket_name(to: Destination<'_>) -> (libc::sockaddr_storage, usize) {
+    use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
+
+    match to {
+        Destination::Internet(SocketAddr::V4(address)) => {
+            let name = SockaddrIn::from(address);
+            stored(name.as_ptr().cast(), name.len() as usize)
+        }
+        Destination::Internet(SocketAddr::V6(address)) => {
+            let name = SockaddrIn6::from(address);
+            stored(name.as_ptr().cast(), name.len() as usize)
+        }
+        Destination::Path(path) => unix_name(path.as_os_str().as_bytes(), 1),
+        Destination::Abstract(name) => unix_name(&[b"\0", name].concat(), 0),
+    }
+}
+
+/// The name of a unix socket, which has so many NUL bytes after it.
+pub(crate) fn unix_name(path: &[u8], terminator: usize) -> (libc::sockaddr_storage, usize) {
+    let header = mem::offset_of!(libc::sockaddr_un, sun_path);
+    let length = header + path.len() + terminator;
+    // SAFETY: zero is a value for every member.
+    let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    name.ss_family = libc::AF_UNIX as libc::sa_family_t;
+    assert!(length <= size_of_val(&name), "the path fits");
+    let path_in_name = (&raw mut name).cast::<u8>().wrapping_add(header);
+    // SAFETY: both have that many bytes, and do not overlap.
+    unsafe { ptr::copy_nonoverlapping(path.as_ptr(), path_in_name, path.len()) };
+    (name, length)
+}
+
+fn stored(name: *const u8, length: usize) -> (libc::sockaddr_storage, usize) {
+    // SAFETY: zero is a value for every member.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    // SAFETY: the name has that many bytes, no more than the storage; they do not overlap.
+    unsafe { ptr::copy_nonoverlapping(name, (&raw mut storage).cast::<u8>(), length) };
+    (storage, length)
+}
+
+/// recv(2).
+pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> Result<usize> {
+    // SAFETY: the pointer and length are one slice's, which is ours to write.
+    count(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+}
+
+/// setsockopt(2) of an int.
+pub(crate) fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> Result<usize> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointer and length are the int's.
+    let returned =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr::from_ref(&value).cast(), length) };
+    Errno::result(returned).map(|zero| zero as usize)
+}
+
+/// getsockopt(2) of an int.
+pub(crate) fn get_option(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> Result<c_int> {
+    let mut value = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the pointers are to an int and to its length.
+    let returned =
+        unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length) };
+    Errno::result(returned).map(|_| value)
+}
+
+/// connect(2) to nowhere: `AF_UNSPEC`.
+pub(crate) fn disconnect(fd: BorrowedFd<'_>) -> Result<usize> {
+    // SAFETY: zero is a value for every member, and AF_UNSPEC is zero.
+    let mut nowhere: libc::sockaddr_in = unsafe { mem::zeroed() };
+    nowhere.sin_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let length = size_of_val(&nowhere) as libc::socklen_t;
+    // SAFETY: the pointer and length are the name's.
+    let returned = unsafe { libc::connect(fd.as_raw_fd(), (&raw const nowhere).cast(), length) };
+    Errno::result(returned).map(|zero| zero as usize)
+}
+
+/// A mapping of so many bytes that can be read, followed by as many that cannot.
+pub(crate) fn readable_then_not(bytes: usize) -> Result<*const u8> {
+    // SAFETY: a new mapping, which nothing else refers to and which lives as long as the process.
+    let start = unsafe {
+        libc::mmap(ptr::null_mut(), 2 * bytes, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANON, -1, 0)
+    };
+    if start == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    let second_half = start.cast::<u8>().wrapping_add(bytes).cast();
+    // SAFETY: the second half of our own mapping, which nothing refers to.
+    let returned = unsafe { libc::mprotect(second_half, bytes, libc::PROT_NONE) };
+    Errno::result(returned).map(|_| start.cast::<u8>().cast_const())
+}
+
+/// send(2) on a descriptor number that need not be open.
+pub(crate) fn send_number(number: c_int) -> Result<usize> {
+    // SAFETY: the pointer and length are one slice's; the kernel answers EBADF for what is not open.
+    count(unsafe { libc::send(number, [0_u8; 1].as_ptr().cast(), 1, 0) })
+}
+
+/// bind(2).
+pub(crate) fn bind(fd: BorrowedFd<'_>, to: Destination<'_>) -> Result<()> {
+    let (name, length) = socket_name(to);
+    // SAFETY: the pointer and length are one name's.
+    let returned = unsafe { libc::bind(fd.as_raw_fd(), (&raw const name).cast(), length as libc::socklen_t) };
+    Errno::result(returned).map(drop)
+}

@@ -1,0 +1,196 @@
+//! What a run showed, and the forms it can be printed in.
+
+mod table;
+mod tap;
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+/// What a run showed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The suite's name.
+    pub suite: String,
+    /// The suite's version.
+    pub version: String,
+    /// Where it ran.
+    pub host: Host,
+    /// How many cases came out how.
+    pub summary: Summary,
+    /// Each case.
+    pub cases: Vec<Row>,
+}
+
+/// Where a run was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// The operating system, as uname(1) says it.
+    pub os: String,
+    /// Its release.
+    pub release: String,
+    /// The architecture that the suite was compiled for.
+    pub arch: String,
+    /// The C library that it was compiled for.
+    pub libc: String,
+    /// Whether an emulator stands between the suite and the kernel.
+    pub emulated: bool,
+}
+
+/// How many cases came out how. A case fails if either side does; one that differs as the contract says passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// As expected.
+    pub passed: usize,
+    /// Not as expected.
+    pub failed: usize,
+    /// Not run, for a reason that the case gives.
+    pub skipped: usize,
+}
+
+/// What a case showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The clause's number.
+    pub id: String,
+    /// What was examined.
+    pub title: String,
+    /// What it is about.
+    pub topic: String,
+    /// Through raw libc.
+    pub kernel: Side,
+    /// Through unisend; `None` if that was not run.
+    pub portable: Option<Side>,
+    /// Why it was skipped, differs or is unrepresentable.
+    pub reason: Option<String>,
+}
+
+/// What one side of a case showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// What was seen, or why nothing was.
+    pub observed: Option<String>,
+    /// What was to be seen.
+    pub expected: Option<String>,
+    /// What that makes.
+    pub verdict: Verdict,
+}
+
+/// What a side of a case comes down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As expected.
+    Pass,
+    /// Not as expected.
+    Fail,
+    /// Not run.
+    Skip,
+    /// As the contract says it is here, which is not as it is elsewhere.
+    Differs,
+    /// Impossible with unisend's types.
+    Unrepresentable,
+}
+
+/// A form of report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A table by topic, for people.
+    Table,
+    /// The Test Anything Protocol.
+    Tap,
+    /// JSON, for programs and to be kept.
+    Json,
+}
+
+impl Report {
+    /// The report in a form.
+    #[must_use]
+    pub fn print(&self, format: Format) -> String {
+        match format {
+            Format::Table => table::print(self),
+            Format::Tap => tap::print(self),
+            Format::Json => {
+                let json = serde_json::to_string_pretty(self);
+                json.expect("a report is strings and numbers") + "\n"
+            }
+        }
+    }
+}
+
+impl Host {
+    /// This one.
+    #[must_use]
+    pub fn here() -> Self {
+        let system = nix::sys::utsname::uname().ok();
+        let said = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+            system.as_ref().map_or_else(String::new, |system| field(system).to_string_lossy().into_owned())
+        };
+        Self {
+            os: said(nix::sys::utsname::UtsName::sysname),
+            release: said(nix::sys::utsname::UtsName::release),
+            arch: std::env::consts::ARCH.to_owned(),
+            libc: match () {
+                () if cfg!(target_env = "gnu") => "glibc",
+                () if cfg!(target_env = "musl") => "musl",
+                () => "libc",
+            }
+            .to_owned(),
+            emulated: false,
+        }
+    }
+}
+
+impl Summary {
+    pub(crate) fn of(rows: &[Row]) -> Self {
+        let count = |wanted| rows.iter().filter(|row| row.verdict() == wanted).count();
+        Self { passed: count(Verdict::Pass), failed: count(Verdict::Fail), skipped: count(Verdict::Skip) }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+impl Row {
+    /// What the case comes down to: pass, fail or skip.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let sides = || std::iter::once(&self.kernel).chain(&self.portable).map(|side| side.verdict);
+        match () {
+            () if sides().any(|verdict| verdict == Verdict::Fail) => Verdict::Fail,
+            () if sides().any(|verdict| verdict == Verdict::Skip) => Verdict::Skip,
+            () => Verdict::Pass,
+        }
+    }
+}
+
+impl Side {
+    /// Why it was not run.
+    #[must_use]
+    pub(crate) fn skipped(&self) -> Option<&str> {
+        self.observed.as_deref().filter(|_| self.verdict == Verdict::Skip)
+    }
+}
+
+impl Verdict {
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+            Self::Differs => "differs",
+            Self::Unrepresentable => "unrepresentable",
+        }
+    }
+}
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}

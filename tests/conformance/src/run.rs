@@ -1,0 +1,61 @@
+//! Runs cases, and says of each whether it showed what it should.
+
+use crate::case::{Case, Promise};
+use crate::child::{self, Outcome};
+use crate::report::{Host, Report, Row, Side, Summary, Verdict};
+use crate::trial::Route;
+
+/// Runs cases one after another; `on_case` is told of each before it starts. The calling process must have one
+/// thread only.
+pub fn run(cases: &[&Case], mut on_case: impl FnMut(&Case)) -> Report {
+    let rows: Vec<Row> = cases
+        .iter()
+        .map(|case| {
+            on_case(case);
+            examine(case)
+        })
+        .collect();
+    Report {
+        suite: "unisend-conformance".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: Host::here(),
+        summary: Summary::of(&rows),
+        cases: rows,
+    }
+}
+
+fn examine(case: &Case) -> Row {
+    let kernel = judge(child::run(case, Route::Kernel), case.kernel.here(), Verdict::Pass);
+    let (portable, reason) = match case.promise {
+        Promise::Same(expected) => (through_unisend(case, expected, Verdict::Pass), None),
+        Promise::Differs(expected, reason) => {
+            (through_unisend(case, expected.here(), Verdict::Differs), Some(reason))
+        }
+        Promise::Unrepresentable(rule) => {
+            (Side { observed: None, expected: None, verdict: Verdict::Unrepresentable }, Some(rule))
+        }
+    };
+    let skipped = [&kernel, &portable].into_iter().find_map(|outcome| outcome.skipped().map(str::to_owned));
+    Row {
+        id: case.id.to_owned(),
+        title: case.title.to_owned(),
+        topic: case.topic.name().to_owned(),
+        kernel,
+        portable: Some(portable),
+        reason: skipped.or(reason.map(str::to_owned)),
+    }
+}
+
+fn through_unisend(case: &Case, expected: &str, if_met: Verdict) -> Side {
+    judge(child::run(case, Route::Portable), expected, if_met)
+}
+
+fn judge(outcome: Outcome, expected: &str, if_met: Verdict) -> Side {
+    let (observed, verdict) = match outcome {
+        Outcome::Observed(observed) if observed == expected => (observed, if_met),
+        Outcome::Observed(observed) => (observed, Verdict::Fail),
+        Outcome::Skipped(reason) => (reason, Verdict::Skip),
+        Outcome::Broken(what) => (format!("broken: {what}"), Verdict::Fail),
+    };
+    Side { observed: Some(observed), expected: Some(expected.to_owned()), verdict }
+}

@@ -1,0 +1,296 @@
+//! Sockets in a certain state, made the same way on both systems.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, setsockopt, socketpair, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use crate::case::Stop;
+
+/// How long anything here waits for what must happen.
+const PATIENCE: u16 = 2000;
+
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Two ends of a TCP connection over loopback.
+pub(crate) fn tcp_pair() -> Result<(TcpStream, TcpStream), Stop> {
+    let listener = TcpListener::bind(LOOPBACK)?;
+    let ours = TcpStream::connect(listener.local_addr()?)?;
+    let (theirs, _) = listener.accept()?;
+    Ok((ours, theirs))
+}
+
+/// A TCP socket that was never connected.
+pub(crate) fn tcp() -> Result<OwnedFd, Stop> {
+    new_socket(AddressFamily::Inet, SockType::Stream)
+}
+
+/// A socket fresh from socket(2).
+pub(crate) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedFd, Stop> {
+    Ok(socket::socket(family, kind, SockFlag::empty(), None)?)
+}
+
+/// Binds an IPv4 socket to a free port of the loopback address.
+pub(crate) fn bind_to_loopback(socket: &impl AsRawFd) -> Result<(), Stop> {
+    Ok(socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?)
+}
+
+/// Binds a unix socket to a path.
+pub(crate) fn bind_to_path(socket: &impl AsRawFd, path: &Path) -> Result<(), Stop> {
+    Ok(socket::bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?)
+}
+
+/// Binds a unix socket to a name in the abstract namespace.
+pub(crate) fn bind_to_abstract(socket: &impl AsFd, name: &[u8]) -> nix::Result<()> {
+    crate::raw::bind(socket.as_fd(), crate::trial::Destination::Abstract(name))
+}
+
+/// A unix socket whose peer has closed, perhaps with a byte that it did not read.
+pub(crate) fn abandoned(kind: SockType, unread: bool) -> Result<OwnedFd, Stop> {
+    let (ours, _theirs) = unix_pair(kind)?;
+    if unread {
+        crate::raw::send(ours.as_fd(), b"u", 0)?;
+    }
+    Ok(ours)
+}
+
+/// Two connected unix sockets.
+pub(crate) fn unix_pair(kind: SockType) -> Result<(OwnedFd, OwnedFd), Stop> {
+    Ok(socketpair(AddressFamily::Unix, kind, None, SockFlag::empty())?)
+}
+
+/// A UDP socket that is connected to a second one.
+pub(crate) fn udp_pair() -> Result<(UdpSocket, UdpSocket), Stop> {
+    let ours = UdpSocket::bind(LOOPBACK)?;
+    let theirs = UdpSocket::bind(LOOPBACK)?;
+    ours.connect(theirs.local_addr()?)?;
+    theirs.connect(ours.local_addr()?)?;
+    Ok((ours, theirs))
+}
+
+/// A UDP socket that is connected to a port at which nobody listens.
+pub(crate) fn udp_to_closed_port() -> Result<UdpSocket, Stop> {
+    let (ours, _theirs) = udp_pair()?;
+    Ok(ours)
+}
+
+/// The address of a TCP port that has just been closed.
+pub(crate) fn closed_tcp_port() -> Result<SocketAddr, Stop> {
+    Ok(TcpListener::bind(LOOPBACK)?.local_addr()?)
+}
+
+/// A TCP socket that is being connected, and what keeps it so.
+///
+/// On Linux a listener whose queue is full lets further connections wait. OpenBSD's lets them in, but there a
+/// connection over loopback takes a moment longer than the call.
+pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, Vec<OwnedFd>), Stop> {
+    let listener = tcp()?;
+    bind_to_loopback(&listener)?;
+    socket::listen(&listener, Backlog::new(0)?)?;
+    let address: SockaddrIn = socket::getsockname(listener.as_raw_fd())?;
+    let mut kept = vec![listener];
+    for _ in 0..50 {
+        let candidate = tcp()?;
+        set_nonblocking(&candidate, true)?;
+        match socket::connect(candidate.as_raw_fd(), &address) {
+            Err(Errno::EINPROGRESS) | Ok(()) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let state =
+            if cfg!(target_os = "linux") { wait_for(&candidate, PollFlags::POLLOUT, 20)? } else { false };
+        let connected = state || socket::getpeername::<SockaddrIn>(candidate.as_raw_fd()).is_ok();
+        if !connected {
+            set_nonblocking(&candidate, !blocking)?;
+            return Ok((candidate, kept));
+        }
+        kept.push(candidate);
+    }
+    Err(Stop::Skip("every connection was made at once: no socket was seen connecting".to_owned()))
+}
+
+/// A TCP socket whose connection was refused while it did not wait for it, and that has seen the refusal.
+pub(crate) fn refused_while_connecting() -> Result<OwnedFd, Stop> {
+    let refused = tcp()?;
+    set_nonblocking(&refused, true)?;
+    match connect_to(&refused, closed_tcp_port()?) {
+        Err(Errno::EINPROGRESS | Errno::ECONNREFUSED) => {}
+        outcome => return Err(Stop::Broken(format!("connect to a closed port gave {outcome:?}"))),
+    }
+    wait_until(&refused, PollFlags::POLLIN)?;
+    Ok(refused)
+}
+
+/// connect(2) to an IPv4 address.
+pub(crate) fn connect_to(socket: &impl AsRawFd, address: SocketAddr) -> nix::Result<()> {
+    match address {
+        SocketAddr::V4(address) => socket::connect(socket.as_raw_fd(), &SockaddrIn::from(address)),
+        SocketAddr::V6(_) => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+/// Makes closing this connection a reset.
+pub(crate) fn reset_on_close(theirs: &TcpStream) -> Result<(), Stop> {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    Ok(setsockopt(theirs, sockopt::Linger, &at_once)?)
+}
+
+/// Closes a TCP connection with a reset, and waits until the other end has seen it.
+pub(crate) fn reset(theirs: TcpStream, ours: &TcpStream) -> Result<(), Stop> {
+    reset_on_close(&theirs)?;
+    drop(theirs);
+    wait_until(ours, PollFlags::POLLIN)
+}
+
+/// Closes a TCP connection, and waits until the other end has seen it.
+pub(crate) fn finish(theirs: TcpStream, ours: &TcpStream) -> Result<(), Stop> {
+    drop(theirs);
+    wait_until(ours, PollFlags::POLLIN)
+}
+
+/// Sets `O_NONBLOCK`.
+pub(crate) fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Stop> {
+    let mut flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, nonblocking);
+    fcntl(socket, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+/// Shuts sending or receiving down.
+pub(crate) fn shutdown(socket: &impl AsRawFd, how: Shutdown) -> nix::Result<()> {
+    let how = match how {
+        Shutdown::Read => socket::Shutdown::Read,
+        Shutdown::Write => socket::Shutdown::Write,
+        Shutdown::Both => socket::Shutdown::Both,
+    };
+    socket::shutdown(socket.as_raw_fd(), how)
+}
+
+/// Whether poll(2) says one of these, or that something is wrong, within so many milliseconds.
+pub(crate) fn wait_for(socket: &impl AsFd, what: PollFlags, milliseconds: u16) -> Result<bool, Stop> {
+    let mut polled = [PollFd::new(socket.as_fd(), what)];
+    Ok(poll(&mut polled, milliseconds)? == 1)
+}
+
+/// Waits for what must happen.
+pub(crate) fn wait_until(socket: &impl AsFd, what: PollFlags) -> Result<(), Stop> {
+    let mut polled = [PollFd::new(socket.as_fd(), what)];
+    match poll(&mut polled, PATIENCE)? {
+        0 => Err(Stop::Broken(format!("poll did not say {what:?} in time"))),
+        _ => Ok(()),
+    }
+}
+
+/// A TCP connection on which nothing more can be sent. Its buffers are set, so that they do not grow.
+pub(crate) fn full_tcp_pair() -> Result<(TcpStream, TcpStream), Stop> {
+    let (ours, theirs) = tcp_pair()?;
+    setsockopt(&ours, sockopt::SndBuf, &65_536)?;
+    setsockopt(&theirs, sockopt::RcvBuf, &65_536)?;
+    // For some time after it said "full" a retransmission can still move data to the other buffer.
+    fill_until_quiet_for(&ours, Duration::from_millis(700))?;
+    Ok((ours, theirs))
+}
+
+/// Fills a unix stream until it takes no more, whatever the two kernels' buffers are.
+pub(crate) fn fill(socket: &impl AsFd) -> Result<(), Stop> {
+    fill_until_quiet_for(socket, Duration::ZERO)
+}
+
+fn fill_until_quiet_for(socket: &impl AsFd, quiet: Duration) -> Result<(), Stop> {
+    let chunk = [b'f'; 65_536];
+    let mut last_accepted = Instant::now();
+    loop {
+        match send_without_waiting(socket, &chunk).or_else(|_| send_without_waiting(socket, &chunk[..1])) {
+            Ok(_) => last_accepted = Instant::now(),
+            Err(Errno::EAGAIN) if last_accepted.elapsed() >= quiet => return Ok(()),
+            Err(Errno::EAGAIN) => thread::sleep(Duration::from_millis(20)),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn send_without_waiting(socket: &impl AsFd, bytes: &[u8]) -> nix::Result<usize> {
+    crate::raw::send(socket.as_fd(), bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+}
+
+/// Lets calls on this socket that wait for room fail after so many milliseconds.
+pub(crate) fn set_send_timeout(socket: &impl AsFd, milliseconds: i64) -> Result<(), Stop> {
+    Ok(setsockopt(socket, sockopt::SendTimeout, &TimeVal::milliseconds(milliseconds))?)
+}
+
+/// Reads and drops all that comes, in a thread of its own, until the end or an error.
+pub(crate) fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<u64> {
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 20];
+        let mut total = 0;
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            total += count as u64;
+        }
+        total
+    })
+}
+
+/// A unix datagram socket bound in this directory.
+pub(crate) fn bound_datagram(path: &Path) -> Result<UnixDatagram, Stop> {
+    Ok(UnixDatagram::bind(path)?)
+}
+
+extern "C" fn do_nothing(_signal: libc::c_int) {}
+
+/// Has SIGUSR1 caught by a handler that does nothing, with or without `SA_RESTART`.
+pub(crate) fn catch_signal(restart: bool) -> Result<(), Stop> {
+    let flags = if restart { SaFlags::SA_RESTART } else { SaFlags::empty() };
+    let action = SigAction::new(SigHandler::Handler(do_nothing), flags, SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { signal::sigaction(Signal::SIGUSR1, &action) }?;
+    Ok(())
+}
+
+/// Sends SIGUSR1 to this thread from another one, after so many milliseconds.
+pub(crate) fn signal_after(milliseconds: u64) -> JoinHandle<()> {
+    let target = nix::sys::pthread::pthread_self();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(milliseconds));
+        // The thread that started this one is still there: it waits for this one to end.
+        let _ = nix::sys::pthread::pthread_kill(target, Signal::SIGUSR1);
+    })
+}
+
+/// What a call gave, and how long it took.
+pub(crate) fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let outcome = call();
+    (outcome, start.elapsed())
+}
+
+/// Skips a case that needs what this machine lacks.
+pub(crate) fn skip<T>(reason: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Skip(reason.into()))
+}
+
+/// Leaves the machine's network for a new one that has no interface up, and so no route to anywhere.
+#[cfg(target_os = "linux")]
+pub(crate) fn enter_empty_network() -> Result<(), Stop> {
+    use nix::sched::{CloneFlags, unshare};
+
+    unshare(CloneFlags::CLONE_NEWNET)
+        .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET))
+        .or_else(|errno| skip(format!("needs a network namespace of its own, and unshare(2) says {errno:?}")))
+}
+
+/// OpenBSD's network cannot be left without a change to the machine's routes.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn enter_empty_network() -> Result<(), Stop> {
+    skip("needs a network without a route, which this system has only by changing the machine's own")
+}

@@ -1,0 +1,194 @@
+//! One run of a case, through one route, and what it showed.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use unisend::{Address, Datagram, Error, SendAllError, SendFlags, Socket};
+
+use crate::raw;
+
+/// The way that a case is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Raw libc: what the kernel does.
+    Kernel,
+    /// unisend: what the contract promises.
+    Portable,
+}
+
+/// Where a datagram is to go, before either route has put it into its own form.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Destination<'a> {
+    Internet(SocketAddr),
+    Path(&'a Path),
+    Abstract(&'a [u8]),
+}
+
+/// What a run has shown so far, step by step. Each step is a count, an errno (with `+SIGPIPE` if that signal
+/// was raised) on the kernel's route, an error's kind on unisend's, or a word.
+pub(crate) struct Trial {
+    route: Route,
+    directory: PathBuf,
+    steps: Vec<String>,
+}
+
+impl Trial {
+    pub(crate) fn new(route: Route, directory: PathBuf) -> Self {
+        Self { route, directory, steps: Vec::new() }
+    }
+
+    pub(crate) fn into_observed(self) -> String {
+        self.steps.join(", ")
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        self.route
+    }
+
+    /// A path of this name in a directory that is this run's own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Notes a step.
+    pub(crate) fn note(&mut self, step: impl ToString) {
+        self.steps.push(step.to_string());
+    }
+
+    /// Notes what a raw call gave.
+    pub(crate) fn note_raw(&mut self, outcome: nix::Result<usize>) {
+        let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
+        match outcome {
+            Ok(count) => self.note(format!("{count}{signal}")),
+            Err(errno) => self.note(format!("{}{signal}", errno_name(errno))),
+        }
+    }
+
+    /// Sends without flags.
+    pub(crate) fn send(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+        self.send_flags(socket, bytes, SendFlags::empty());
+    }
+
+    /// Sends with flags.
+    pub(crate) fn send_flags(&mut self, socket: &Socket<'_>, bytes: &[u8], flags: SendFlags) {
+        match self.route {
+            Route::Kernel => self.note_raw(raw::send(socket.as_fd(), bytes, raw::flag_numbers(flags))),
+            Route::Portable => self.note_portable(socket.send(bytes, flags)),
+        }
+    }
+
+    /// Sends without flags. That the peer is gone can be said in more than one way: on unisend's route they
+    /// are one.
+    pub(crate) fn send_to_the_gone(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+        match self.route {
+            Route::Kernel => self.send(socket, bytes),
+            Route::Portable => match socket.send(bytes, SendFlags::empty()) {
+                Err(error) if error.peer_gone() => self.note("peer gone"),
+                outcome => self.note_portable(outcome),
+            },
+        }
+    }
+
+    /// Sends without flags: "partial" for a count that is not zero and not all.
+    pub(crate) fn send_partly(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+        match self.route {
+            Route::Kernel => self.note_raw_partly(raw::send(socket.as_fd(), bytes, 0), bytes.len()),
+            Route::Portable => match socket.send(bytes, SendFlags::empty()) {
+                Ok(count) if is_part(count, bytes.len()) => self.note("partial"),
+                Err(error) if error.may_have_sent() => self.note(format!("{} (may have sent)", error.kind())),
+                outcome => self.note_portable(outcome),
+            },
+        }
+    }
+
+    /// Notes what a raw call gave: "partial" for a count that is not zero and not all.
+    pub(crate) fn note_raw_partly(&mut self, outcome: nix::Result<usize>, length: usize) {
+        match outcome {
+            Ok(count) if is_part(count, length) => self.note("partial"),
+            outcome => self.note_raw(outcome),
+        }
+    }
+
+    /// Sends without flags, and notes the word if all of it was accepted.
+    pub(crate) fn send_whole(&mut self, socket: &Socket<'_>, bytes: &[u8], whole: &str) {
+        self.send(socket, bytes);
+        if self.steps.last().is_some_and(|step| *step == bytes.len().to_string()) {
+            self.steps.pop();
+            self.note(whole);
+        }
+    }
+
+    /// Sends all: raw libc has no such call, and shows what one send does.
+    pub(crate) fn send_all(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+        match self.route {
+            Route::Kernel => self.send(socket, bytes),
+            Route::Portable => {
+                let outcome = socket.send_all(bytes, SendFlags::empty());
+                self.note_portable(outcome.map(|()| bytes.len()).map_err(SendAllError::into));
+            }
+        }
+    }
+
+    /// Sends slices as one message.
+    pub(crate) fn send_vectored(&mut self, socket: &Socket<'_>, slices: &[IoSlice<'_>]) {
+        match self.route {
+            Route::Kernel => self.note_raw(raw::send_message(socket.as_fd(), slices)),
+            Route::Portable => self.note_portable(socket.send_vectored(slices, SendFlags::empty())),
+        }
+    }
+
+    /// Sends to an address.
+    pub(crate) fn send_to(&mut self, socket: &Datagram<'_>, bytes: &[u8], to: Destination<'_>) {
+        match self.route {
+            Route::Kernel => self.note_raw(raw::send_to(socket.as_fd(), bytes, to)),
+            Route::Portable => {
+                let address = match to {
+                    Destination::Internet(address) => Ok(address.into()),
+                    Destination::Path(path) => Address::unix(path),
+                    Destination::Abstract(name) => Address::unix_abstract(name),
+                };
+                let outcome = address.and_then(|to| socket.send_to(bytes, &to, SendFlags::empty()));
+                self.note_portable(outcome);
+            }
+        }
+    }
+
+    /// Receives what is there, and notes "received" and the count, or the errno.
+    pub(crate) fn receive(&mut self, from: impl AsFd) {
+        match receive_now(from.as_fd()) {
+            Ok(count) => self.note(format!("received {count}")),
+            Err(errno) => self.note(format!("received {}", errno_name(errno))),
+        }
+    }
+
+    fn note_portable(&mut self, outcome: Result<usize, Error>) {
+        match outcome {
+            Ok(count) => self.note(count),
+            Err(error) => self.note(error.kind()),
+        }
+    }
+}
+
+fn is_part(count: usize, length: usize) -> bool {
+    (1..length).contains(&count)
+}
+
+fn receive_now(from: BorrowedFd<'_>) -> nix::Result<usize> {
+    let mut buffer = [0; 70_000];
+    raw::receive(from, &mut buffer, libc::MSG_DONTWAIT)
+}
+
+/// An errno's name. A number that no libc has a name for is what it is (clause M1b).
+fn errno_name(errno: Errno) -> String {
+    match errno {
+        Errno::UnknownErrno => "an unknown errno".to_owned(),
+        known => format!("{known:?}"),
+    }
+}

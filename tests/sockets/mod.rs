@@ -1,0 +1,423 @@
+//! Sockets in every state that one machine can bring them to, and the calls as a table.
+
+#![allow(dead_code, reason = "each file of tests takes what it needs")]
+
+use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket as raw;
+use unisend::{Error, SendAllError, SendFlags, Socket, SocketKind};
+
+/// Whether this is OpenBSD: where the systems differ, a test says how.
+pub(crate) const OPENBSD: bool = cfg!(target_os = "openbsd");
+
+/// How long anything is waited for before it counts as never happening. Nothing takes nearly as long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const NO_FLAGS: SendFlags = SendFlags::empty();
+
+/// The value for this system of what differs between the two.
+pub(crate) fn differs<T>(on_linux: T, on_openbsd: T) -> T {
+    if OPENBSD { on_openbsd } else { on_linux }
+}
+
+/// The calls to a peer: they share one contract, so most tables run through them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Send,
+    SendVectored,
+    SendAll,
+    SendAllVectored,
+}
+
+impl Call {
+    pub(crate) const ALL: [Self; 4] = [Self::Send, Self::SendVectored, Self::SendAll, Self::SendAllVectored];
+
+    /// How many bytes were accepted. A failed loop must not have accepted any: see [`Self::to_the_end`].
+    pub(crate) fn run(self, socket: &Socket<'_>, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
+        self.to_the_end(socket, bytes, flags).map_err(|stopped| {
+            assert_eq!(stopped.accepted(), 0, "{self:?} accepted a part before {stopped}");
+            stopped.error()
+        })
+    }
+
+    /// As [`Self::run`], with what a loop accepted before it failed.
+    pub(crate) fn to_the_end(
+        self,
+        socket: &Socket<'_>,
+        bytes: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, Stopped> {
+        // Two slices, so that the calls that take slices have something to put together.
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        let mut slices = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Send => socket.send(bytes, flags).map_err(Stopped::from),
+            Self::SendVectored => socket.send_vectored(&slices, flags).map_err(Stopped::from),
+            Self::SendAll => socket.send_all(bytes, flags).map(|()| bytes.len()).map_err(Stopped::from),
+            Self::SendAllVectored => socket
+                .send_all_vectored(&mut &mut slices[..], flags)
+                .map(|()| bytes.len())
+                .map_err(Stopped::from),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::SendVectored => "send_vectored",
+            Self::SendAll => "send_all",
+            Self::SendAllVectored => "send_all_vectored",
+        }
+    }
+}
+
+/// A failure of any of the calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopped {
+    accepted: usize,
+    error: Error,
+}
+
+impl Stopped {
+    pub(crate) fn accepted(self) -> usize {
+        self.accepted
+    }
+
+    pub(crate) fn error(self) -> Error {
+        self.error
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self { accepted: 0, error }
+    }
+}
+
+impl From<SendAllError> for Stopped {
+    fn from(error: SendAllError) -> Self {
+        Self { accepted: error.accepted(), error: error.error() }
+    }
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} after {} bytes", self.error, self.accepted)
+    }
+}
+
+/// The kinds that two connected sockets can be made of without a network: all but IPv6, which a machine may
+/// lack.
+pub(crate) const CONNECTED_KINDS: [SocketKind; 5] = [
+    SocketKind::Tcp,
+    SocketKind::UdpV4,
+    SocketKind::UnixStream,
+    SocketKind::UnixDatagram,
+    SocketKind::UnixSeqpacket,
+];
+
+/// Two sockets that are connected to each other.
+pub(crate) struct Pair {
+    pub(crate) kind: SocketKind,
+    pub(crate) ours: OwnedFd,
+    pub(crate) theirs: OwnedFd,
+}
+
+impl Pair {
+    pub(crate) fn new(kind: SocketKind) -> Self {
+        let (ours, theirs) = match kind {
+            SocketKind::Tcp => {
+                let (ours, theirs) = tcp_pair();
+                (ours.into(), theirs.into())
+            }
+            SocketKind::UdpV4 => {
+                let (ours, theirs) = udp_pair();
+                (ours.into(), theirs.into())
+            }
+            SocketKind::UnixStream => unix_pair(raw::SockType::Stream),
+            SocketKind::UnixDatagram => unix_pair(raw::SockType::Datagram),
+            SocketKind::UnixSeqpacket => unix_pair(raw::SockType::SeqPacket),
+            kind => panic!("no pair of {kind:?}"),
+        };
+        Self { kind, ours, theirs }
+    }
+
+    /// A pair whose sockets do not wait.
+    pub(crate) fn nonblocking(kind: SocketKind) -> Self {
+        let pair = Self::new(kind);
+        set_nonblocking(&pair.ours, true);
+        set_nonblocking(&pair.theirs, true);
+        pair
+    }
+
+    pub(crate) fn socket(&self) -> Socket<'_> {
+        declared(self.kind, &self.ours)
+    }
+
+    /// The next message, or what a stream has; `None` if there is none now.
+    pub(crate) fn received(&self) -> Option<Vec<u8>> {
+        received(&self.theirs)
+    }
+
+    /// The next message, or what a stream has, once it is there.
+    pub(crate) fn arriving(&self) -> Vec<u8> {
+        wait_readable(&self.theirs);
+        self.received().expect("poll said that there is something")
+    }
+}
+
+/// The socket declared as the kind that it is.
+pub(crate) fn declared<'fd>(kind: SocketKind, fd: &'fd impl AsFd) -> Socket<'fd> {
+    match kind {
+        SocketKind::Tcp => Socket::tcp(fd),
+        SocketKind::UdpV4 => Socket::udp_v4(fd).into(),
+        SocketKind::UdpV6 => Socket::udp_v6(fd).into(),
+        SocketKind::UnixStream => Socket::unix_stream(fd),
+        SocketKind::UnixDatagram => Socket::unix_datagram(fd).into(),
+        SocketKind::UnixSeqpacket => Socket::unix_seqpacket(fd),
+        _ => Socket::other(fd),
+    }
+}
+
+pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, from) = listener.accept().unwrap();
+    assert_eq!(from, ours.local_addr().unwrap());
+    (ours, theirs)
+}
+
+pub(crate) fn udp_pair() -> (UdpSocket, UdpSocket) {
+    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    ours.connect(theirs.local_addr().unwrap()).unwrap();
+    theirs.connect(ours.local_addr().unwrap()).unwrap();
+    (ours, theirs)
+}
+
+fn unix_pair(kind: raw::SockType) -> (OwnedFd, OwnedFd) {
+    raw::socketpair(raw::AddressFamily::Unix, kind, None, raw::SockFlag::SOCK_CLOEXEC).unwrap()
+}
+
+/// A socket that was never connected.
+pub(crate) fn unconnected(kind: SocketKind) -> OwnedFd {
+    use raw::{AddressFamily, SockType};
+
+    let (family, kind) = match kind {
+        SocketKind::Tcp => (AddressFamily::Inet, SockType::Stream),
+        SocketKind::UdpV4 => (AddressFamily::Inet, SockType::Datagram),
+        SocketKind::UnixStream => (AddressFamily::Unix, SockType::Stream),
+        SocketKind::UnixDatagram => (AddressFamily::Unix, SockType::Datagram),
+        SocketKind::UnixSeqpacket => (AddressFamily::Unix, SockType::SeqPacket),
+        kind => panic!("no socket of {kind:?}"),
+    };
+    raw::socket(family, kind, raw::SockFlag::SOCK_CLOEXEC, None).unwrap()
+}
+
+/// A TCP port of this machine that refuses connections for as long as the sockets live: the client's end of a
+/// connection. (One that is bound and does not listen would do on Linux; OpenBSD's drops what comes there.)
+pub(crate) fn port_that_refuses() -> ((TcpStream, TcpStream), SocketAddr) {
+    let (client, server) = tcp_pair();
+    let address = client.local_addr().unwrap();
+    ((client, server), address)
+}
+
+/// A connect(2) that does not wait, to an IPv4 address.
+pub(crate) fn start_connecting(fd: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
+    let SocketAddr::V4(to) = to else { panic!("{to} is not IPv4") };
+    set_nonblocking(fd, true);
+    raw::connect(fd.as_raw_fd(), &raw::SockaddrIn::from(to))
+}
+
+pub(crate) fn shutdown(fd: &impl AsRawFd, how: Shutdown) -> nix::Result<()> {
+    let how = match how {
+        Shutdown::Read => raw::Shutdown::Read,
+        Shutdown::Write => raw::Shutdown::Write,
+        Shutdown::Both => raw::Shutdown::Both,
+    };
+    raw::shutdown(fd.as_raw_fd(), how)
+}
+
+/// Closes a TCP socket so that its peer is told by RST instead of FIN.
+pub(crate) fn close_with_reset(socket: impl AsFd) {
+    raw::setsockopt(&socket.as_fd(), raw::sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })
+        .unwrap();
+}
+
+pub(crate) fn set_nonblocking(fd: &impl AsFd, nonblocking: bool) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+    let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).unwrap());
+    flags.set(OFlag::O_NONBLOCK, nonblocking);
+    fcntl(fd, FcntlArg::F_SETFL(flags)).unwrap();
+}
+
+/// `SO_SNDBUF` or `SO_RCVBUF`, in bytes.
+pub(crate) fn set_buffer(fd: &impl AsFd, option: libc::c_int, bytes: libc::c_int) {
+    let length = size_of_val(&bytes) as libc::socklen_t;
+    let value = (&raw const bytes).cast();
+    // SAFETY: the pointer and the length are of one int that outlives the call and is only read.
+    let returned =
+        unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, option, value, length) };
+    assert_eq!(returned, 0, "{}", io::Error::last_os_error());
+}
+
+/// How long a blocking send waits.
+pub(crate) fn set_send_timeout(fd: &impl AsFd, timeout: Duration) {
+    let value = nix::sys::time::TimeVal::new(
+        timeout.as_secs().try_into().unwrap(),
+        timeout.subsec_micros().try_into().unwrap(),
+    );
+    raw::setsockopt(&fd.as_fd(), raw::sockopt::SendTimeout, &value).unwrap();
+}
+
+pub(crate) fn received(fd: &impl AsRawFd) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; 256 * 1024];
+    match raw::recv(fd.as_raw_fd(), &mut buffer, raw::MsgFlags::MSG_DONTWAIT) {
+        Ok(length) => {
+            buffer.truncate(length);
+            Some(buffer)
+        }
+        Err(nix::errno::Errno::EAGAIN) => None,
+        Err(errno) => panic!("recv: {errno}"),
+    }
+}
+
+/// Exactly so many bytes of a stream.
+pub(crate) fn read_exactly(fd: &(impl AsFd + AsRawFd), length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        wait_readable(fd);
+        let mut part = vec![0; (length - bytes.len()).min(256 * 1024)];
+        let count = raw::recv(fd.as_raw_fd(), &mut part, raw::MsgFlags::MSG_DONTWAIT).unwrap();
+        assert!(count > 0, "the end after {} of {length} bytes", bytes.len());
+        bytes.extend_from_slice(&part[..count]);
+    }
+    bytes
+}
+
+/// Everything until the sender closes; in a thread of its own, so that a blocking sender has a reader.
+pub(crate) fn reader(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// What poll says of these events, after at most so long.
+pub(crate) fn polled(fd: &impl AsFd, events: PollFlags, timeout: Duration) -> PollFlags {
+    let mut fds = [PollFd::new(fd.as_fd(), events)];
+    let timeout = PollTimeout::try_from(timeout).unwrap();
+    poll(&mut fds, timeout).unwrap();
+    fds[0].revents().unwrap()
+}
+
+pub(crate) fn wait_readable(fd: &impl AsFd) {
+    assert!(!polled(fd, PollFlags::POLLIN, PATIENCE).is_empty(), "nothing came");
+}
+
+pub(crate) fn is_writable(fd: &impl AsFd, timeout: Duration) -> bool {
+    polled(fd, PollFlags::POLLOUT, timeout).contains(PollFlags::POLLOUT)
+}
+
+/// Fills a connected socket until it has no room that comes back by itself, with messages of so many bytes;
+/// returns how many bytes were accepted.
+pub(crate) fn fill(socket: &Socket<'_>, message: &[u8]) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    let mut accepted = 0;
+    let mut quiet = false;
+    loop {
+        assert!(Instant::now() < deadline, "never full");
+        match socket.send(message, SendFlags::DONT_WAIT) {
+            Ok(count) => {
+                accepted += count;
+                quiet = false;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), unisend::ErrorKind::WouldBlock, "{error}");
+                // TCP goes on moving data to the receiver, who may take 200 ms to acknowledge it.
+                if quiet || socket.kind() != SocketKind::Tcp {
+                    return accepted;
+                }
+                quiet = !is_writable(socket, Duration::from_millis(300));
+            }
+        }
+    }
+}
+
+/// Sends bytes until that fails, as it soon must: a peer's end takes a moment to arrive.
+pub(crate) fn first_failure(call: Call, socket: &Socket<'_>) -> Error {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match call.run(socket, b"x", SendFlags::DONT_WAIT) {
+            Err(error) => return error,
+            Ok(_) => assert!(Instant::now() < deadline, "{call:?} goes on succeeding"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Runs something that may wait for ever in a thread, and panics if it does not end. What it waits for is
+/// gone with the test process.
+pub(crate) fn bounded<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let worker = std::thread::spawn(work);
+    finished(worker, || {})
+}
+
+/// The result of a thread, for which something is done every millisecond until it has one.
+pub(crate) fn finished<T>(worker: std::thread::JoinHandle<T>, mut meanwhile: impl FnMut()) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    while !worker.is_finished() {
+        assert!(Instant::now() < deadline, "it waits for ever");
+        meanwhile();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Bytes in which a missing, doubled or swapped part shows, wherever it is.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// Whether this machine has IPv6 on its loopback interface; says so if it has not.
+pub(crate) fn udp_v6() -> Option<UdpSocket> {
+    match UdpSocket::bind("[::1]:0") {
+        Ok(socket) => Some(socket),
+        Err(error) if error.kind() == StdErrorKind::AddrNotAvailable || no_such_family(&error) => {
+            eprintln!("skipped: this machine has no IPv6 loopback address ({error})");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+pub(crate) fn unix_stream_pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().unwrap()
+}
+
+pub(crate) fn unix_datagram_pair() -> (UnixDatagram, UnixDatagram) {
+    UnixDatagram::pair().unwrap()
+}
+
+/// The descriptor of a pair's end, as std's type.
+pub(crate) fn borrowed(fd: &OwnedFd) -> BorrowedFd<'_> {
+    fd.as_fd()
+}

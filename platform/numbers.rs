@@ -9,6 +9,7 @@ pub(super) const ABSENT: c_int = 0;
 
 /// A kernel's numbers. Each is held to libc's when this is compiled for that kernel.
 #[allow(non_snake_case, reason = "the names that C gives them")]
+#[allow(dead_code, reason = "some are only one kernel's to use")]
 pub(crate) struct Numbers {
     pub(super) AF_UNIX: c_int,
     pub(super) AF_INET: c_int,

@@ -46,6 +46,7 @@ impl SocketName {
                 name.push(&address.flowinfo().to_ne_bytes());
                 name.push(&address.ip().octets());
                 name.push(&address.scope_id().to_ne_bytes());
+                name.length = V6_BYTES as u8;
                 K::NUMBERS.AF_INET6
             }
             Family::UnixPath(path) => {

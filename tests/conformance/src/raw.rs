@@ -1,10 +1,10 @@
 //! The system calls, raw: what a C program would do, mistakes included.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io::IoSlice;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -233,4 +233,27 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, to: Destination<'_>) -> Result<()> {
     // SAFETY: the pointer and length are one name's.
     let returned = unsafe { libc::bind(fd.as_raw_fd(), (&raw const name).cast(), length as libc::socklen_t) };
     Errno::result(returned).map(drop)
+}
+
+/// The bytes of a file that is mapped once for its whole length and then, part by part, covered by another.
+pub(crate) fn map_again_and_again(
+    whole: &OwnedFd,
+    length: usize,
+    part: &OwnedFd,
+    part_length: usize,
+) -> Result<&'static [u8]> {
+    let start = map_shared(ptr::null_mut(), length, 0, whole)?;
+    for offset in (0..length).step_by(part_length) {
+        let at = start.cast::<u8>().wrapping_add(offset).cast();
+        map_shared(at, part_length, libc::MAP_FIXED, part)?;
+    }
+    // SAFETY: all of it can be read, and nobody writes to either file or unmaps it while this process lives.
+    Ok(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+fn map_shared(at: *mut c_void, length: usize, flags: c_int, file: &OwnedFd) -> Result<*mut c_void> {
+    // SAFETY: a new mapping, or one that covers a part of one that is ours and that nothing refers to yet.
+    let start =
+        unsafe { libc::mmap(at, length, libc::PROT_READ, libc::MAP_SHARED | flags, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(start) }
 }

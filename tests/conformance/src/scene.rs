@@ -91,16 +91,19 @@ pub(crate) fn closed_tcp_port() -> Result<SocketAddr, Stop> {
     Ok(TcpListener::bind(LOOPBACK)?.local_addr()?)
 }
 
-/// A TCP socket that is being connected, and what keeps it so.
+/// Calls `examine` with TCP sockets that are being connected until it says that it has seen one so.
 ///
 /// On Linux a listener whose queue is full lets further connections wait. OpenBSD's lets them in, but there a
-/// connection over loopback takes a moment longer than the call.
-pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, Vec<OwnedFd>), Stop> {
+/// connection over loopback takes a moment longer than the call, so that a send at once comes before it.
+pub(crate) fn while_connecting(
+    blocking: bool,
+    mut examine: impl FnMut(&OwnedFd) -> bool,
+) -> Result<(), Stop> {
     let listener = tcp()?;
     bind_to_loopback(&listener)?;
     socket::listen(&listener, Backlog::new(0)?)?;
     let address: SockaddrIn = socket::getsockname(listener.as_raw_fd())?;
-    let mut kept = vec![listener];
+    let mut kept = Vec::new();
     for _ in 0..50 {
         let candidate = tcp()?;
         set_nonblocking(&candidate, true)?;
@@ -108,16 +111,14 @@ pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, Vec<OwnedFd>), Stop
             Err(Errno::EINPROGRESS) | Ok(()) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let state =
-            if cfg!(target_os = "linux") { wait_for(&candidate, PollFlags::POLLOUT, 20)? } else { false };
-        let connected = state || socket::getpeername::<SockaddrIn>(candidate.as_raw_fd()).is_ok();
-        if !connected {
-            set_nonblocking(&candidate, !blocking)?;
-            return Ok((candidate, kept));
+        let made = cfg!(target_os = "linux") && wait_for(&candidate, PollFlags::POLLOUT, 20)?;
+        set_nonblocking(&candidate, !blocking)?;
+        if !made && examine(&candidate) {
+            return Ok(());
         }
         kept.push(candidate);
     }
-    Err(Stop::Skip("every connection was made at once: no socket was seen connecting".to_owned()))
+    skip("every connection was made at once: no socket was seen connecting")
 }
 
 /// A TCP socket whose connection was refused while it did not wait for it, and that has seen the refusal.

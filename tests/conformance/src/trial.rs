@@ -62,6 +62,11 @@ impl Trial {
         self.steps.push(step.to_string());
     }
 
+    /// Takes the last step back if it was this; whether it was.
+    pub(crate) fn retract(&mut self, step: &str) -> bool {
+        self.steps.pop_if(|last| last == step).is_some()
+    }
+
     /// Notes what a raw call gave.
     pub(crate) fn note_raw(&mut self, outcome: nix::Result<usize>) {
         let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
@@ -119,8 +124,7 @@ impl Trial {
     /// Sends without flags, and notes the word if all of it was accepted.
     pub(crate) fn send_whole(&mut self, socket: &Socket<'_>, bytes: &[u8], whole: &str) {
         self.send(socket, bytes);
-        if self.steps.last().is_some_and(|step| *step == bytes.len().to_string()) {
-            self.steps.pop();
+        if self.retract(&bytes.len().to_string()) {
             self.note(whole);
         }
     }

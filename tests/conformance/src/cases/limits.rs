@@ -1,5 +1,6 @@
 //! L1 to L7: limits of a call.
 
+use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -80,29 +81,35 @@ fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Zeroes that take no memory: no page of them is ever written.
-fn zeroes() -> Result<Vec<u8>, Stop> {
+/// So many bytes that take little memory: one part of them, again and again.
+fn huge_bytes(trial: &Trial) -> Result<&'static [u8], Stop> {
+    const PART: usize = 64 << 20;
+    const _: () = assert!(HUGE % PART == 0);
     if usize::BITS < 64 {
         return scene::skip("32 bits cannot map as much");
     }
-    Ok(vec![0; HUGE])
+    let whole = File::create_new(trial.path("whole"))?;
+    let part = File::create_new(trial.path("part"))?;
+    whole.set_len(HUGE as u64)?;
+    part.set_len(PART as u64)?;
+    Ok(raw::map_again_and_again(&whole.into(), HUGE, &part.into(), PART)?)
 }
 
 fn huge(trial: &mut Trial) -> Result<(), Stop> {
-    let zeroes = zeroes()?;
+    let bytes = huge_bytes(trial)?;
     let (ours, theirs) = UnixStream::pair()?;
     let reader = scene::drain(theirs);
-    trial.send(&Socket::unix_stream(&ours), &zeroes);
+    trial.send(&Socket::unix_stream(&ours), bytes);
     drop(ours);
     drop(reader.join());
     Ok(())
 }
 
 fn huge_all(trial: &mut Trial) -> Result<(), Stop> {
-    let zeroes = zeroes()?;
+    let bytes = huge_bytes(trial)?;
     let (ours, theirs) = UnixStream::pair()?;
     let reader = scene::drain(theirs);
-    trial.send_all(&Socket::unix_stream(&ours), &zeroes);
+    trial.send_all(&Socket::unix_stream(&ours), bytes);
     drop(ours);
     let read = reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;
     trial.note(format!("read {read}"));

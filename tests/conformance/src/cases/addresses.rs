@@ -258,7 +258,7 @@ fn bad_paths(trial: &mut Trial) -> Result<(), Stop> {
 fn forbidden_path(trial: &mut Trial) -> Result<(), Stop> {
     let path = trial.path("forbidden");
     let _receiver = scene::bound_datagram(&path)?;
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0))?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
     std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
     if Uid::effective().is_root() {
         // Permissions are nothing to root. This process is this case's own.

@@ -84,7 +84,7 @@ fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
 /// So many bytes that take little memory: one part of them, again and again.
 fn huge_bytes(trial: &Trial) -> Result<&'static [u8], Stop> {
     const PART: usize = 64 << 20;
-    const _: () = assert!(HUGE % PART == 0);
+    const _: () = assert!(HUGE.is_multiple_of(PART));
     if usize::BITS < 64 {
         return scene::skip("32 bits cannot map as much");
     }

@@ -26,6 +26,7 @@ use std::os::fd::BorrowedFd;
 
 use contract::{Errno, ErrorKind, Operation, SendFlags, SocketKind};
 use numbers::Numbers;
+pub(crate) use posix::control::ControlLayout;
 pub(crate) use posix::socket_name::{Family, SocketName};
 
 cfg_if::cfg_if! {
@@ -48,6 +49,9 @@ pub(crate) trait Kernel {
     /// Its number for each errno that the contract knows.
     const ERRNOS: &'static [(Errno, c_int)];
 
+    /// How it lays out control messages.
+    const CONTROL: ControlLayout;
+
     /// The flags it has; the others are refused, or dropped if they are hints.
     const FLAGS: SendFlags;
 
@@ -59,6 +63,17 @@ pub(crate) trait Kernel {
 
     /// Whether a blocking send waits while a unix datagram receiver is full (clause B3).
     const WAITS_FOR_DATAGRAM_RECEIVER: bool;
+
+    /// The most bytes that the first part of a stream can have beside descriptors and still be sure of room, if
+    /// there is such a limit (clause R13).
+    const FIRST_PART_WITH_DESCRIPTORS: Option<usize>;
+
+    /// What a record with so many descriptors takes of the send buffer besides its bytes, where a record for
+    /// which there never is room waits for ever and is not refused (clause R13b).
+    fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize>;
+
+    /// The credentials in the three numbers that `SO_PEERCRED` gives; `None` where they are those of nobody.
+    fn credentials(numbers: [u32; 3]) -> Option<Credentials>;
 
     /// The two bytes that stand before every socket address.
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2];
@@ -156,6 +171,24 @@ pub(crate) fn never_waits(kind: SocketKind) -> bool {
     kind == SocketKind::UnixDatagram && !Native::WAITS_FOR_DATAGRAM_RECEIVER
 }
 
+/// The most bytes that the first part of a stream should have beside descriptors (clause R13).
+pub(crate) const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Native::FIRST_PART_WITH_DESCRIPTORS;
+
+/// Whether a record of so many bytes, with so many descriptors, never fits into a send buffer of that size, and
+/// the kernel would not say so (clause R13b).
+pub(crate) fn never_fits(bytes: usize, descriptors: usize, send_buffer: usize) -> bool {
+    never_fits_on::<Native>(Native::CONTROL, bytes, descriptors, send_buffer)
+}
+
+fn never_fits_on<K: Kernel>(
+    layout: ControlLayout,
+    bytes: usize,
+    descriptors: usize,
+    send_buffer: usize,
+) -> bool {
+    K::room_for_descriptors(layout, descriptors).is_some_and(|room| bytes.saturating_add(room) > send_buffer)
+}
+
 /// The number that this system gives to an errno.
 pub(crate) fn errno_number(name: Errno) -> c_int {
     Native::errno_number(name)
@@ -200,5 +233,7 @@ pub(crate) fn probe(fd: BorrowedFd<'_>) -> Result<(SocketKind, usize), RawErrno>
     posix::probe::probe::<Native>(fd)
 }
 
-pub(crate) use posix::send::{RawFlags, send, send_message, send_to};
+pub(crate) use posix::credentials::{Credentials, peer_credentials};
+pub(crate) use posix::receive::{Arrival, ControlBytes, Descriptors, receive_message};
+pub(crate) use posix::send::{RawFlags, send, send_slices, send_to, send_with};
 pub(crate) use posix::status::is_blocking;

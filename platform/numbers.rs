@@ -7,6 +7,9 @@ use super::contract::SendFlags;
 /// The number of a flag that a kernel does not have.
 pub(super) const ABSENT: c_int = 0;
 
+/// The type of a control message that a kernel does not have. No message has it.
+pub(super) const NEVER_SENT: c_int = -1;
+
 /// A kernel's numbers. Each is held to libc's when this is compiled for that kernel.
 #[allow(non_snake_case, reason = "the names that C gives them")]
 #[allow(dead_code, reason = "some are only one kernel's to use")]
@@ -33,6 +36,12 @@ pub(crate) struct Numbers {
     pub(super) MSG_NOSIGNAL: c_int,
     pub(super) MSG_MORE: c_int,
     pub(super) MSG_CONFIRM: c_int,
+    pub(super) MSG_TRUNC: c_int,
+    pub(super) MSG_CTRUNC: c_int,
+    pub(super) MSG_CMSG_CLOEXEC: c_int,
+    pub(super) SCM_RIGHTS: c_int,
+    pub(super) SCM_PIDFD: c_int,
+    pub(super) SO_PEERCRED: c_int,
 }
 
 impl Numbers {

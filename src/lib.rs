@@ -51,15 +51,21 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod credentials;
 mod error;
+mod message;
 #[path = "../platform/mod.rs"]
 #[allow(unsafe_code)]
 mod platform;
+mod receive;
 mod send;
 mod send_all;
 mod socket;
 
 pub use address::Address;
+pub use credentials::PeerCredentials;
 pub use error::{Error, SendAllError};
+pub use message::Message;
 pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
+pub use receive::{ControlBuffer, Descriptors, ReceiveFlags, Received};
 pub use socket::{Datagram, Socket};

@@ -104,23 +104,27 @@ impl Socket<'_> {
         if length == 0 {
             self.refuse_empty_record(OPERATION)?;
         }
-        platform::send_message(self.fd(), slices, flags).map_err(|errno| self.failed(OPERATION, errno))
+        platform::send_slices(self.fd(), slices, flags).map_err(|errno| self.failed(OPERATION, errno))
     }
 
     #[inline]
-    fn raw_flags(&self, operation: Operation, flags: SendFlags) -> Result<platform::RawFlags, Error> {
+    pub(crate) fn raw_flags(
+        &self,
+        operation: Operation,
+        flags: SendFlags,
+    ) -> Result<platform::RawFlags, Error> {
         platform::raw_flags(self.kind(), flags)
             .ok_or_else(|| Error::refused(operation, Refusal::UnsupportedFlag))
     }
 
     #[inline]
-    fn failed(&self, operation: Operation, errno: RawErrno) -> Error {
+    pub(crate) fn failed(&self, operation: Operation, errno: RawErrno) -> Error {
         Error::of_kernel(self.fd(), self.kind(), operation, errno)
     }
 
     /// An empty record is invisible on OpenBSD and looks like the end of file on Linux (clause B7).
     #[cold]
-    fn refuse_empty_record(self, operation: Operation) -> Result<(), Error> {
+    pub(crate) fn refuse_empty_record(self, operation: Operation) -> Result<(), Error> {
         match self.kind() {
             SocketKind::UnixSeqpacket => Err(Error::refused(operation, Refusal::EmptyRecord)),
             _ => Ok(()),
@@ -183,7 +187,7 @@ impl Datagram<'_> {
 
 /// The sum of lengths, unless it is over `SSIZE_MAX`. Slices can overlap, so it can be, on 32 bits easily.
 #[inline]
-fn total_length(lengths: impl Iterator<Item = usize>) -> Option<usize> {
+pub(crate) fn total_length(lengths: impl Iterator<Item = usize>) -> Option<usize> {
     let mut total = 0_usize;
     for length in lengths {
         total = total.checked_add(length).filter(|&total| total <= limits::BYTES_PER_CALL)?;

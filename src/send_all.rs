@@ -97,7 +97,7 @@ impl Socket<'_> {
     }
 
     /// Sends part after part until one was the last, and counts what was accepted.
-    fn send_parts(
+    pub(crate) fn send_parts(
         &self,
         operation: Operation,
         flags: SendFlags,

@@ -2,6 +2,7 @@
 #[allow(clippy::upper_case_acronyms, reason = "these are the names that POSIX gives them")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Errno {
+    E2BIG,
     EACCES,
     EADDRNOTAVAIL,
     EAFNOSUPPORT,

@@ -47,8 +47,18 @@ pub enum ErrorKind {
     /// A record of no bytes, which OpenBSD never shows to the receiver and which on Linux looks like the end
     /// of file (clause B7).
     EmptyRecord,
-    /// The system limit on descriptors in flight was met (Linux `ETOOMANYREFS`, OpenBSD `EMFILE`).
+    /// More than [`limits::DESCRIPTORS_PER_MESSAGE`](crate::limits::DESCRIPTORS_PER_MESSAGE) descriptors in one
+    /// message (clause L11).
+    TooManyDescriptors,
+    /// Descriptors without a byte to go with: Linux drops them in silence, and OpenBSD delivers what looks like
+    /// end of file (clause R3).
+    DescriptorsWithoutData,
+    /// The limit on descriptors that were sent and not yet received was met: the user's on Linux
+    /// (`ETOOMANYREFS`), the whole system's on OpenBSD (`EMFILE`; clause R10). Others fill it too: retry later.
     DescriptorsInFlight,
+    /// Descriptors that came with a record could not be received, and the kernel took the record too (clauses
+    /// R20, R22; OpenBSD alone).
+    DescriptorsLost,
     /// The kernel is out of network buffers (`ENOBUFS`, but not a unix datagram receiver that is full:
     /// that one is [`WouldBlock`](Self::WouldBlock)). Retry later.
     NoBufferSpace,
@@ -119,7 +129,10 @@ pub(crate) const MEANINGS: &[Meaning] = {
         meaning(TooManySlices, EMSGSIZE, &[]),
         meaning(LengthOverflow, EINVAL, &[]),
         meaning(EmptyRecord, EINVAL, &[]),
+        meaning(TooManyDescriptors, E2BIG, &[E2BIG]),
+        meaning(DescriptorsWithoutData, EINVAL, &[]),
         meaning(DescriptorsInFlight, EMFILE, &[EMFILE, ETOOMANYREFS]),
+        meaning(DescriptorsLost, EMSGSIZE, &[]),
         meaning(NoBufferSpace, ENOBUFS, &[ENOBUFS]),
         meaning(OutOfMemory, ENOMEM, &[ENOMEM]),
         meaning(Unreachable, EHOSTUNREACH, &[EHOSTUNREACH, ENETUNREACH, EHOSTDOWN]),
@@ -156,7 +169,10 @@ impl ErrorKind {
         Self::TooManySlices,
         Self::LengthOverflow,
         Self::EmptyRecord,
+        Self::TooManyDescriptors,
+        Self::DescriptorsWithoutData,
         Self::DescriptorsInFlight,
+        Self::DescriptorsLost,
         Self::NoBufferSpace,
         Self::OutOfMemory,
         Self::Unreachable,

@@ -13,6 +13,11 @@ pub const SLICES_PER_MESSAGE: usize = 1024;
 /// takes more than 0x7fff_f000 bytes at once (clause L4).
 pub const BYTES_PER_CALL: usize = isize::MAX as usize;
 
+/// The most descriptors that one message can carry (clause L11), on both systems.
+///
+/// Linux takes 253. OpenBSD takes 127 on 64 bits, but can say `EAGAIN` for 127 and deliver them all the same.
+pub const DESCRIPTORS_PER_MESSAGE: usize = 126;
+
 /// The longest path of a unix socket, in bytes without the terminating NUL (clause A6).
 ///
 /// OpenBSD has room for 104 bytes and wants a NUL among them; Linux has room for 108. The smaller holds on

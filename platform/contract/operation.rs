@@ -15,6 +15,16 @@ pub enum Operation {
     SendTo,
     /// [`Socket::send_vectored`](crate::Socket::send_vectored).
     SendVectored,
+    /// [`Message::send`](crate::Message::send).
+    SendMessage,
+    /// [`Message::send_to`](crate::Message::send_to).
+    SendMessageTo,
+    /// [`Message::send_all`](crate::Message::send_all).
+    SendMessageAll,
+    /// [`Socket::receive`](crate::Socket::receive) and its sibling.
+    Receive,
+    /// [`Socket::peer_credentials`](crate::Socket::peer_credentials).
+    PeerCredentials,
     /// [`Socket::send_all`](crate::Socket::send_all).
     SendAll,
     /// [`Socket::send_all_vectored`](crate::Socket::send_all_vectored).
@@ -22,6 +32,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether the call names its destination.
+    pub(crate) const fn names_destination(self) -> bool {
+        matches!(self, Self::SendTo | Self::SendMessageTo)
+    }
+
     /// All of them, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::Address,
@@ -29,6 +44,11 @@ impl Operation {
         Self::Send,
         Self::SendTo,
         Self::SendVectored,
+        Self::SendMessage,
+        Self::SendMessageTo,
+        Self::SendMessageAll,
+        Self::Receive,
+        Self::PeerCredentials,
         Self::SendAll,
         Self::SendAllVectored,
     ];
@@ -42,6 +62,11 @@ impl Operation {
             Self::Send => "send",
             Self::SendTo => "send_to",
             Self::SendVectored => "send_vectored",
+            Self::SendMessage => "send (message)",
+            Self::SendMessageTo => "send_to (message)",
+            Self::SendMessageAll => "send_all (message)",
+            Self::Receive => "receive",
+            Self::PeerCredentials => "peer_credentials",
             Self::SendAll => "send_all",
             Self::SendAllVectored => "send_all_vectored",
         }

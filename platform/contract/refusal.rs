@@ -9,6 +9,13 @@ pub(crate) enum Refusal {
     EmptyRecord,
     UnsupportedFlag,
     UrgentInLoop,
+    TooManyDescriptors,
+    DescriptorsWithoutData,
+    DescriptorsNotCarried,
+    RecordNeverFits,
+    RecordInPart,
+    CredentialsOfUnixPeers,
+    NoPeer,
     NotInternetV4,
     NotInternetV6,
     NotUnix,
@@ -23,6 +30,7 @@ pub(crate) enum Refusal {
 }
 
 const _: () = assert!(limits::SLICES_PER_MESSAGE == 1024, "the number stands in a message below");
+const _: () = assert!(limits::DESCRIPTORS_PER_MESSAGE == 126, "the number stands in a message below");
 const _: () = assert!(limits::UNIX_PATH_BYTES == 103, "the number stands in a message below");
 const _: () = assert!(limits::ABSTRACT_NAME_BYTES == 107, "the number stands in a message below");
 
@@ -34,6 +42,13 @@ impl Refusal {
         Self::EmptyRecord,
         Self::UnsupportedFlag,
         Self::UrgentInLoop,
+        Self::TooManyDescriptors,
+        Self::DescriptorsWithoutData,
+        Self::DescriptorsNotCarried,
+        Self::RecordNeverFits,
+        Self::RecordInPart,
+        Self::CredentialsOfUnixPeers,
+        Self::NoPeer,
         Self::NotInternetV4,
         Self::NotInternetV6,
         Self::NotUnix,
@@ -53,13 +68,20 @@ impl Refusal {
             Self::TooManySlices => ErrorKind::TooManySlices,
             Self::EmptyRecord => ErrorKind::EmptyRecord,
             Self::UnsupportedFlag | Self::UrgentInLoop => ErrorKind::Unsupported,
+            Self::DescriptorsNotCarried | Self::CredentialsOfUnixPeers => ErrorKind::Unsupported,
+            Self::NoPeer => ErrorKind::NotConnected,
+            Self::TooManyDescriptors => ErrorKind::TooManyDescriptors,
+            Self::DescriptorsWithoutData => ErrorKind::DescriptorsWithoutData,
+            Self::RecordNeverFits => ErrorKind::MessageTooLong,
             Self::NotInternetV4 | Self::NotInternetV6 | Self::NotUnix | Self::AbstractName => {
                 ErrorKind::AddressFamily
             }
             Self::PortZero | Self::Unspecified | Self::MappedV4 => ErrorKind::AddressNotAvailable,
-            Self::PathEmpty | Self::PathTooLong | Self::PathWithNul | Self::AbstractNameTooLong => {
-                ErrorKind::InvalidInput
-            }
+            Self::RecordInPart
+            | Self::PathEmpty
+            | Self::PathTooLong
+            | Self::PathWithNul
+            | Self::AbstractNameTooLong => ErrorKind::InvalidInput,
         }
     }
 
@@ -79,6 +101,19 @@ impl Refusal {
             }
             Self::UrgentInLoop => {
                 "OUT_OF_BAND marks the last byte of one call, and this makes several; send the urgent byte with send"
+            }
+            Self::TooManyDescriptors => "more than 126 descriptors in one message; send several messages",
+            Self::DescriptorsWithoutData => "descriptors need at least one byte to go with",
+            Self::DescriptorsNotCarried => "only unix sockets carry descriptors",
+            Self::RecordNeverFits => {
+                "the record and its descriptors never fit into the send buffer; set SO_SNDBUF or send less"
+            }
+            Self::RecordInPart => {
+                "a datagram or record is sent whole; a message starts at another byte on streams alone"
+            }
+            Self::CredentialsOfUnixPeers => "only the peer of a unix socket has credentials",
+            Self::NoPeer => {
+                "the socket has no peer, or one that was found by address alone; connect it first"
             }
             Self::NotInternetV4 => "the address is not an IPv4 one, and the socket is IPv4",
             Self::NotInternetV6 => "the address is not an IPv6 one, and the socket is IPv6",

@@ -10,7 +10,7 @@ use std::ffi::c_int;
 
 use super::contract::{Errno, SendFlags};
 use super::numbers::Numbers;
-use super::{Cause, Failure, Kernel};
+use super::{Cause, ControlLayout, Credentials, Failure, Kernel};
 #[cfg(test)]
 pub(super) use verdict::TcpInfo;
 pub(super) use verdict::Witness;
@@ -20,10 +20,23 @@ pub(super) enum Linux {}
 impl Kernel for Linux {
     const NUMBERS: Numbers = numbers::NUMBERS;
     const ERRNOS: &'static [(Errno, c_int)] = errno::ERRNOS;
+    const CONTROL: ControlLayout =
+        ControlLayout { length_bytes: size_of::<usize>(), alignment: size_of::<usize>() };
     const FLAGS: SendFlags = SendFlags::all();
     const ABSTRACT_NAMES: bool = true;
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const WAITS_FOR_DATAGRAM_RECEIVER: bool = true;
+
+    const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
+
+    fn room_for_descriptors(_layout: ControlLayout, _count: usize) -> Option<usize> {
+        None
+    }
+
+    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4).
+    fn credentials([process, user, group]: [u32; 3]) -> Option<Credentials> {
+        (process != 0 || user != u32::MAX).then_some(Credentials { user, group, process })
+    }
 
     fn socket_name_header(family: c_int, _length: u8) -> [u8; 2] {
         (family as u16).to_ne_bytes()

@@ -37,8 +37,8 @@ impl TcpInfo {
 }
 
 pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
-    use Errno::{EAGAIN, ECONNREFUSED, ENOTCONN, EPIPE};
-    use SocketKind::{Tcp, UnixDatagram};
+    use Errno::{EAGAIN, ECONNREFUSED, EINVAL, ENOTCONN, EPIPE};
+    use SocketKind::{Tcp, UnixDatagram, UnixStream};
 
     let plain = plain_meaning_on::<Linux>(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
@@ -51,7 +51,9 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         (UnixDatagram, Some(ENOTCONN)) => ErrorKind::DestinationRequired,
         // S17: the receiver that this socket was connected to has closed. A destination that is named and
         // has closed is refused on both systems (A10).
-        (UnixDatagram, Some(ECONNREFUSED)) if failure.operation != Operation::SendTo => ErrorKind::Reset,
+        (UnixDatagram, Some(ECONNREFUSED)) if !failure.operation.names_destination() => ErrorKind::Reset,
+        // B9: receiving from a stream that was never connected.
+        (UnixStream, Some(EINVAL)) if failure.operation == Operation::Receive => ErrorKind::NotConnected,
         _ => plain,
     };
     Cause { kind, errno: failure.errno }

@@ -10,6 +10,7 @@ errnos!("openbsd", {
     ENOENT = 2,
     EINTR = 4,
     EIO = 5,
+    E2BIG = 7,
     EBADF = 9,
     ENOMEM = 12,
     EACCES = 13,

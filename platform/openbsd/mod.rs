@@ -10,7 +10,7 @@ use std::ffi::c_int;
 
 use super::contract::{Errno, SendFlags};
 use super::numbers::Numbers;
-use super::{Cause, Failure, Kernel};
+use super::{Cause, ControlLayout, Credentials, Failure, Kernel};
 pub(super) use verdict::Witness;
 
 pub(super) enum OpenBsd {}
@@ -18,11 +18,28 @@ pub(super) enum OpenBsd {}
 impl Kernel for OpenBsd {
     const NUMBERS: Numbers = numbers::NUMBERS;
     const ERRNOS: &'static [(Errno, c_int)] = errno::ERRNOS;
+    const CONTROL: ControlLayout = ControlLayout {
+        length_bytes: size_of::<u32>(),
+        alignment: if cfg!(target_arch = "sparc64") { 16 } else { size_of::<usize>() },
+    };
     const FLAGS: SendFlags =
         SendFlags::OUT_OF_BAND.union(SendFlags::DONT_WAIT).union(SendFlags::END_OF_RECORD);
     const ABSTRACT_NAMES: bool = false;
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const WAITS_FOR_DATAGRAM_RECEIVER: bool = false;
+
+    const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
+
+    /// The kernel turns each descriptor of 4 bytes into 16 of its own.
+    fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize> {
+        let header = layout.data_start();
+        Some(header + 4 * (layout.space_for_descriptors(count) - header))
+    }
+
+    /// A `struct sockpeercred`.
+    fn credentials([user, group, process]: [u32; 3]) -> Option<Credentials> {
+        Some(Credentials { user, group, process })
+    }
 
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2] {
         [length, family as u8]

@@ -1,6 +1,6 @@
 //! OpenBSD's numbers: the same on every architecture.
 
-use crate::platform::numbers::{ABSENT, Numbers, held_to_libc};
+use crate::platform::numbers::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
 
 pub(super) const NUMBERS: Numbers = Numbers {
     AF_UNIX: 1,
@@ -25,10 +25,17 @@ pub(super) const NUMBERS: Numbers = Numbers {
     MSG_NOSIGNAL: 0x400,
     MSG_MORE: ABSENT,
     MSG_CONFIRM: ABSENT,
+    MSG_TRUNC: 0x10,
+    MSG_CTRUNC: 0x20,
+    MSG_CMSG_CLOEXEC: 0x800,
+    SCM_RIGHTS: 1,
+    SCM_PIDFD: NEVER_SENT,
+    SO_PEERCRED: 0x1022,
 };
 
 held_to_libc!("openbsd", crate::platform::openbsd::numbers::NUMBERS, [
     AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
     SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL
+    MSG_TRUNC MSG_CTRUNC MSG_CMSG_CLOEXEC SCM_RIGHTS SO_PEERCRED
 ]);

@@ -19,7 +19,7 @@ pub(crate) trait Witness {
 }
 
 pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
-    use Errno::{EADDRNOTAVAIL, ENOBUFS, ENOTCONN, ENOTSOCK, EPIPE};
+    use Errno::{EADDRNOTAVAIL, EMSGSIZE, ENOBUFS, ENOTCONN, ENOTSOCK, EPIPE};
     use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram};
 
     let plain = Cause { kind: plain_meaning_on::<OpenBsd>(failure.errno), errno: failure.errno };
@@ -34,10 +34,12 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // B3: a receiver that is full is said at once, even on a blocking socket, as a want of buffers.
         (UnixDatagram, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
         // A10: the path is of something that is no socket. Linux says the same as for a dead socket.
-        (UnixDatagram, Some(ENOTSOCK)) if failure.operation == Operation::SendTo => means(ErrorKind::Refused),
+        (UnixDatagram, Some(ENOTSOCK)) if failure.operation.names_destination() => means(ErrorKind::Refused),
         // I8: no address to send from is what the want of a route looks like. The destinations that cannot
         // be sent to at all were refused before the call (A5, A7, A8).
         (UdpV4 | UdpV6, Some(EADDRNOTAVAIL)) => means(ErrorKind::Unreachable),
+        // R20, R22: the descriptors of a message were closed, for want of room in the table.
+        (_, Some(EMSGSIZE)) if failure.operation == Operation::Receive => means(ErrorKind::DescriptorsLost),
         _ => plain,
     }
 }

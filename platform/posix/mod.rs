@@ -1,8 +1,9 @@
 //! What both systems share: the calls themselves, each in one unsafe block, and how addresses are laid out.
 
+pub(super) mod control;
+pub(super) mod credentials;
 pub(super) mod option;
 pub(super) mod probe;
-#[cfg(target_os = "openbsd")]
 pub(super) mod receive;
 pub(super) mod send;
 pub(super) mod socket_name;

@@ -3,11 +3,11 @@
 use std::ffi::c_int;
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
 
+use super::control::RightsMessage;
 use super::count;
 use super::socket_name::SocketName;
-use crate::platform::RawErrno;
+use crate::platform::{Kernel, Native, RawErrno};
 
 /// Flags as the kernel numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +36,56 @@ pub(crate) fn send_to(
 
 /// Sends slices as one message, to the socket's peer and without control data.
 #[inline]
-pub(crate) fn send_message(
+pub(crate) fn send_slices(
     fd: BorrowedFd<'_>,
     slices: &[IoSlice<'_>],
     flags: RawFlags,
 ) -> Result<usize, RawErrno> {
-    // SAFETY: a msghdr is integers and pointers, for all of which zero is a value: no name and, pointer and
-    // length both (clauses L8, L9), no control data. Some systems have padding in it, so it has no literal.
+    send_message(fd, &message_of(slices), flags)
+}
+
+/// Sends slices as one message, to an address if there is one, and with descriptors if there are any. There are
+/// no more of these than `limits` says.
+#[inline]
+pub(crate) fn send_with(
+    fd: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+    to: Option<&SocketName>,
+    descriptors: &[BorrowedFd<'_>],
+    flags: RawFlags,
+) -> Result<usize, RawErrno> {
+    let mut message = message_of(slices);
+    if let Some(name) = to {
+        message.msg_name = name.as_ptr().cast_mut().cast();
+        message.msg_namelen = name.length();
+    }
+    let mut rights = RightsMessage::unwritten();
+    if !descriptors.is_empty() {
+        let sort = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
+        let numbers = descriptors.iter().map(|descriptor| descriptor.as_raw_fd());
+        let (control, length) = rights.write(Native::CONTROL, sort, numbers);
+        message.msg_control = control.cast_mut().cast();
+        message.msg_controllen = length as _;
+    }
+    send_message(fd, &message, flags)
+}
+
+/// A message of slices, without a name and without control data: each a null pointer and a zero length (clauses
+/// L8, L9).
+#[inline]
+fn message_of(slices: &[IoSlice<'_>]) -> libc::msghdr {
+    // SAFETY: a msghdr is integers and pointers, for all of which zero is a value. Some systems have padding in
+    // it, so it has no literal.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = slices.as_ptr().cast::<libc::iovec>().cast_mut();
     message.msg_iovlen = slices.len() as _;
-    // SAFETY: IoSlice is laid out as iovec; the slices outlive the call, which only reads them.
-    count(unsafe { libc::sendmsg(fd.as_raw_fd(), ptr::from_ref(&message), flags.0) })
+    message
+}
+
+/// Its callers keep alive what the message points to.
+#[inline]
+fn send_message(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: RawFlags) -> Result<usize, RawErrno> {
+    // SAFETY: IoSlice is laid out as iovec; all that the message points to outlives the call, which only reads
+    // it, each to its length.
+    count(unsafe { libc::sendmsg(fd.as_raw_fd(), message, flags.0) })
 }

@@ -1,0 +1,22 @@
+//! The credentials of a unix socket's peer.
+
+use std::os::fd::BorrowedFd;
+
+use super::option;
+use crate::platform::{Kernel, Native, RawErrno};
+
+/// Who made the other end of a unix connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    pub(crate) process: u32,
+}
+
+/// `SO_PEERCRED`; `Ok(None)` for a socket without a peer that the kernel does not call an error.
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
+    let mut bytes = [0; 12];
+    option::get(fd, Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SO_PEERCRED, &mut bytes)?;
+    let number = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    Ok(Native::credentials([number(0), number(4), number(8)]))
+}

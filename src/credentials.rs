@@ -1,0 +1,59 @@
+use crate::error::Error;
+use crate::platform;
+use crate::platform::contract::{Operation, Refusal, SocketKind};
+use crate::socket::Socket;
+
+/// Who is at the other end of a unix socket: see [`Socket::peer_credentials`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PeerCredentials {
+    /// The effective user id.
+    pub user: u32,
+    /// The effective group id.
+    pub group: u32,
+    /// The process id; 0 on Linux if the process is in a namespace that this one cannot see. It can have ended
+    /// since, and its number can be another's by now: never a proof of anything.
+    pub process: u32,
+}
+
+impl Socket<'_> {
+    /// Who made the other end of a connected unix socket, as they were then (clauses C2 to C4).
+    ///
+    /// Of a client the server learns who called connect(2). Of a server the client learns who called listen(2)
+    /// on Linux, and who called bind(2) on OpenBSD (clause C3: "differs"). Of a pair it is who made the pair.
+    ///
+    /// # System calls
+    ///
+    /// One getsockopt(2). On OpenBSD pledge(2) must allow "unix" or "inet".
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a peer, and for a datagram socket that connect(2)
+    /// connected (clause C4); [`Unsupported`](crate::ErrorKind::Unsupported) for any but a unix socket, before
+    /// the call.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use unisend::Socket;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let peer = Socket::from(&ours).peer_credentials()?;
+    /// assert_eq!(peer.process, std::process::id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn peer_credentials(&self) -> Result<PeerCredentials, Error> {
+        const OPERATION: Operation = Operation::PeerCredentials;
+        if !matches!(
+            self.kind(),
+            SocketKind::UnixStream | SocketKind::UnixSeqpacket | SocketKind::UnixDatagram
+        ) {
+            return Err(Error::refused(OPERATION, Refusal::CredentialsOfUnixPeers));
+        }
+        let answer = platform::peer_credentials(self.fd()).map_err(|errno| Error::plain(OPERATION, errno))?;
+        let platform::Credentials { user, group, process } =
+            answer.ok_or_else(|| Error::refused(OPERATION, Refusal::NoPeer))?;
+        Ok(PeerCredentials { user, group, process })
+    }
+}

@@ -234,6 +234,7 @@ pub(crate) fn probe(fd: BorrowedFd<'_>) -> Result<(SocketKind, usize), RawErrno>
 }
 
 pub(crate) use posix::credentials::{Credentials, peer_credentials};
-pub(crate) use posix::receive::{Arrival, ControlBytes, Descriptors, receive_message};
+pub use posix::receive::Descriptors;
+pub(crate) use posix::receive::{Arrival, ControlBytes, receive_message};
 pub(crate) use posix::send::{RawFlags, send, send_slices, send_to, send_with};
 pub(crate) use posix::status::is_blocking;

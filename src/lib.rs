@@ -66,6 +66,7 @@ pub use address::Address;
 pub use credentials::PeerCredentials;
 pub use error::{Error, SendAllError};
 pub use message::Message;
+pub use platform::Descriptors;
 pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
-pub use receive::{ControlBuffer, Descriptors, ReceiveFlags, Received};
+pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use socket::{Datagram, Socket};

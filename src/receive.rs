@@ -1,10 +1,9 @@
 use std::fmt;
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
 
 use crate::error::Error;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
-use crate::platform::{self, Arrival, ControlBytes};
+use crate::platform::{self, Arrival, ControlBytes, Descriptors};
 use crate::socket::Socket;
 
 bitflags::bitflags! {
@@ -51,12 +50,8 @@ impl fmt::Debug for ControlBuffer {
 /// sent. Those that nobody takes are closed when this is dropped.
 #[derive(Debug)]
 pub struct Received<'buffer> {
-    bytes: usize,
-    truncated: bool,
-    ends_record: bool,
-    descriptors_lost: bool,
+    arrival: Arrival<'buffer>,
     end_of_file: bool,
-    descriptors: Descriptors<'buffer>,
 }
 
 impl<'buffer> Received<'buffer> {
@@ -64,14 +59,14 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.arrival.bytes
     }
 
     /// Whether the datagram or record was longer than the buffer, and the rest of it was dropped.
     #[must_use]
     #[inline]
     pub fn is_truncated(&self) -> bool {
-        self.truncated
+        self.arrival.is_truncated()
     }
 
     /// Whether the kernel said that a record ends here: OpenBSD does for one that was sent with
@@ -79,7 +74,7 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     #[inline]
     pub fn ends_record(&self) -> bool {
-        self.ends_record
+        self.arrival.ends_record()
     }
 
     /// Whether there were descriptors that could not be received, because this process has too many open. Then
@@ -87,7 +82,7 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     #[inline]
     pub fn descriptors_lost(&self) -> bool {
-        self.descriptors_lost
+        self.arrival.is_control_truncated()
     }
 
     /// Whether this is the end of a stream or connection: no bytes although there was room for some, and no
@@ -101,31 +96,16 @@ impl<'buffer> Received<'buffer> {
     /// The descriptors that came, to be taken one after the other.
     #[inline]
     pub fn descriptors(&mut self) -> &mut Descriptors<'buffer> {
-        &mut self.descriptors
+        &mut self.arrival.descriptors
     }
 
     /// The descriptors that came, without the rest.
     #[must_use]
     #[inline]
     pub fn into_descriptors(self) -> Descriptors<'buffer> {
-        self.descriptors
+        self.arrival.descriptors
     }
 }
-
-/// Received descriptors, in the order in which they were sent. Those that are left are closed on drop.
-#[derive(Debug)]
-pub struct Descriptors<'buffer>(platform::Descriptors<'buffer>);
-
-impl Iterator for Descriptors<'_> {
-    type Item = OwnedFd;
-
-    #[inline]
-    fn next(&mut self) -> Option<OwnedFd> {
-        self.0.next()
-    }
-}
-
-impl std::iter::FusedIterator for Descriptors<'_> {}
 
 impl Socket<'_> {
     /// Receives data into slices, and the descriptors that come with it.
@@ -186,7 +166,6 @@ impl Socket<'_> {
         flags: ReceiveFlags,
     ) -> Result<Received<'buffer>, Error> {
         check(slices, flags)?;
-        // The second call needs the same buffer, and has it only when the first gave nothing that borrows it.
         let do_not_wait = flags.contains(ReceiveFlags::DONT_WAIT);
         match platform::receive_message(self.fd(), slices, Some(&mut control.0), do_not_wait) {
             Ok(arrival) => Ok(self.received(arrival, slices)),
@@ -219,36 +198,30 @@ impl Socket<'_> {
     }
 
     #[inline]
-    fn received<'buffer>(&self, arrival: Arrival<'buffer>, slices: &[IoSliceMut<'_>]) -> Received<'buffer> {
-        let mut received = Received {
-            bytes: arrival.bytes,
-            truncated: arrival.is_truncated(),
-            ends_record: arrival.ends_record(),
-            descriptors_lost: arrival.is_control_truncated(),
-            end_of_file: false,
-            descriptors: Descriptors(arrival.descriptors),
-        };
-        if received.descriptors_lost {
-            // Some can have been received: which of them, nobody can tell.
-            received.descriptors.by_ref().for_each(drop);
+    fn received<'buffer>(
+        &self,
+        mut arrival: Arrival<'buffer>,
+        slices: &[IoSliceMut<'_>],
+    ) -> Received<'buffer> {
+        if arrival.is_control_truncated() {
+            close_all(&mut arrival);
         }
-        if received.bytes == 0 {
-            received.end_of_file = self.ends_here(&received, slices);
-        }
-        received
+        let end_of_file = arrival.bytes == 0 && self.ends_with(&arrival, slices);
+        Received { arrival, end_of_file }
     }
 
+    /// Whether it is the end that gave no bytes.
     #[cold]
-    fn ends_here(&self, received: &Received<'_>, slices: &[IoSliceMut<'_>]) -> bool {
+    fn ends_with(self, arrival: &Arrival<'_>, slices: &[IoSliceMut<'_>]) -> bool {
         let can_end = self.kind().is_stream() || self.kind() == SocketKind::UnixSeqpacket;
         let had_room = slices.iter().any(|slice| !slice.is_empty());
-        can_end && had_room && !received.descriptors_lost && !received.descriptors.0.were_announced()
+        can_end && had_room && !arrival.is_control_truncated() && !arrival.descriptors.were_announced()
     }
 
     /// Where the descriptors were lost and the kernel kept the data (OpenBSD's streams), receives the data.
     #[cold]
     fn receive_after_loss<'buffer>(
-        &self,
+        self,
         errno: platform::RawErrno,
         slices: &mut [IoSliceMut<'_>],
     ) -> Result<Received<'buffer>, Error> {
@@ -262,15 +235,14 @@ impl Socket<'_> {
             Err(error) if error.would_block() => 0,
             Err(error) => return Err(error),
         };
-        Ok(Received {
-            bytes,
-            truncated: false,
-            ends_record: false,
-            descriptors_lost: true,
-            end_of_file: false,
-            descriptors: Descriptors(platform::Descriptors::none()),
-        })
+        Ok(Received { arrival: Arrival::without_its_descriptors(bytes), end_of_file: false })
     }
+}
+
+/// Some of the descriptors may have been received: which of them, nobody can tell.
+#[cold]
+fn close_all(arrival: &mut Arrival<'_>) {
+    arrival.descriptors.by_ref().for_each(drop);
 }
 
 #[inline]

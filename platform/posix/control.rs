@@ -3,7 +3,6 @@
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
 use crate::platform::contract::limits;
 
@@ -20,27 +19,38 @@ pub(crate) struct ControlLayout {
 }
 
 impl ControlLayout {
+    /// The alignment is a power of two.
+    #[inline]
+    const fn align(self, bytes: usize) -> usize {
+        bytes.wrapping_add(self.alignment - 1) & !(self.alignment - 1)
+    }
+
     /// Where the data starts: `CMSG_LEN(0)`.
+    #[inline]
     pub(crate) const fn data_start(self) -> usize {
-        (self.length_bytes + 2 * WORD).next_multiple_of(self.alignment)
+        self.align(self.length_bytes + 2 * WORD)
     }
 
     /// What a header says of a message with so many bytes of data: `CMSG_LEN`.
+    #[inline]
     pub(crate) const fn length(self, data: usize) -> usize {
         self.data_start() + data
     }
 
     /// What a message with so many bytes of data takes: `CMSG_SPACE`.
+    #[inline]
     pub(crate) const fn space(self, data: usize) -> usize {
-        self.data_start() + data.next_multiple_of(self.alignment)
+        self.data_start() + self.align(data)
     }
 
     /// What a message with so many descriptors takes.
+    #[inline]
     pub(crate) const fn space_for_descriptors(self, count: usize) -> usize {
         self.space(count * WORD)
     }
 
     /// The header, in words. Where it has three the fourth is the first of the data.
+    #[inline]
     const fn header(self, length: usize, level: c_int, kind: c_int) -> [c_int; 4] {
         if self.length_bytes == WORD {
             return [length as c_int, level, kind, 0];
@@ -90,56 +100,48 @@ impl RightsMessage {
 }
 
 /// A control message among received bytes. The data is what the bytes really have of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ControlMessage {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ControlMessage<'a> {
     pub(crate) level: c_int,
     pub(crate) kind: c_int,
-    pub(crate) data: Range<usize>,
+    pub(crate) data: &'a [u8],
 }
 
-/// The control messages in received bytes. It trusts no length: a message that is shorter than its header ends
-/// them, and one that is longer than the bytes is cut.
-#[derive(Debug, Clone)]
-pub(crate) struct ControlMessages {
-    layout: ControlLayout,
-    at: usize,
-}
-
-impl ControlMessages {
-    pub(crate) const fn new(layout: ControlLayout) -> Self {
-        Self { layout, at: 0 }
+/// The first control message in received bytes, and the bytes after it. It trusts no length: where there is no
+/// whole header, or one that is shorter than itself, there is no message, and one that is longer than the bytes
+/// is cut.
+#[inline]
+pub(crate) fn first_message(layout: ControlLayout, bytes: &[u8]) -> Option<(ControlMessage<'_>, &[u8])> {
+    let start = layout.data_start();
+    if bytes.len() < start {
+        return None;
     }
-
-    /// The next message in these bytes.
-    pub(crate) fn next_in(&mut self, bytes: &[u8]) -> Option<ControlMessage> {
-        let layout = self.layout;
-        let header = bytes.get(self.at..self.at.checked_add(layout.data_start())?)?;
-        let (length, rest) = header.split_at(layout.length_bytes);
-        let length = match length.try_into() {
-            Ok(eight) => usize::try_from(u64::from_ne_bytes(eight)).unwrap_or(usize::MAX),
-            Err(_) => int_at(length, 0)? as u32 as usize,
-        };
-        if length < layout.data_start() {
-            return None;
-        }
-        let data = self.at + layout.data_start()..self.at.saturating_add(length).min(bytes.len());
-        // The end of the last message need not be padded (clause R25).
-        self.at = length.checked_next_multiple_of(layout.alignment)?.checked_add(self.at)?;
-        Some(ControlMessage { level: int_at(rest, 0)?, kind: int_at(rest, WORD)?, data })
+    let length = match layout.length_bytes {
+        WORD => int_at(bytes, 0)? as u32 as usize,
+        _ => usize::try_from(u64::from_ne_bytes(bytes[..8].try_into().ok()?)).ok()?,
+    };
+    if length < start {
+        return None;
     }
+    let level = int_at(bytes, layout.length_bytes)?;
+    let kind = int_at(bytes, layout.length_bytes + WORD)?;
+    let data = &bytes[start..length.min(bytes.len())];
+    // The last message's padding may be missing (clause R25).
+    let rest = bytes.get(layout.align(length).max(length)..).unwrap_or_default();
+    Some((ControlMessage { level, kind, data }, rest))
 }
 
 /// The int at this place, if all of it is there.
-pub(crate) fn int_at(bytes: &[u8], at: usize) -> Option<c_int> {
-    let bytes = bytes.get(at..at.checked_add(WORD)?)?;
-    Some(c_int::from_ne_bytes(bytes.try_into().ok()?))
+#[inline]
+fn int_at(bytes: &[u8], at: usize) -> Option<c_int> {
+    bytes.get(at..)?.first_chunk().copied().map(c_int::from_ne_bytes)
 }
 
-/// Takes the first int of a range of bytes, if there is a whole one.
-pub(super) fn take_int(bytes: &[u8], range: &mut Range<usize>) -> Option<c_int> {
-    let int = int_at(bytes.get(range.clone())?, 0)?;
-    range.start += WORD;
-    Some(int)
+/// The first int of the bytes, and the bytes after it, if there is a whole one.
+#[inline]
+pub(super) fn first_int(bytes: &[u8]) -> Option<(c_int, &[u8])> {
+    let (int, rest) = bytes.split_first_chunk()?;
+    Some((c_int::from_ne_bytes(*int), rest))
 }
 
 /// Holds the layout of the kernel that this is compiled for to libc's arithmetic.

@@ -3,10 +3,9 @@
 use std::ffi::c_int;
 use std::fmt;
 use std::io::IoSliceMut;
-use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::control::{ControlMessages, take_int};
+use super::control::{first_int, first_message};
 use super::count;
 use crate::platform::{Kernel, Native, RawErrno};
 
@@ -26,6 +25,7 @@ impl ControlBytes {
 }
 
 /// What one call to recvmsg(2) gave.
+#[derive(Debug)]
 pub(crate) struct Arrival<'buffer> {
     pub(crate) bytes: usize,
     flags: c_int,
@@ -33,17 +33,25 @@ pub(crate) struct Arrival<'buffer> {
 }
 
 impl Arrival<'_> {
+    /// So many bytes, and descriptors that were lost.
+    pub(crate) fn without_its_descriptors(bytes: usize) -> Self {
+        Self { bytes, flags: Native::NUMBERS.MSG_CTRUNC, descriptors: Descriptors::in_control(&[]) }
+    }
+
     /// The record was longer than the slices.
+    #[inline]
     pub(crate) fn is_truncated(&self) -> bool {
         self.flags & Native::NUMBERS.MSG_TRUNC != 0
     }
 
     /// Some of what came with the data was dropped.
+    #[inline]
     pub(crate) fn is_control_truncated(&self) -> bool {
         self.flags & Native::NUMBERS.MSG_CTRUNC != 0
     }
 
     /// The sender ended a record here, and this kernel says so (clause F3).
+    #[inline]
     pub(crate) fn ends_record(&self) -> bool {
         self.flags & Native::NUMBERS.MSG_EOR != 0
     }
@@ -52,6 +60,7 @@ impl Arrival<'_> {
 /// Receives into slices. Descriptors that come are close-on-exec from the start (clause R27); without control
 /// bytes the kernel closes them. The pointer to control bytes and their length are both there or both zero
 /// (clauses L8, L9).
+#[inline]
 pub(crate) fn receive_message<'buffer>(
     fd: BorrowedFd<'_>,
     slices: &mut [IoSliceMut<'_>],
@@ -78,57 +87,61 @@ pub(crate) fn receive_message<'buffer>(
     Ok(Arrival { bytes, flags: message.msg_flags, descriptors: Descriptors::in_control(&control[..written]) })
 }
 
-/// The descriptors among received control messages: owned, in the order in which they were sent. Those that
-/// are not taken are closed.
-///
-/// Each number is taken out of the bytes once, by the one who has this: so it is owned once.
-pub(crate) struct Descriptors<'buffer> {
-    control: &'buffer [u8],
-    messages: ControlMessages,
-    /// Where the numbers of the current message are that were not taken yet.
-    numbers: Range<usize>,
+/// Received descriptors: owned, close-on-exec, in the order in which they were sent. Those that are not taken are
+/// closed on drop.
+// Each number is taken out of the bytes once, by the one who has this: so it is owned once.
+pub struct Descriptors<'buffer> {
+    /// The numbers of the current message that were not taken yet.
+    numbers: &'buffer [u8],
+    /// The messages after it.
+    messages: &'buffer [u8],
 }
 
 impl<'buffer> Descriptors<'buffer> {
-    fn in_control(control: &'buffer [u8]) -> Self {
-        Self { control, messages: ControlMessages::new(Native::CONTROL), numbers: 0..0 }
+    #[inline]
+    fn in_control(messages: &'buffer [u8]) -> Self {
+        Self { numbers: &[], messages }
     }
 
-    pub(crate) fn none() -> Self {
-        Self::in_control(&[])
-    }
-
-    /// Whether there was a message of descriptors, be it an empty one (clauses R3, R5).
+    /// Whether there is a message of descriptors, be it an empty one (clauses R3, R5). It is asked before any
+    /// was taken.
     pub(crate) fn were_announced(&self) -> bool {
-        let mut messages = ControlMessages::new(Native::CONTROL);
-        std::iter::from_fn(|| messages.next_in(self.control))
-            .any(|message| (message.level, message.kind) == rights())
-    }
-
-    /// Goes on to the next message, and says where its numbers are; `None` if there is no further one. A
-    /// descriptor of the sender's process, which nobody asked for, is closed.
-    fn next_numbers(&mut self) -> Option<Range<usize>> {
-        let mut message = self.messages.next_in(self.control)?;
-        match (message.level, message.kind) {
-            sort if sort == rights() => Some(message.data),
-            sort if sort == (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_PIDFD) => {
-                drop(take_int(self.control, &mut message.data).and_then(own));
-                Some(0..0)
+        let mut messages = self.messages;
+        while let Some((message, rest)) = first_message(Native::CONTROL, messages) {
+            if (message.level, message.kind) == RIGHTS {
+                return true;
             }
-            _ => Some(0..0),
+            messages = rest;
         }
+        false
     }
 }
+
+/// Level and type of a message of descriptors.
+const RIGHTS: (c_int, c_int) = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
+
+/// Level and type of a message with a descriptor of the sender's process.
+const PROCESS: (c_int, c_int) = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_PIDFD);
 
 impl Iterator for Descriptors<'_> {
     type Item = OwnedFd;
 
+    #[inline]
     fn next(&mut self) -> Option<OwnedFd> {
         loop {
-            match take_int(self.control, &mut self.numbers).map(own) {
-                Some(Some(descriptor)) => return Some(descriptor),
-                Some(None) => {}
-                None => self.numbers = self.next_numbers()?,
+            while let Some((number, rest)) = first_int(self.numbers) {
+                self.numbers = rest;
+                if let Some(descriptor) = own(number) {
+                    return Some(descriptor);
+                }
+            }
+            let (message, rest) = first_message(Native::CONTROL, self.messages)?;
+            self.messages = rest;
+            match (message.level, message.kind) {
+                RIGHTS => self.numbers = message.data,
+                // Nobody asked for it: it is closed.
+                PROCESS => drop(first_int(message.data).and_then(|(number, _)| own(number))),
+                _ => {}
             }
         }
     }
@@ -137,6 +150,7 @@ impl Iterator for Descriptors<'_> {
 impl std::iter::FusedIterator for Descriptors<'_> {}
 
 impl Drop for Descriptors<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.for_each(drop);
     }
@@ -148,13 +162,9 @@ impl fmt::Debug for Descriptors<'_> {
     }
 }
 
-/// Level and type of a message of descriptors.
-fn rights() -> (c_int, c_int) {
-    (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS)
-}
-
 /// Owns what the kernel has just installed for us. A negative number is the kernel's way to say that it could
 /// not.
+#[inline]
 fn own(number: c_int) -> Option<OwnedFd> {
     // SAFETY: the kernel installed it in the call that wrote it, and it is taken out of the bytes only once.
     (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })

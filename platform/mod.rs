@@ -32,9 +32,11 @@ pub(crate) use posix::socket_name::{Family, SocketName};
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         use linux::Linux as Native;
+        use linux::calls::{sendfile, take_pending_sigpipe};
         pub(crate) use linux::calls::abstract_name;
     } else if #[cfg(target_os = "openbsd")] {
         use openbsd::OpenBsd as Native;
+        use openbsd::calls::{sendfile, take_pending_sigpipe};
         pub(crate) use openbsd::calls::abstract_name;
     } else {
         compile_error!("unisend supports Linux and OpenBSD; to add a system, see platform/mod.rs");
@@ -74,6 +76,12 @@ pub(crate) trait Kernel {
 
     /// The credentials in the three numbers that `SO_PEERCRED` gives; `None` where they are those of nobody.
     fn credentials(numbers: [u32; 3]) -> Option<Credentials>;
+
+    /// Whether it has sendfile(2).
+    const HAS_SENDFILE: bool;
+
+    /// Whether a call can return a count and raise SIGPIPE (clauses X12, I7).
+    const SIGNALS_WITH_COUNT: bool;
 
     /// The two bytes that stand before every socket address.
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2];
@@ -237,4 +245,5 @@ pub(crate) use posix::credentials::{Credentials, peer_credentials};
 pub use posix::receive::Descriptors;
 pub(crate) use posix::receive::{Arrival, ControlBytes, receive_message};
 pub(crate) use posix::send::{RawFlags, send, send_slices, send_to, send_with};
+pub(crate) use posix::sendfile::{FileSender, Method, Sink, Stopped, Why};
 pub(crate) use posix::status::is_blocking;

@@ -13,9 +13,13 @@ use rstest::rstest;
 use super::contract::{Errno, ErrorKind, MEANINGS, Operation, Refusal, SendFlags, SocketKind};
 use super::linux::{self, Linux, TcpInfo};
 use super::openbsd::{self, OpenBsd};
+use super::posix::file::FileKind;
 use super::posix::probe::socket_kind;
+use super::posix::sendfile::{admit_on, copying_may_do_on, must_be_told_on};
+use super::posix::sigpipe::may_have_signalled_on;
+use super::posix::status::Status;
 use super::{
-    Cause, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, hides_count_on, plain_meaning_on,
+    Cause, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why, hides_count_on, plain_meaning_on,
     raw_flags_on,
 };
 use Errno::*;
@@ -235,7 +239,10 @@ fn errnos_have_one_name_and_one_number() {
 #[case(ENOTDIR, 20, 20)]
 #[case(EINVAL, 22, 22)]
 #[case(EMFILE, 24, 24)]
+#[case(ESPIPE, 29, 29)]
 #[case(EPIPE, 32, 32)]
+#[case(ENOSYS, 38, 78)]
+#[case(EOVERFLOW, 75, 87)]
 #[case(ENOTSOCK, 88, 38)]
 #[case(EDESTADDRREQ, 89, 39)]
 #[case(EMSGSIZE, 90, 40)]
@@ -843,4 +850,123 @@ fn the_kernels_differ_where_the_contract_says_so() {
         ),
         (SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT | SendFlags::END_OF_RECORD, false, true, false)
     );
+}
+
+// sendfile: clauses X3 to X12.
+
+fn raw<K: Kernel>(errno: Errno) -> RawErrno {
+    RawErrno(K::errno_number(errno))
+}
+
+#[rstest]
+#[case::x8_cannot(EINVAL, true)]
+#[case::x7_pipe_with_an_offset(ESPIPE, true)]
+#[case::x3_past_what_the_file_system_has(EOVERFLOW, true)]
+#[case::no_such_call(ENOSYS, true)]
+#[case::x6_not_for_this(EBADF, false)]
+#[case::x10_would_block(EAGAIN, false)]
+#[case::x11_interrupted(EINTR, false)]
+#[case::x12_peer_gone(EPIPE, false)]
+#[case::reset(ECONNRESET, false)]
+#[case::not_connected(ENOTCONN, false)]
+#[case::disk_or_memory(EIO, false)]
+#[case::out_of_memory(ENOMEM, false)]
+#[case::no_permission(EPERM, false)]
+fn copying_is_tried_only_for_what_the_kernel_cannot_do(#[case] errno: Errno, #[case] tried: bool) {
+    assert_eq!(copying_may_do_on::<Linux>(raw::<Linux>(errno)), tried);
+    assert_eq!(copying_may_do_on::<OpenBsd>(raw::<OpenBsd>(errno)), tried);
+    assert!(!copying_may_do_on::<Linux>(RawErrno(10_000)));
+}
+
+const WRITABLE: Status = Status { writable: true, appends: false };
+const APPENDING: Status = Status { writable: true, appends: true };
+const READ_ONLY: Status = Status { writable: false, appends: false };
+
+/// A clause's answer: a refusal, or an errno by its name.
+#[derive(Debug)]
+enum Answer {
+    Admitted,
+    Refused(Refusal),
+    Errno(Errno),
+}
+
+#[rstest]
+#[case::file_to_socket(FileKind::Seekable, None, 1, Answer::Admitted)]
+#[case::x9_file_to_file(FileKind::Seekable, Some((WRITABLE, FileKind::Seekable)), 1, Answer::Admitted)]
+#[case::x9_file_to_device(FileKind::Seekable, Some((WRITABLE, FileKind::Other)), 1, Answer::Admitted)]
+#[case::x9_file_to_pipe(FileKind::Seekable, Some((WRITABLE, FileKind::Stream)), 1, Answer::Admitted)]
+#[case::x9_appending_pipe(FileKind::Seekable, Some((APPENDING, FileKind::Stream)), 1, Answer::Admitted)]
+#[case::x9_appending_file(
+    FileKind::Seekable, Some((APPENDING, FileKind::Seekable)), 1, Answer::Refused(Refusal::AppendingOutput)
+)]
+#[case::x9_appending_file_and_no_bytes(
+    FileKind::Seekable, Some((APPENDING, FileKind::Seekable)), 0, Answer::Refused(Refusal::AppendingOutput)
+)]
+#[case::x9_appending_device(
+    FileKind::Seekable, Some((APPENDING, FileKind::Other)), 1, Answer::Refused(Refusal::AppendingOutput)
+)]
+#[case::x6_read_only(FileKind::Seekable, Some((READ_ONLY, FileKind::Seekable)), 1, Answer::Errno(EBADF))]
+#[case::x3_read_only_and_no_bytes(
+    FileKind::Seekable, Some((READ_ONLY, FileKind::Seekable)), 0, Answer::Errno(EBADF)
+)]
+#[case::x7_pipe(FileKind::Stream, None, 1, Answer::Refused(Refusal::InputNotSeekable))]
+#[case::x7_pipe_and_no_bytes(FileKind::Stream, None, 0, Answer::Refused(Refusal::InputNotSeekable))]
+#[case::x7_directory(FileKind::Other, None, 1, Answer::Refused(Refusal::InputNotSeekable))]
+#[case::x3_directory_and_no_bytes(FileKind::Other, None, 0, Answer::Admitted)]
+fn the_copying_path_checks_what_linux_checks(
+    #[case] input: FileKind,
+    #[case] output: Option<(Status, FileKind)>,
+    #[case] count: u64,
+    #[case] answer: Answer,
+) {
+    fn expected<K: Kernel>(answer: &Answer) -> Result<(), Why> {
+        match *answer {
+            Answer::Admitted => Ok(()),
+            Answer::Refused(refusal) => Err(Why::Refused(refusal)),
+            Answer::Errno(errno) => Err(Why::Plain(raw::<K>(errno))),
+        }
+    }
+    assert_eq!(admit_on::<Linux>(input, output, count), expected::<Linux>(&answer));
+    assert_eq!(admit_on::<OpenBsd>(input, output, count), expected::<OpenBsd>(&answer));
+}
+
+/// Clause X12: after the first byte a count. Clause A13: not if it would have the same bytes sent twice.
+#[rstest]
+#[case::a13_packet_filter(EACCES, true)]
+#[case::a13_no_route(EHOSTUNREACH, true)]
+#[case::a13_no_buffers(ENOBUFS, true)]
+#[case::x12_peer_gone(EPIPE, false)]
+#[case::x12_reset(ECONNRESET, false)]
+#[case::x12_timed_out(ETIMEDOUT, false)]
+#[case::x12_aborted(ECONNABORTED, false)]
+#[case::x10_would_block(EAGAIN, false)]
+#[case::x11_interrupted(EINTR, false)]
+fn a_count_hides_an_error_but_never_what_may_have_been_sent(#[case] errno: Errno, #[case] told: bool) {
+    for kind in [Tcp, UnixStream, Other] {
+        let output = Why::Output(raw::<OpenBsd>(errno));
+        assert_eq!(must_be_told_on::<OpenBsd>(Some(kind), output), told, "{kind:?}");
+        assert!(!must_be_told_on::<Linux>(Some(kind), Why::Output(raw::<Linux>(errno))), "{kind:?}");
+    }
+    assert!(!must_be_told_on::<OpenBsd>(None, Why::Output(raw::<OpenBsd>(errno))), "a pipe or file");
+    assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::Plain(raw::<OpenBsd>(errno))), "the input's");
+    assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::Refused(Refusal::RangeOverflow)));
+}
+
+#[test]
+fn x12_a_signal_comes_with_an_error_and_on_linux_with_a_short_count() {
+    assert!(may_have_signalled_on::<Linux>(Ok(65_536), 100_000));
+    assert!(may_have_signalled_on::<Linux>(Ok(0), 1));
+    assert!(!may_have_signalled_on::<Linux>(Ok(100_000), 100_000));
+    assert!(!may_have_signalled_on::<Linux>(Ok(0), 0));
+    assert!(may_have_signalled_on::<Linux>(Err(raw::<Linux>(EPIPE)), 1));
+    assert!(may_have_signalled_on::<Linux>(Err(raw::<Linux>(ECONNRESET)), 1));
+    assert!(!may_have_signalled_on::<OpenBsd>(Ok(65_536), 100_000));
+    assert!(may_have_signalled_on::<OpenBsd>(Err(raw::<OpenBsd>(EPIPE)), 1));
+    assert!(!may_have_signalled_on::<OpenBsd>(Err(raw::<OpenBsd>(EAGAIN)), 1));
+}
+
+#[test]
+fn linux_alone_has_sendfile() {
+    assert_eq!((Linux::HAS_SENDFILE, OpenBsd::HAS_SENDFILE), (true, false));
+    assert_eq!((Linux::SIGNALS_WITH_COUNT, OpenBsd::SIGNALS_WITH_COUNT), (true, false));
 }

@@ -43,6 +43,8 @@
 //! | [`Socket::send_vectored`] | send slices as one message | one |
 //! | [`Datagram::send_to`] | send a datagram to an [`Address`] | one |
 //! | [`Socket::send_all`], [`Socket::send_all_vectored`] | send everything: short counts, interruptions and the limit on slices are taken care of | one for each part that the kernel accepts |
+//! | [`sendfile()`], [`sendfile_all`] | send a part of a file, with Linux's semantics on both | Linux: sendfile(2) and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
+//! | [`sendfile_by_copying`], [`sendfile_all_by_copying`] | the same, so that what was sent cannot change any more | pread(2) and send(2) in turn |
 //!
 //! # Supported systems
 //!
@@ -60,6 +62,7 @@ mod platform;
 mod receive;
 mod send;
 mod send_all;
+mod sendfile;
 mod socket;
 
 pub use address::Address;
@@ -69,4 +72,7 @@ pub use message::Message;
 pub use platform::Descriptors;
 pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
+pub use sendfile::{
+    Offset, Output, SendfileAllError, sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying,
+};
 pub use socket::{Datagram, Socket};

@@ -86,10 +86,11 @@ pub enum ErrorKind {
     NotSocket,
     /// The descriptor is not open, or not for this (`EBADF`).
     BadDescriptor,
-    /// This socket, or this system, cannot do that: a flag (clauses F1 to F3), an option (`EOPNOTSUPP`,
-    /// `ENOPROTOOPT`).
+    /// This socket, or this system, cannot do that: a flag (clauses F1 to F3), an option, a call (`EOPNOTSUPP`,
+    /// `ENOPROTOOPT`, `ENOSYS`).
     Unsupported,
-    /// An argument that the kernel cannot use (`EINVAL`, `EFAULT`).
+    /// An argument that the kernel cannot use (`EINVAL`, `EFAULT`), or a file that has no offsets, or not such
+    /// ones (`ESPIPE`, `EOVERFLOW`; clauses X4, X7, X9).
     InvalidInput,
     /// An input or output error below the socket (`EIO`).
     Io,
@@ -145,8 +146,8 @@ pub(crate) const MEANINGS: &[Meaning] = {
         meaning(WrongSocketType, EPROTOTYPE, &[EPROTOTYPE]),
         meaning(NotSocket, ENOTSOCK, &[ENOTSOCK]),
         meaning(BadDescriptor, EBADF, &[EBADF]),
-        meaning(Unsupported, EOPNOTSUPP, &[EOPNOTSUPP, ENOPROTOOPT]),
-        meaning(InvalidInput, EINVAL, &[EINVAL, EFAULT]),
+        meaning(Unsupported, EOPNOTSUPP, &[EOPNOTSUPP, ENOPROTOOPT, ENOSYS]),
+        meaning(InvalidInput, EINVAL, &[EINVAL, EFAULT, ESPIPE, EOVERFLOW]),
         meaning(Io, EIO, &[EIO]),
     ]
 };

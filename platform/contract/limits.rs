@@ -18,6 +18,13 @@ pub const BYTES_PER_CALL: usize = isize::MAX as usize;
 /// Linux takes 253. OpenBSD takes 127 on 64 bits, but can say `EAGAIN` for 127 and deliver them all the same.
 pub const DESCRIPTORS_PER_MESSAGE: usize = 126;
 
+/// The most bytes that one call of [`sendfile`](crate::sendfile()) sends, on both systems (clause X5): Linux's limit
+/// for any call. A range that is longer is no error, and gives a short count.
+pub const BYTES_PER_SENDFILE: u64 = 0x7fff_f000;
+
+/// The largest offset that a file can have, and the most at which a range may end (clause X4).
+pub const FILE_OFFSET: u64 = i64::MAX as u64;
+
 /// The longest path of a unix socket, in bytes without the terminating NUL (clause A6).
 ///
 /// OpenBSD has room for 104 bytes and wants a NUL among them; Linux has room for 108. The smaller holds on

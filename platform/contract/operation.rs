@@ -25,6 +25,10 @@ pub enum Operation {
     Receive,
     /// [`Socket::peer_credentials`](crate::Socket::peer_credentials).
     PeerCredentials,
+    /// [`sendfile`](crate::sendfile()) and [`sendfile_by_copying`](crate::sendfile_by_copying).
+    Sendfile,
+    /// [`sendfile_all`](crate::sendfile_all) and [`sendfile_all_by_copying`](crate::sendfile_all_by_copying).
+    SendfileAll,
     /// [`Socket::send_all`](crate::Socket::send_all).
     SendAll,
     /// [`Socket::send_all_vectored`](crate::Socket::send_all_vectored).
@@ -49,6 +53,8 @@ impl Operation {
         Self::SendMessageAll,
         Self::Receive,
         Self::PeerCredentials,
+        Self::Sendfile,
+        Self::SendfileAll,
         Self::SendAll,
         Self::SendAllVectored,
     ];
@@ -67,6 +73,8 @@ impl Operation {
             Self::SendMessageAll => "send_all (message)",
             Self::Receive => "receive",
             Self::PeerCredentials => "peer_credentials",
+            Self::Sendfile => "sendfile",
+            Self::SendfileAll => "sendfile_all",
             Self::SendAll => "send_all",
             Self::SendAllVectored => "send_all_vectored",
         }

@@ -16,6 +16,11 @@ pub(crate) enum Refusal {
     RecordInPart,
     CredentialsOfUnixPeers,
     NoPeer,
+    RangeOverflow,
+    InputNotSeekable,
+    AppendingOutput,
+    RecordOutput,
+    EmptyBuffer,
     NotInternetV4,
     NotInternetV6,
     NotUnix,
@@ -49,6 +54,11 @@ impl Refusal {
         Self::RecordInPart,
         Self::CredentialsOfUnixPeers,
         Self::NoPeer,
+        Self::RangeOverflow,
+        Self::InputNotSeekable,
+        Self::AppendingOutput,
+        Self::RecordOutput,
+        Self::EmptyBuffer,
         Self::NotInternetV4,
         Self::NotInternetV6,
         Self::NotUnix,
@@ -67,12 +77,15 @@ impl Refusal {
             Self::LengthOverflow => ErrorKind::LengthOverflow,
             Self::TooManySlices => ErrorKind::TooManySlices,
             Self::EmptyRecord => ErrorKind::EmptyRecord,
-            Self::UnsupportedFlag | Self::UrgentInLoop => ErrorKind::Unsupported,
             Self::DescriptorsNotCarried | Self::CredentialsOfUnixPeers => ErrorKind::Unsupported,
             Self::NoPeer => ErrorKind::NotConnected,
             Self::TooManyDescriptors => ErrorKind::TooManyDescriptors,
             Self::DescriptorsWithoutData => ErrorKind::DescriptorsWithoutData,
             Self::RecordNeverFits => ErrorKind::MessageTooLong,
+            Self::UnsupportedFlag | Self::UrgentInLoop | Self::RecordOutput => ErrorKind::Unsupported,
+            Self::RangeOverflow | Self::InputNotSeekable | Self::AppendingOutput | Self::EmptyBuffer => {
+                ErrorKind::InvalidInput
+            }
             Self::NotInternetV4 | Self::NotInternetV6 | Self::NotUnix | Self::AbstractName => {
                 ErrorKind::AddressFamily
             }
@@ -115,6 +128,19 @@ impl Refusal {
             Self::NoPeer => {
                 "the socket has no peer, or one that was found by address alone; connect it first"
             }
+            Self::RangeOverflow => {
+                "the offset and the count together are over 2^63 - 1, which no file has; ask for what the file has"
+            }
+            Self::InputNotSeekable => {
+                "the input is no regular file or block device; read it, and send what was read with send_all"
+            }
+            Self::AppendingOutput => {
+                "the output was opened for appending (O_APPEND), which sendfile cannot; open it without"
+            }
+            Self::RecordOutput => {
+                "a file is a stream of bytes, and this socket sends records or datagrams; read it, and send each one"
+            }
+            Self::EmptyBuffer => "the buffer to copy through has no bytes; give it some, 64 KiB do well",
             Self::NotInternetV4 => "the address is not an IPv4 one, and the socket is IPv4",
             Self::NotInternetV6 => "the address is not an IPv6 one, and the socket is IPv6",
             Self::NotUnix => "the address is not a unix one, and the socket is",

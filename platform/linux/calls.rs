@@ -1,11 +1,21 @@
 //! The calls that only Linux has, or that only Linux needs.
 
-use std::os::fd::BorrowedFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
+use std::ptr;
 
 use super::verdict::{TcpInfo, Witness};
-use crate::platform::posix::option;
+use crate::platform::RawErrno;
+use crate::platform::posix::sigpipe::Sender;
+use crate::platform::posix::{count, option};
+
+/// sendfile(2) with 64-bit offsets: glibc has two on 32 bits, and musl's is the one.
+#[cfg(not(target_env = "gnu"))]
+use libc::{off_t, sendfile as sendfile64};
+#[cfg(target_env = "gnu")]
+use libc::{off64_t as off_t, sendfile64};
 
 /// Where `struct tcp_info` has the state (a byte), and the counts of segments sent and received (32 bits
 /// each). The C libraries' structures end at different fields; the kernel's has these since 4.2.
@@ -38,4 +48,45 @@ impl Witness for BorrowedFd<'_> {
 /// The abstract name in a unix address, if it has one.
 pub(crate) fn abstract_name(address: &SocketAddr) -> Option<&[u8]> {
     address.as_abstract_name()
+}
+
+/// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more
+/// than 0x7ffff000 bytes; how many is what it returns.
+#[inline]
+pub(crate) fn sendfile(
+    output: BorrowedFd<'_>,
+    input: BorrowedFd<'_>,
+    offset: Option<u64>,
+    length: u64,
+) -> Result<u64, RawErrno> {
+    // No more than SSIZE_MAX, which it would refuse, and which on 32 bits is far more than it sends.
+    let length =
+        usize::try_from(length).map_or(isize::MAX as usize, |length| length.min(isize::MAX as usize));
+    let mut offset = offset.map(|offset| offset as off_t);
+    let offset = offset.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    // SAFETY: the pointer is null or to an offset, which outlives the call and is ours to write.
+    let sent = unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length) };
+    count(sent).map(|sent| sent as u64)
+}
+
+/// Takes a SIGPIPE that is pending, this thread's before the process's; `None` if there is none.
+///
+/// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2).
+pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sender> {
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+    // SAFETY: the pointers are to a set and a time, which are only read, and to room for what the kernel fills.
+    let taken = unsafe { libc::sigtimedwait(only_sigpipe, info.as_mut_ptr(), &raw const at_once) };
+    if taken != libc::SIGPIPE {
+        return None;
+    }
+    // SAFETY: a signal was taken, so it is filled.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: this member is filled for every code that is compared here.
+    let from = unsafe { info.si_pid() };
+    Some(match info.si_code {
+        libc::SI_USER if from == std::process::id() as libc::pid_t => Sender::Kernel,
+        libc::SI_TKILL => Sender::ToThread,
+        _ => Sender::ToProcess,
+    })
 }

@@ -26,6 +26,8 @@ impl Kernel for Linux {
     const ABSTRACT_NAMES: bool = true;
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const WAITS_FOR_DATAGRAM_RECEIVER: bool = true;
+    const HAS_SENDFILE: bool = true;
+    const SIGNALS_WITH_COUNT: bool = true;
 
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
 

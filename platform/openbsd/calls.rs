@@ -6,6 +6,7 @@ use std::os::unix::net::SocketAddr;
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
 use crate::platform::RawErrno;
+use crate::platform::posix::sigpipe::{self, Sender};
 use crate::platform::posix::{option, receive};
 
 impl Witness for BorrowedFd<'_> {
@@ -22,4 +23,28 @@ impl Witness for BorrowedFd<'_> {
 /// OpenBSD has no abstract names.
 pub(crate) fn abstract_name(_address: &SocketAddr) -> Option<&[u8]> {
     None
+}
+
+/// OpenBSD has no sendfile(2).
+pub(crate) fn sendfile(
+    _output: BorrowedFd<'_>,
+    _input: BorrowedFd<'_>,
+    _offset: Option<u64>,
+    _length: u64,
+) -> Result<u64, RawErrno> {
+    Err(RawErrno(libc::ENOSYS))
+}
+
+/// Takes a SIGPIPE that is pending; `None` if there is none.
+///
+/// There is no sigtimedwait(2), and sigwait(2) waits for ever if nothing is pending, as when the signal is
+/// ignored. It does not say who sent it, and takes one that was sent to the process too.
+pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sender> {
+    if !sigpipe::is_pending() {
+        return None;
+    }
+    let mut taken = 0;
+    // SAFETY: the pointers are to a set, which is only read, and to an int that is ours to write.
+    unsafe { libc::sigwait(only_sigpipe, &raw mut taken) };
+    Some(Sender::Kernel)
 }

@@ -18,6 +18,7 @@ errnos!("openbsd", {
     ENOTDIR = 20,
     EINVAL = 22,
     EMFILE = 24,
+    ESPIPE = 29,
     EPIPE = 32,
     EAGAIN = 35,
     ENOTSOCK = 38,
@@ -43,4 +44,6 @@ errnos!("openbsd", {
     ENAMETOOLONG = 63,
     EHOSTDOWN = 64,
     EHOSTUNREACH = 65,
+    ENOSYS = 78,
+    EOVERFLOW = 87,
 });

@@ -27,6 +27,8 @@ impl Kernel for OpenBsd {
     const ABSTRACT_NAMES: bool = false;
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const WAITS_FOR_DATAGRAM_RECEIVER: bool = false;
+    const HAS_SENDFILE: bool = false;
+    const SIGNALS_WITH_COUNT: bool = false;
 
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
 

@@ -2,10 +2,13 @@
 
 pub(super) mod control;
 pub(super) mod credentials;
+pub(super) mod file;
 pub(super) mod option;
 pub(super) mod probe;
 pub(super) mod receive;
 pub(super) mod send;
+pub(super) mod sendfile;
+pub(super) mod sigpipe;
 pub(super) mod socket_name;
 pub(super) mod status;
 
@@ -19,6 +22,6 @@ fn last_errno() -> RawErrno {
 
 /// What a call returned, as a count.
 #[inline]
-fn count(returned: isize) -> Result<usize, RawErrno> {
+pub(in crate::platform) fn count(returned: isize) -> Result<usize, RawErrno> {
     if returned < 0 { Err(last_errno()) } else { Ok(returned as usize) }
 }

@@ -1,0 +1,83 @@
+//! pread(2), write(2), lseek(2) and fstat(2), as far as sendfile needs them. Offsets have 64 bits, also where
+//! the C library's plain names have 32.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{count, last_errno};
+use crate::platform::RawErrno;
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+use libc::{fstat, lseek, off_t, pread, stat};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use libc::{fstat64 as fstat, lseek64 as lseek, off64_t as off_t, pread64 as pread, stat64 as stat};
+
+const _: () = assert!(size_of::<off_t>() == size_of::<u64>(), "an offset has 64 bits");
+
+/// What a descriptor is, as far as it matters to reading it at an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::platform) enum FileKind {
+    /// A regular file or a block device: it has offsets, and what was read can be read again.
+    Seekable,
+    /// A pipe or a socket: what was read is gone.
+    Stream,
+    /// A directory or a character device.
+    Other,
+}
+
+pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno> {
+    let mut status = MaybeUninit::<stat>::uninit();
+    // SAFETY: the pointer is to room for one structure, which the kernel fills.
+    if unsafe { fstat(fd.as_raw_fd(), status.as_mut_ptr()) } < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: the call succeeded, so it is filled.
+    let status = unsafe { status.assume_init() };
+    Ok(match status.st_mode & libc::S_IFMT {
+        libc::S_IFREG | libc::S_IFBLK => FileKind::Seekable,
+        libc::S_IFIFO | libc::S_IFSOCK => FileKind::Stream,
+        _ => FileKind::Other,
+    })
+}
+
+/// Reads at an offset into a buffer; what was read. The offset was checked to be no more than `i64::MAX`.
+pub(in crate::platform) fn read_at<'buffer>(
+    fd: BorrowedFd<'_>,
+    buffer: &'buffer mut [MaybeUninit<u8>],
+    offset: u64,
+) -> Result<&'buffer [u8], RawErrno> {
+    let start = buffer.as_mut_ptr();
+    // SAFETY: the pointer and the length are of one slice, which outlives the call and is ours to write.
+    let length = count(unsafe { pread(fd.as_raw_fd(), start.cast(), buffer.len(), offset as off_t) })?;
+    // SAFETY: the kernel has written that many bytes from the start of the slice.
+    Ok(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+/// A caller's buffer, as one that is only written to before it is read.
+pub(in crate::platform) fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let buffer: *mut [u8] = buffer;
+    // SAFETY: both are laid out alike, and whoever has it lets nothing but the kernel write to it, whose bytes
+    // are initialized.
+    unsafe { &mut *(buffer as *mut [MaybeUninit<u8>]) }
+}
+
+pub(in crate::platform) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, RawErrno> {
+    // SAFETY: the pointer and the length are of one slice, which outlives the call and is only read.
+    count(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// The file's own position.
+pub(in crate::platform) fn position(fd: BorrowedFd<'_>) -> Result<u64, RawErrno> {
+    seek(fd, 0, libc::SEEK_CUR)
+}
+
+/// Sets the file's own position.
+pub(in crate::platform) fn set_position(fd: BorrowedFd<'_>, position: u64) -> Result<(), RawErrno> {
+    seek(fd, position as off_t, libc::SEEK_SET).map(drop)
+}
+
+fn seek(fd: BorrowedFd<'_>, offset: off_t, whence: libc::c_int) -> Result<u64, RawErrno> {
+    // SAFETY: it takes integers, and changes nothing but the position.
+    let position = unsafe { lseek(fd.as_raw_fd(), offset, whence) };
+    if position < 0 { Err(last_errno()) } else { Ok(position as u64) }
+}

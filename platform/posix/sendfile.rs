@@ -1,0 +1,245 @@
+//! sendfile: the kernel's own where there is one that can do it, and otherwise a loop of pread(2) and send(2) or
+//! write(2), which keeps to the same clauses (X1 to X13).
+//!
+//! The loop reads at an offset and counts what was accepted, so that what was read and not accepted is read
+//! again, and nothing is lost. Its advantage is that what it sent cannot change any more (X14); its drawbacks
+//! are a copy, and that it can send only what can be read again.
+
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+
+use super::file::{self, FileKind};
+use super::send::{RawFlags, send};
+use super::sigpipe::SigpipeGuard;
+use super::status::{self, Status};
+use crate::platform::contract::{Errno, ErrorKind, Refusal, SocketKind, limits};
+use crate::platform::{Kernel, Native, RawErrno, hides_count_on, plain_meaning_on, sendfile};
+
+/// How much is read at once where the caller gives no buffer: within 20 % of the best size on either system, and
+/// little enough for the stack.
+const STACK_BUFFER: usize = 64 * 1024;
+
+/// Where the bytes go: a socket of some kind, or what is no socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sink<'fd> {
+    pub(crate) fd: BorrowedFd<'fd>,
+    pub(crate) socket: Option<SocketKind>,
+}
+
+/// How the bytes are to get there.
+#[derive(Debug)]
+pub(crate) enum Method<'buffer> {
+    /// By the kernel, and by copying where it cannot.
+    Kernel,
+    /// By copying, through a buffer on the stack.
+    Copying,
+    /// By copying, through this buffer, which is not empty.
+    CopyingThrough(&'buffer mut [u8]),
+}
+
+/// What is to be sent from where to where, for any number of calls: they share one guard against SIGPIPE.
+pub(crate) struct FileSender<'a> {
+    sink: Sink<'a>,
+    input: BorrowedFd<'a>,
+    /// Where to read; `None` is the file's own position.
+    offset: Option<&'a mut u64>,
+    method: Method<'a>,
+    sigpipe: Option<SigpipeGuard>,
+}
+
+/// A failure, and how much this call had sent before it: something only where it must not be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    pub(crate) accepted: u64,
+    pub(crate) why: Why,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was refused.
+    Refused(Refusal),
+    /// A descriptor is not for this, or the input could not be read.
+    Plain(RawErrno),
+    /// The output did not take it.
+    Output(RawErrno),
+}
+
+impl From<Why> for Stopped {
+    fn from(why: Why) -> Self {
+        Self { accepted: 0, why }
+    }
+}
+
+impl<'a> FileSender<'a> {
+    pub(crate) fn new(
+        sink: Sink<'a>,
+        input: BorrowedFd<'a>,
+        offset: Option<&'a mut u64>,
+        method: Method<'a>,
+    ) -> Self {
+        let method = match method {
+            Method::Kernel if !Native::HAS_SENDFILE => Method::Copying,
+            method => method,
+        };
+        Self { sink, input, offset, method, sigpipe: None }
+    }
+
+    /// Sends at most so many bytes, as one call; how many were accepted. Fewer are the end of the file, or all
+    /// that the output took. The offset and the count were checked not to overflow.
+    #[inline]
+    pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
+        if let Method::Kernel = self.method {
+            match self.by_kernel(count) {
+                Ok(sent) => return Ok(sent),
+                Err(errno) if !copying_may_do_on::<Native>(errno) => return Err(Why::Output(errno).into()),
+                Err(_) => {}
+            }
+        }
+        self.by_copying(count)
+    }
+
+    #[inline]
+    fn by_kernel(&mut self, count: u64) -> Result<u64, RawErrno> {
+        let sigpipe = self.sigpipe.get_or_insert_with(SigpipeGuard::new);
+        let outcome = sendfile(self.sink.fd, self.input, self.offset.as_deref().copied(), count);
+        sigpipe.after(outcome, count);
+        let sent = outcome?;
+        if let Some(offset) = &mut self.offset {
+            **offset += sent;
+        }
+        Ok(sent)
+    }
+
+    #[inline(never)] // it has a large frame, which the kernel's way must not pay for
+    fn by_copying(&mut self, count: u64) -> Result<u64, Stopped> {
+        if self.admit(count)? != FileKind::Seekable {
+            return Ok(0); // nothing was asked of it, and reading nothing can be an error there
+        }
+        let start = match &self.offset {
+            Some(offset) => **offset,
+            None => file::position(self.input).map_err(Why::Plain)?,
+        };
+        if start.checked_add(count).is_none_or(|end| end > limits::FILE_OFFSET) {
+            return Err(Why::Refused(Refusal::RangeOverflow).into());
+        }
+        let count = count.min(limits::BYTES_PER_SENDFILE);
+        let mut on_stack;
+        let buffer = match &mut self.method {
+            Method::CopyingThrough(buffer) => file::as_uninit(buffer),
+            Method::Kernel | Method::Copying => {
+                on_stack = [MaybeUninit::uninit(); STACK_BUFFER];
+                &mut on_stack[..]
+            }
+        };
+        let (accepted, failure) = copy(self.sink, self.input, start, count, buffer, &mut self.sigpipe);
+        if accepted > 0 {
+            match &mut self.offset {
+                Some(offset) => **offset += accepted,
+                None => file::set_position(self.input, start + accepted).map_err(Why::Plain)?,
+            }
+            if let Method::Kernel = self.method {
+                self.method = Method::Copying; // the kernel could not, and will not
+            }
+        }
+        match failure {
+            Some(why) if accepted == 0 || must_be_told_on::<Native>(self.sink.socket, why) => {
+                Err(Stopped { accepted, why })
+            }
+            _ => Ok(accepted),
+        }
+    }
+
+    /// Refuses what Linux's sendfile refuses.
+    fn admit(&self, count: u64) -> Result<FileKind, Why> {
+        let input = file::kind(self.input).map_err(Why::Plain)?;
+        let output = match self.sink.socket {
+            Some(_) => None,
+            None => Some((
+                status::of(self.sink.fd).map_err(Why::Plain)?,
+                file::kind(self.sink.fd).map_err(Why::Plain)?,
+            )),
+        };
+        admit_on::<Native>(input, output, count).map(|()| input)
+    }
+}
+
+/// What Linux's sendfile checks of its descriptors, whatever it finds in the file (clauses X3, X6, X7, X9).
+pub(in crate::platform) fn admit_on<K: Kernel>(
+    input: FileKind,
+    output: Option<(Status, FileKind)>,
+    count: u64,
+) -> Result<(), Why> {
+    if let Some((status, kind)) = output {
+        if !status.writable {
+            return Err(Why::Plain(RawErrno(K::errno_number(Errno::EBADF))));
+        }
+        if status.appends && kind != FileKind::Stream {
+            return Err(Why::Refused(Refusal::AppendingOutput));
+        }
+    }
+    match input {
+        FileKind::Seekable => Ok(()),
+        FileKind::Other if count == 0 => Ok(()),
+        FileKind::Stream | FileKind::Other => Err(Why::Refused(Refusal::InputNotSeekable)),
+    }
+}
+
+/// Whether a failure of the kernel's sendfile, which sent nothing, may be of what only the kernel cannot do (X8):
+/// then copying is tried, which rules out what nobody can do (X4, X7, X9).
+pub(in crate::platform) fn copying_may_do_on<K: Kernel>(errno: RawErrno) -> bool {
+    use Errno::{EINVAL, ENOSYS, EOVERFLOW, ESPIPE};
+
+    // ESPIPE is a pipe as input (X7). EOVERFLOW is an offset past what its file system can have, where there is
+    // nothing to read (X3).
+    matches!(K::errno_name(errno.number()), Some(EINVAL | ENOSYS | EOVERFLOW | ESPIPE))
+}
+
+/// Whether a failure must be returned although bytes were accepted before it. A count would have the caller send
+/// again what the failed call may have queued on a connection that goes on (clause A13); on one that is dead it
+/// does no harm, and is what Linux says (X12).
+pub(in crate::platform) fn must_be_told_on<K: Kernel>(socket: Option<SocketKind>, why: Why) -> bool {
+    use ErrorKind::{Aborted, Disconnected, Reset, TimedOut};
+
+    let (Some(kind), Why::Output(errno)) = (socket, why) else { return false };
+    let error = plain_meaning_on::<K>(errno);
+    hides_count_on::<K>(kind, error) && !matches!(error, Disconnected | Reset | TimedOut | Aborted)
+}
+
+/// Copies until everything was accepted, the file ends, the output took less than it was given, or a failure.
+fn copy(
+    sink: Sink<'_>,
+    input: BorrowedFd<'_>,
+    start: u64,
+    count: u64,
+    buffer: &mut [MaybeUninit<u8>],
+    sigpipe: &mut Option<SigpipeGuard>,
+) -> (u64, Option<Why>) {
+    let mut accepted = 0;
+    loop {
+        let length = usize::try_from(count - accepted).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let bytes = match file::read_at(input, &mut buffer[..length], start + accepted) {
+            Ok([]) => return (accepted, None),
+            Ok(bytes) => bytes,
+            Err(errno) => return (accepted, Some(Why::Plain(errno))),
+        };
+        match put(sink, bytes, sigpipe) {
+            Ok(taken) => {
+                accepted += taken as u64;
+                if taken < bytes.len() || accepted == count {
+                    return (accepted, None);
+                }
+            }
+            Err(errno) => return (accepted, Some(Why::Output(errno))),
+        }
+    }
+}
+
+fn put(sink: Sink<'_>, bytes: &[u8], sigpipe: &mut Option<SigpipeGuard>) -> Result<usize, RawErrno> {
+    if sink.socket.is_some() {
+        return send(sink.fd, bytes, RawFlags(Native::NUMBERS.MSG_NOSIGNAL));
+    }
+    let sigpipe = sigpipe.get_or_insert_with(SigpipeGuard::new);
+    let outcome = file::write(sink.fd, bytes);
+    sigpipe.after(outcome.map(|taken| taken as u64), bytes.len() as u64);
+    outcome
+}

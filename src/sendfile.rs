@@ -1,0 +1,473 @@
+use std::fs::File;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ChildStdin;
+use std::{fmt, io};
+
+use crate::error::Error;
+use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
+use crate::platform::{FileSender, Method, Sink, Stopped, Why};
+use crate::socket::Socket;
+
+/// Where [`sendfile()`] sends: a socket, or a file, which says which it is.
+///
+/// ```
+/// use std::fs::File;
+/// use std::os::unix::net::UnixStream;
+/// use unisend::{Output, Socket};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (stream, _peer) = UnixStream::pair()?;
+/// let null = File::options().write(true).open("/dev/null")?;
+///
+/// let outputs = [Output::from(&stream), Socket::unix_stream(&stream).into(), Output::file(&null)];
+/// assert!(matches!(outputs[0], Output::Socket(_)));
+/// assert!(matches!(outputs[2], Output::File(_)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'fd> {
+    /// A stream socket. One that sends records or datagrams is refused (clause X15).
+    Socket(Socket<'fd>),
+    /// What is no socket: a pipe, a regular file, a device. A regular file's own position moves.
+    File(BorrowedFd<'fd>),
+}
+
+impl<'fd> Output<'fd> {
+    /// What is no socket: a pipe, a regular file, a device.
+    #[must_use]
+    pub fn file(fd: &'fd impl AsFd) -> Self {
+        Self::File(fd.as_fd())
+    }
+
+    #[inline]
+    fn sink(self) -> Sink<'fd> {
+        match self {
+            Self::Socket(socket) => Sink { fd: socket.fd(), socket: Some(socket.kind()) },
+            Self::File(fd) => Sink { fd, socket: None },
+        }
+    }
+}
+
+impl<'fd> From<Socket<'fd>> for Output<'fd> {
+    #[inline]
+    fn from(socket: Socket<'fd>) -> Self {
+        Self::Socket(socket)
+    }
+}
+
+impl<'fd> From<&'fd TcpStream> for Output<'fd> {
+    #[inline]
+    fn from(stream: &'fd TcpStream) -> Self {
+        Self::Socket(stream.into())
+    }
+}
+
+impl<'fd> From<&'fd UnixStream> for Output<'fd> {
+    #[inline]
+    fn from(stream: &'fd UnixStream) -> Self {
+        Self::Socket(stream.into())
+    }
+}
+
+impl<'fd> From<&'fd File> for Output<'fd> {
+    #[inline]
+    fn from(file: &'fd File) -> Self {
+        Self::file(file)
+    }
+}
+
+impl<'fd> From<&'fd ChildStdin> for Output<'fd> {
+    #[inline]
+    fn from(pipe: &'fd ChildStdin) -> Self {
+        Self::file(pipe)
+    }
+}
+
+/// Where in the file [`sendfile()`] begins, and what it moves on by what was sent.
+#[derive(Debug)]
+pub enum Offset<'a> {
+    /// At this many bytes from the start of the file. It is advanced by what was accepted, and the file's own
+    /// position stays where it is (clause X2).
+    At(&'a mut u64),
+    /// At the file's own position, as read(2) would, which is moved (clause X1). By copying it is set once, at
+    /// the end: let nobody else use it meanwhile.
+    Position,
+}
+
+impl<'a> Offset<'a> {
+    #[inline]
+    fn given(self) -> Option<&'a mut u64> {
+        match self {
+            Self::At(offset) => Some(offset),
+            Self::Position => None,
+        }
+    }
+
+    /// Whether the range ends where no file does (clause X4). What a file's own position makes of it is found
+    /// out later.
+    #[inline]
+    fn overflows(&self, count: u64) -> bool {
+        let start = match self {
+            Self::At(offset) => **offset,
+            Self::Position => 0,
+        };
+        start.checked_add(count).is_none_or(|end| end > limits::FILE_OFFSET)
+    }
+}
+
+/// Sends a part of a file, with the meaning of Linux's sendfile(2) on both systems; how many bytes were
+/// accepted.
+///
+/// `count` bytes are asked for, from the offset on, and [`limits::BYTES_PER_SENDFILE`] at most are sent by one
+/// call (clause X5). Fewer than were asked for are no error: the file can end before, the output can have no
+/// more room, a signal can come, the peer can go away. None at all are the end of the file (clause X3). What
+/// was accepted is what the offset, or the file's own position, moves on by, and nothing is lost: the next call
+/// goes on where this one stopped. [`sendfile_all`] makes these calls.
+///
+/// On Linux the kernel does it, without a copy to user space. What its sendfile cannot read (clause X8: some
+/// files of /proc) and all of OpenBSD, which has no sendfile, is copied through 64 KiB on the stack. Both keep
+/// to the same clauses; tests run one table over both.
+///
+/// The input is a regular file or a block device, open for reading. The output is a stream socket, a pipe, or
+/// another file that is not open for appending. Both can be blocking or not: it waits as the output does.
+///
+/// # What was sent may still change
+///
+/// **On Linux the kernel sends the file's pages, not a copy of them (clause X14: "differs").** Who writes to
+/// the file after this has returned, and before the peer has received, changes what the peer receives. If others
+/// can write to the file, what was checked or signed is not what arrives. [`sendfile_by_copying`] sends what the
+/// file had when it was read, on both systems.
+///
+/// # System calls
+///
+/// Linux: `sendfile`, between two `rt_sigprocmask`, for no flag of sendfile(2) keeps SIGPIPE away. If SIGPIPE was
+/// blocked already, `rt_sigpending`; after a short count or an error, `rt_sigtimedwait`, to take back a SIGPIPE
+/// that this call raised; if it took another's, `kill` or `tgkill` to send that one again. Where the kernel
+/// cannot (clause X8) and on OpenBSD: those of [`sendfile_by_copying`].
+///
+/// # Errors
+///
+/// Before the call: [`InvalidInput`](ErrorKind::InvalidInput) for an offset and a count that are together over
+/// [`limits::FILE_OFFSET`] (clause X4), [`Unsupported`](ErrorKind::Unsupported) for a socket of records or
+/// datagrams (clause X15). From the kernel, or as it would say: those of [`Socket::send`] on a stream, and
+///
+/// | kind | when | clauses |
+/// |---|---|---|
+/// | `WouldBlock` | no room at all, and not to wait for it | X10 |
+/// | `Interrupted` | a signal before the first byte | X11 |
+/// | `Disconnected` | the reader of the pipe is gone; the peer of a socket too | X12, I7 |
+/// | `InvalidInput` | an input that has no offsets: a pipe, a socket, a directory | X7 |
+/// | `InvalidInput` | an output that was opened for appending (`O_APPEND`) and is no pipe | X9 |
+/// | `BadDescriptor` | an input that is not open for reading, an output not for writing | X6 |
+/// | `Io`, `Other` | the file could not be read, or the disk is full | |
+///
+/// After the first byte no error is returned but a count, and the next call says what is wrong (clause X12).
+/// OpenBSD's exception is clause A13's: if [`Error::may_have_sent`] is true, a part may have been queued on a
+/// connection that goes on; the offset has been moved by what is known to be accepted.
+///
+/// A SIGPIPE that others send meanwhile is delivered when the call returns. One that this very process sends to
+/// itself by kill(2) in a call that raises one too is taken for the same on Linux, and on OpenBSD, for pipes, any
+/// that is sent to the whole process then.
+///
+/// Sources: sendfile(2) of Linux, and runs on its kernel.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use unisend::{Offset, sendfile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("page.html");
+/// File::create(&path)?.write_all(b"<p>Hello</p>")?;
+/// let file = File::open(&path)?;
+/// let (ours, mut theirs) = UnixStream::pair()?;
+///
+/// let mut offset = 3;
+/// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 5)?, 5);
+/// assert_eq!(offset, 8);
+/// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 1000)?, 4); // all that is left
+/// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 1000)?, 0); // the end
+///
+/// let mut received = [0; 9];
+/// theirs.read_exact(&mut received)?;
+/// assert_eq!(&received, b"Hello</p>");
+/// # Ok(())
+/// # }
+/// ```
+#[inline]
+pub fn sendfile<'fd>(
+    output: impl Into<Output<'fd>>,
+    input: impl AsFd,
+    offset: Offset<'_>,
+    count: u64,
+) -> Result<u64, Error> {
+    once(output.into(), input.as_fd(), offset, count, Method::Kernel)
+}
+
+/// Sends a part of a file by reading and sending it, through the caller's buffer; how many bytes were accepted.
+///
+/// As [`sendfile()`], clause by clause, but for two things. What it sent is what the file had when it was read,
+/// and cannot change any more (clause X14). And the input must be a regular file or a block device, where
+/// Linux's sendfile takes some others that cannot be read twice (clause X7b: /dev/zero, a socket into a pipe).
+///
+/// The buffer is what is read at once. 64 KiB do well everywhere, 256 KiB better on Linux; on OpenBSD more than
+/// the socket's send buffer takes is no gain on unix sockets.
+///
+/// # System calls
+///
+/// `fstat`; for a file or pipe as output `fcntl(F_GETFL)` and `fstat`; for [`Offset::Position`] two `lseek`; then
+/// `pread` and `sendto` with `MSG_NOSIGNAL`, or `write`, in turn. Only `write` needs the guard against SIGPIPE:
+/// see [`sendfile()`]; on OpenBSD it is `sigprocmask`, `sigpending` and `sigwait`. pledge(2) needs "stdio" for it
+/// all.
+///
+/// # Errors
+///
+/// Those of [`sendfile()`], and [`InvalidInput`](ErrorKind::InvalidInput) for a buffer of no bytes.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use unisend::{Offset, sendfile_by_copying};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("draft");
+/// std::fs::write(&path, "as it was checked")?;
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// let mut buffer = [0; 65536];
+/// sendfile_by_copying(&ours, File::open(&path)?, Offset::Position, 100, &mut buffer)?;
+///
+/// std::fs::write(&path, "as it was changed")?;
+/// let mut received = [0; 17];
+/// theirs.read_exact(&mut received)?;
+/// assert_eq!(&received, b"as it was checked");
+/// # Ok(())
+/// # }
+/// ```
+pub fn sendfile_by_copying<'fd>(
+    output: impl Into<Output<'fd>>,
+    input: impl AsFd,
+    offset: Offset<'_>,
+    count: u64,
+    buffer: &mut [u8],
+) -> Result<u64, Error> {
+    once(output.into(), input.as_fd(), offset, count, Method::CopyingThrough(buffer))
+}
+
+/// Sends a range of a file; how many bytes that was, which is fewer than were asked for only if the file ends
+/// before.
+///
+/// It calls again as [`sendfile()`] does it, after a short count, an interruption, and the most that one call
+/// sends, so that the range can be of any length. The guard against SIGPIPE is put up once: SIGPIPE stays blocked
+/// on this thread until it returns.
+///
+/// **It waits as the output does.** On a non-blocking one, or after `SO_SNDTIMEO`, it stops at "would block" and
+/// says how much was accepted: wait until the output is writable, and call it again for the rest. The offset, or
+/// the file's own position, has been moved by what was accepted, whether it succeeds or fails.
+///
+/// # Errors
+///
+/// Those of [`sendfile()`] but `Interrupted`, with what was accepted before them.
+///
+/// ```
+/// use std::fs::File;
+/// use std::os::unix::net::UnixStream;
+/// use unisend::{ErrorKind, Offset, sendfile_all};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("image");
+/// File::create(&path)?.set_len(10_000_000)?;
+/// let file = File::open(&path)?;
+/// let (ours, theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+///
+/// let mut offset = 0;
+/// let stopped = sendfile_all(&ours, &file, Offset::At(&mut offset), 10_000_000).unwrap_err();
+/// assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
+/// assert_eq!(stopped.accepted(), offset); // from here on, once poll says writable
+/// # drop(theirs);
+/// # Ok(())
+/// # }
+/// ```
+pub fn sendfile_all<'fd>(
+    output: impl Into<Output<'fd>>,
+    input: impl AsFd,
+    offset: Offset<'_>,
+    count: u64,
+) -> Result<u64, SendfileAllError> {
+    all(output.into(), input.as_fd(), offset, count, Method::Kernel)
+}
+
+/// Sends a range of a file by reading and sending it, through the caller's buffer; how many bytes that was.
+///
+/// It is to [`sendfile_by_copying`] what [`sendfile_all`] is to [`sendfile()`].
+///
+/// # Errors
+///
+/// Those of [`sendfile_by_copying`] but `Interrupted`, with what was accepted before them.
+///
+/// ```
+/// use std::fs::File;
+/// use unisend::{Offset, sendfile_all_by_copying};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+/// std::fs::write(&from, "from file to file")?;
+/// let copied =
+///     sendfile_all_by_copying(&File::create(&to)?, File::open(&from)?, Offset::Position, 9, &mut [0; 4])?;
+/// assert_eq!(copied, 9);
+/// assert_eq!(std::fs::read(&to)?, b"from file");
+/// # Ok(())
+/// # }
+/// ```
+pub fn sendfile_all_by_copying<'fd>(
+    output: impl Into<Output<'fd>>,
+    input: impl AsFd,
+    offset: Offset<'_>,
+    count: u64,
+    buffer: &mut [u8],
+) -> Result<u64, SendfileAllError> {
+    all(output.into(), input.as_fd(), offset, count, Method::CopyingThrough(buffer))
+}
+
+#[inline]
+fn once(
+    output: Output<'_>,
+    input: BorrowedFd<'_>,
+    offset: Offset<'_>,
+    count: u64,
+    method: Method<'_>,
+) -> Result<u64, Error> {
+    const OPERATION: Operation = Operation::Sendfile;
+    let sink = output.sink();
+    if let Some(refusal) = refusal(sink, &offset, count, &method) {
+        return Err(Error::refused(OPERATION, refusal));
+    }
+    let mut sender = FileSender::new(sink, input, offset.given(), method);
+    sender.send(count).map_err(|stopped| error(sink, OPERATION, stopped))
+}
+
+fn all(
+    output: Output<'_>,
+    input: BorrowedFd<'_>,
+    offset: Offset<'_>,
+    count: u64,
+    method: Method<'_>,
+) -> Result<u64, SendfileAllError> {
+    const OPERATION: Operation = Operation::SendfileAll;
+    let sink = output.sink();
+    if let Some(refusal) = refusal(sink, &offset, count, &method) {
+        return Err(SendfileAllError { accepted: 0, error: Error::refused(OPERATION, refusal) });
+    }
+    let mut sender = FileSender::new(sink, input, offset.given(), method);
+    let mut accepted = 0;
+    loop {
+        match sender.send(count - accepted) {
+            Ok(0) => return Ok(accepted),
+            Ok(sent) => {
+                accepted += sent;
+                if accepted == count {
+                    return Ok(accepted);
+                }
+            }
+            Err(stopped) => {
+                accepted += stopped.accepted;
+                let error = error(sink, OPERATION, stopped);
+                if error.kind() != ErrorKind::Interrupted {
+                    return Err(SendfileAllError { accepted, error });
+                }
+            }
+        }
+    }
+}
+
+/// What no kernel need be asked about.
+#[inline]
+fn refusal(sink: Sink<'_>, offset: &Offset<'_>, count: u64, method: &Method<'_>) -> Option<Refusal> {
+    use SocketKind::{UdpV4, UdpV6, UnixDatagram, UnixSeqpacket};
+
+    if let Some(UdpV4 | UdpV6 | UnixDatagram | UnixSeqpacket) = sink.socket {
+        return Some(Refusal::RecordOutput);
+    }
+    if offset.overflows(count) {
+        return Some(Refusal::RangeOverflow);
+    }
+    match method {
+        Method::CopyingThrough([]) => Some(Refusal::EmptyBuffer),
+        _ => None,
+    }
+}
+
+#[cold]
+fn error(sink: Sink<'_>, operation: Operation, stopped: Stopped) -> Error {
+    match stopped.why {
+        Why::Refused(refusal) => Error::refused(operation, refusal),
+        Why::Plain(errno) => Error::plain(operation, errno),
+        Why::Output(errno) => {
+            Error::of_kernel(sink.fd, sink.socket.unwrap_or(SocketKind::Other), operation, errno)
+        }
+    }
+}
+
+/// Why a call that sends a whole range of a file stopped, and how much was accepted before it did.
+///
+/// As [`SendAllError`](crate::SendAllError), for files: the first [`accepted`](Self::accepted) bytes of the range
+/// are on their way, and no others, unless [`Error::may_have_sent`] says that the failed call may have sent more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SendfileAllError {
+    accepted: u64,
+    error: Error,
+}
+
+impl SendfileAllError {
+    /// How many bytes were accepted before the failure. The offset, or the file's own position, has been moved by
+    /// as many.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// The failure.
+    #[must_use]
+    pub fn error(&self) -> Error {
+        self.error
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+}
+
+impl fmt::Display for SendfileAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, after {} bytes were accepted", self.error, self.accepted)
+    }
+}
+
+impl std::error::Error for SendfileAllError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<SendfileAllError> for Error {
+    fn from(error: SendfileAllError) -> Self {
+        error.error
+    }
+}
+
+impl From<SendfileAllError> for io::Error {
+    fn from(error: SendfileAllError) -> Self {
+        error.error.into()
+    }
+}

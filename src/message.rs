@@ -275,13 +275,12 @@ fn send_slices(
     let Some(length) = total_length(slices.iter().map(|slice| slice.len())) else {
         return Err(Error::refused(operation, Refusal::LengthOverflow));
     };
-    if length == 0 {
-        socket.refuse_empty_record(operation)?;
-    }
     if !descriptors.is_empty() {
         if let Some(refusal) = refusal_of_descriptors(socket, length, descriptors.len()) {
             return Err(Error::refused(operation, refusal));
         }
+    } else if length == 0 {
+        socket.refuse_empty_record(operation)?;
     }
     platform::send_with(socket.fd(), slices, to, descriptors, flags)
         .map_err(|errno| socket.failed(operation, errno))

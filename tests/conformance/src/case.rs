@@ -45,6 +45,10 @@ pub enum Topic {
     Limits,
     /// Signals, timeouts, and errors in the middle of a call.
     Interruption,
+    /// Descriptors, sent and received.
+    Descriptors,
+    /// Who is at the other end.
+    Credentials,
 }
 
 impl Topic {
@@ -59,6 +63,8 @@ impl Topic {
             Self::Sizes => "sizes",
             Self::Limits => "limits",
             Self::Interruption => "interruption",
+            Self::Descriptors => "descriptors",
+            Self::Credentials => "credentials",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::io::IoSlice;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -256,4 +256,154 @@ fn map_shared(at: *mut c_void, length: usize, flags: c_int, file: &OwnedFd) -> R
     let start =
         unsafe { libc::mmap(at, length, libc::PROT_READ, libc::MAP_SHARED | flags, file.as_raw_fd(), 0) };
     if start == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(start) }
+}
+
+/// sendmsg(2) with control data that is given as bytes, which need not be right. A null pointer or a length of
+/// its own can stand for them.
+pub(crate) fn send_control(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    control: *const u8,
+    control_length: usize,
+    flags: c_int,
+) -> Result<usize> {
+    let vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: zero is a value for every member: no name.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = (&raw const vector).cast_mut();
+    message.msg_iovlen = 1;
+    message.msg_control = control.cast_mut().cast();
+    message.msg_controllen = control_length as _;
+    // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
+    count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, flags) })
+}
+
+/// `CMSG_LEN`.
+pub(crate) fn control_length(data: usize) -> usize {
+    // SAFETY: it is arithmetic.
+    unsafe { libc::CMSG_LEN(data as u32) as usize }
+}
+
+/// `CMSG_SPACE`.
+pub(crate) fn control_space(data: usize) -> usize {
+    // SAFETY: it is arithmetic.
+    unsafe { libc::CMSG_SPACE(data as u32) as usize }
+}
+
+/// A control message with this data, padded as C programs do.
+pub(crate) fn control_message(level: c_int, kind: c_int, data: &[u8]) -> Vec<u8> {
+    // SAFETY: zero is a value for every member.
+    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
+    header.cmsg_len = control_length(data.len()) as _;
+    header.cmsg_level = level;
+    header.cmsg_type = kind;
+    let mut message = vec![0; control_space(data.len())];
+    // SAFETY: the vector has room for a header, at any alignment.
+    unsafe { ptr::write_unaligned(message.as_mut_ptr().cast(), header) };
+    message[control_length(0)..][..data.len()].copy_from_slice(data);
+    message
+}
+
+/// A control message of descriptors.
+pub(crate) fn rights(descriptors: &[c_int]) -> Vec<u8> {
+    let data: Vec<u8> = descriptors.iter().flat_map(|number| number.to_ne_bytes()).collect();
+    control_message(libc::SOL_SOCKET, libc::SCM_RIGHTS, &data)
+}
+
+/// sendmsg(2) with descriptors, as a C program would.
+pub(crate) fn send_rights(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: c_int,
+) -> Result<usize> {
+    let numbers: Vec<c_int> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let control = rights(&numbers);
+    send_control(fd, bytes, control.as_ptr(), control.len(), flags)
+}
+
+/// What recvmsg(2) gave.
+pub(crate) struct Received {
+    pub(crate) bytes: usize,
+    pub(crate) flags: c_int,
+    /// `msg_controllen`, as the kernel left it.
+    pub(crate) control: usize,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+/// recvmsg(2) with room for so many bytes of data and so many of control messages, as a C program would.
+pub(crate) fn receive_rights(
+    fd: BorrowedFd<'_>,
+    data: usize,
+    control: usize,
+    flags: c_int,
+) -> Result<Received> {
+    let mut data = vec![0_u8; data];
+    let mut room = vec![0_u64; control.div_ceil(8)];
+    let mut vector = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    // SAFETY: zero is a value for every member: no name.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    if control > 0 {
+        message.msg_control = room.as_mut_ptr().cast();
+        message.msg_controllen = control as _;
+    }
+    // SAFETY: the message points to memory of ours, of the lengths that it says.
+    let bytes = count(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
+    let mut descriptors = Vec::new();
+    // SAFETY: the message is as the kernel left it.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while !header.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR point to a whole header.
+        let found = unsafe { header.read_unaligned() };
+        if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: the header is of a message that the kernel wrote.
+            let numbers = unsafe { libc::CMSG_DATA(header) }.cast::<c_int>();
+            let count = (found.cmsg_len as usize - control_length(0)) / size_of::<c_int>();
+            for index in 0..count {
+                // SAFETY: the kernel wrote as many numbers as its length says.
+                let number = unsafe { numbers.wrapping_add(index).read_unaligned() };
+                // SAFETY: the kernel has just installed it for us.
+                descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+        }
+        // SAFETY: the message and the header are as the kernel left them.
+        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+    }
+    Ok(Received { bytes, flags: message.msg_flags, control: message.msg_controllen as usize, descriptors })
+}
+
+/// An object of the kernel's own that watches descriptors: epoll on Linux, kqueue on OpenBSD.
+pub(crate) fn watcher() -> Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    // SAFETY: it makes a descriptor.
+    let number = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: it makes a descriptor.
+    let number = unsafe { libc::kqueue() };
+    let number = Errno::result(number)?;
+    // SAFETY: it has just been made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `SO_PEERCRED`: its three numbers, in the kernel's order.
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<[u32; 3]> {
+    #[cfg(target_os = "linux")]
+    const SO_PEERCRED: c_int = libc::SO_PEERCRED;
+    #[cfg(not(target_os = "linux"))]
+    const SO_PEERCRED: c_int = 0x1022;
+    let mut numbers = [0; 3];
+    let mut length = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: the pointers are to the numbers and to their length.
+    let returned = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERCRED,
+            numbers.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(returned).map(|_| numbers)
 }

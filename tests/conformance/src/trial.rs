@@ -1,13 +1,16 @@
 //! One run of a case, through one route, and what it showed.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use unisend::{Address, Datagram, Error, SendAllError, SendFlags, Socket};
+use unisend::{
+    Address, ControlBuffer, Datagram, Error, Message, ReceiveFlags, Received, SendAllError, SendFlags, Socket,
+};
 
+use crate::case::Stop;
 use crate::raw;
 
 /// The way that a case is run.
@@ -164,6 +167,111 @@ impl Trial {
         }
     }
 
+    /// Sends bytes with descriptors.
+    pub(crate) fn send_message(
+        &mut self,
+        socket: &Socket<'_>,
+        bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        flags: SendFlags,
+    ) {
+        match self.route {
+            Route::Kernel => {
+                let flags = raw::flag_numbers(flags);
+                self.note_raw_partly(
+                    raw::send_rights(socket.as_fd(), bytes, descriptors, flags),
+                    bytes.len(),
+                );
+            }
+            Route::Portable => {
+                let slices = [IoSlice::new(bytes)];
+                match Message::new(&slices).with_descriptors(descriptors).send(socket, flags) {
+                    Ok(count) if is_part(count, bytes.len()) => self.note("partial"),
+                    outcome => self.note_portable(outcome),
+                }
+            }
+        }
+    }
+
+    /// Sends all of the bytes, with descriptors: raw libc has no such call, and shows what one sendmsg does.
+    pub(crate) fn send_message_all(
+        &mut self,
+        socket: &Socket<'_>,
+        bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) {
+        match self.route {
+            Route::Kernel => self.send_message(socket, bytes, descriptors, SendFlags::empty()),
+            Route::Portable => {
+                let slices = [IoSlice::new(bytes)];
+                let message = Message::new(&slices).with_descriptors(descriptors);
+                let outcome = message.send_all(socket, SendFlags::empty());
+                self.note_portable(outcome.map(|()| bytes.len()).map_err(SendAllError::into));
+            }
+        }
+    }
+
+    /// Receives so many bytes, and gives the descriptors that came with them.
+    pub(crate) fn take_descriptors(
+        &mut self,
+        socket: &Socket<'_>,
+        data: usize,
+    ) -> Result<Vec<OwnedFd>, Stop> {
+        match self.route {
+            Route::Kernel => {
+                Ok(raw::receive_rights(socket.as_fd(), data, 1032, libc::MSG_CMSG_CLOEXEC)?.descriptors)
+            }
+            Route::Portable => {
+                let mut buffer = ControlBuffer::new();
+                let mut bytes = vec![0; data];
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                let received = socket.receive(&mut slices, &mut buffer, ReceiveFlags::empty());
+                let received = received.map_err(|error| Stop::Broken(error.to_string()))?;
+                Ok(received.into_descriptors().collect())
+            }
+        }
+    }
+
+    /// Puts a word before the last step.
+    pub(crate) fn name_last(&mut self, word: &str) {
+        if let Some(last) = self.steps.last_mut() {
+            last.insert_str(0, word);
+        }
+    }
+
+    /// Receives what is there and the descriptors with it, without waiting: into so many bytes and, on the
+    /// kernel's route, into so many bytes of control messages. Notes "received", the bytes, `+` and the count of
+    /// descriptors, and what was said besides. The descriptors are there until this returns.
+    pub(crate) fn receive_message(&mut self, socket: &Socket<'_>, data: usize, control: usize) {
+        let (noted, _descriptors) = match self.route {
+            Route::Kernel => {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+                kernel_received(raw::receive_rights(socket.as_fd(), data, control, flags))
+            }
+            Route::Portable => {
+                let mut buffer = ControlBuffer::new();
+                let mut bytes = vec![0; data];
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                portable_received(socket.receive(&mut slices, &mut buffer, ReceiveFlags::DONT_WAIT))
+            }
+        };
+        self.note(format!("received {noted}"));
+    }
+
+    /// The same without room for descriptors.
+    pub(crate) fn receive_without_descriptors(&mut self, socket: &Socket<'_>, data: usize) {
+        match self.route {
+            Route::Kernel => self.receive_message(socket, data, 0),
+            Route::Portable => {
+                let mut bytes = vec![0; data];
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                let received = socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT);
+                let (noted, _) = portable_received(received);
+                self.note(format!("received {noted}"));
+            }
+        }
+    }
+
     /// Receives what is there, and notes "received" and the count, or the errno.
     pub(crate) fn receive(&mut self, from: impl AsFd) {
         match receive_now(from.as_fd()) {
@@ -177,6 +285,36 @@ impl Trial {
             Ok(count) => self.note(count),
             Err(error) => self.note(error.kind()),
         }
+    }
+}
+
+fn kernel_received(received: nix::Result<raw::Received>) -> (String, Vec<OwnedFd>) {
+    match received {
+        Ok(received) => {
+            let said = [(libc::MSG_TRUNC, " TRUNC"), (libc::MSG_CTRUNC, " CTRUNC")];
+            let said = said.into_iter().filter(|(flag, _)| received.flags & flag != 0).map(|(_, word)| word);
+            let noted =
+                format!("{}+{}", received.bytes, received.descriptors.len()) + &said.collect::<String>();
+            (noted, received.descriptors)
+        }
+        Err(errno) => (errno_name(errno), Vec::new()),
+    }
+}
+
+fn portable_received(received: Result<Received<'_>, Error>) -> (String, Vec<OwnedFd>) {
+    match received {
+        Ok(received) => {
+            let said = [
+                (received.is_truncated(), " truncated"),
+                (received.descriptors_lost(), " lost"),
+                (received.is_end_of_file(), " end"),
+            ];
+            let said: String = said.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+            let bytes = received.bytes();
+            let descriptors: Vec<OwnedFd> = received.into_descriptors().collect();
+            (format!("{bytes}+{}{said}", descriptors.len()), descriptors)
+        }
+        Err(error) => (error.kind().to_string(), Vec::new()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod agreement;
+mod credentials;
+mod descriptors;
 mod flags;
 mod interruption;
 mod limits;
@@ -23,6 +25,8 @@ pub fn suite() -> &'static [Case] {
             sizes::cases(),
             limits::cases(),
             interruption::cases(),
+            descriptors::cases(),
+            credentials::cases(),
         ]
         .into_iter()
         .flatten()

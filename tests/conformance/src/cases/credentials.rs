@@ -1,0 +1,172 @@
+//! C1 to C4: who is at the other end.
+
+use std::ffi::c_int;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, Backlog, SockType, connect, listen};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork, getgid, getpid, getuid};
+use unisend::Socket;
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::{Route, Trial};
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::Credentials;
+    vec![
+        topic
+            .case("C1", "a control message of the sender's credentials, unix stream", sent_credentials)
+            .kernel("1", "EINVAL")
+            .unrepresentable("a Message carries descriptors alone"),
+        topic
+            .case(
+                "C1b",
+                "a receiver that asks for all that the kernel can add gets two descriptors",
+                all_that_can_be,
+            )
+            .kernels("received 4+2")
+            .promise("received 4+2"),
+        topic
+            .case("C2", "the credentials of a pair: process, user and group are this one's", pair)
+            .kernel("process user group", "user group process")
+            .promise("process user group"),
+        topic
+            .case(
+                "C3",
+                "the server as its client sees it, when one process called bind and another listen",
+                server,
+            )
+            .kernel("the one that listens", "the one that bound")
+            .differs(
+                "the one that listens",
+                "the one that bound",
+                "the kernels note the credentials at different calls",
+            ),
+        topic
+            .case("C4", "no peer: unix stream never connected, datagram connected by address, TCP", nobody)
+            .kernel("process 0, process 0, process 0", "ENOTCONN, ENOTCONN, EOPNOTSUPP")
+            .promise("NotConnected, NotConnected, Unsupported"),
+    ]
+}
+
+fn sent_credentials(trial: &mut Trial) -> Result<(), Stop> {
+    const SCM_CREDENTIALS: c_int = 2;
+    let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+    let own = [getpid().as_raw() as u32, getuid().as_raw(), getgid().as_raw()];
+    let data: Vec<u8> = own.iter().flat_map(|number| number.to_ne_bytes()).collect();
+    let control = raw::control_message(libc::SOL_SOCKET, SCM_CREDENTIALS, &data);
+    trial.note_raw(raw::send_control(ours.as_fd(), b"x", control.as_ptr(), control.len(), 0));
+    Ok(())
+}
+
+fn all_that_can_be(trial: &mut Trial) -> Result<(), Stop> {
+    // Linux: SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD, SO_TIMESTAMPNS. Some are newer than others.
+    const ADDED: &[c_int] = if cfg!(target_os = "linux") { &[16, 34, 76, 35] } else { &[] };
+    let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
+    for &option in ADDED {
+        let _ = raw::set_option(theirs.as_fd(), libc::SOL_SOCKET, option, 1);
+    }
+    let null = std::fs::File::open("/dev/null")?;
+    raw::send_rights(ours.as_fd(), b"data", &[null.as_fd(); 2], 0)?;
+    trial.receive_message(&Socket::unix_stream(&theirs), 4, 4096);
+    Ok(())
+}
+
+fn pair(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, _theirs) = UnixStream::pair()?;
+    let own =
+        [(getpid().as_raw() as u32, "process"), (getuid().as_raw(), "user"), (getgid().as_raw(), "group")];
+    let numbers = match trial.route() {
+        Route::Kernel => raw::peer_credentials(ours.as_fd())?,
+        Route::Portable => {
+            let peer = Socket::from(&ours).peer_credentials();
+            let peer = peer.map_err(|error| Stop::Broken(error.to_string()))?;
+            [peer.process, peer.user, peer.group]
+        }
+    };
+    // User and group are often the same number: the process's place tells the order.
+    let expected = if numbers[0] == own[0].0 { [own[0], own[1], own[2]] } else { [own[1], own[2], own[0]] };
+    let names = numbers.iter().zip(expected).map(|(&number, (wanted, name))| match number == wanted {
+        true => name,
+        false => "somebody else's",
+    });
+    trial.note(names.collect::<Vec<_>>().join(" "));
+    Ok(())
+}
+
+/// Notes whose process a connected socket's peer is.
+fn note_process(trial: &mut Trial, socket: &OwnedFd, known: &[(u32, &str)]) -> Result<(), Stop> {
+    let process = match trial.route() {
+        Route::Kernel => {
+            raw::peer_credentials(socket.as_fd())?[if cfg!(target_os = "linux") { 0 } else { 2 }]
+        }
+        Route::Portable => {
+            let peer = Socket::unix_stream(socket).peer_credentials();
+            peer.map_err(|error| Stop::Broken(error.to_string()))?.process
+        }
+    };
+    let name = known.iter().find(|(number, _)| *number == process).map_or("another", |(_, name)| name);
+    trial.note(name);
+    Ok(())
+}
+
+fn server(trial: &mut Trial) -> Result<(), Stop> {
+    let path = trial.path("server");
+    let server = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
+    scene::bind_to_path(&server, &path)?;
+    let (told, tell) = nix::unistd::pipe()?;
+    // SAFETY: this process has one thread; the child makes two system calls and waits to be killed.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            let listening = listen(&server, Backlog::new(1).expect("a small backlog"));
+            let _ = nix::unistd::write(&tell, if listening.is_ok() { b"y" } else { b"n" });
+            loop {
+                nix::unistd::pause();
+            }
+        }
+        ForkResult::Parent { child } => {
+            let mut answer = [0];
+            nix::unistd::read(&told, &mut answer)?;
+            let client = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
+            let connected = connect(client.as_raw_fd(), &nix::sys::socket::UnixAddr::new(&path)?);
+            let known = [
+                (child.as_raw() as u32, "the one that listens"),
+                (getpid().as_raw() as u32, "the one that bound"),
+            ];
+            let noted = connected.map_err(Stop::from).and_then(|()| note_process(trial, &client, &known));
+            kill(child, Signal::SIGKILL)?;
+            waitpid(child, None)?;
+            noted
+        }
+    }
+}
+
+fn nobody(trial: &mut Trial) -> Result<(), Stop> {
+    let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
+    let path = trial.path("receiver");
+    let _receiver = scene::bound_datagram(&path)?;
+    let datagram = UnixDatagram::unbound()?;
+    datagram.connect(&path)?;
+    let (tcp, _theirs) = scene::tcp_pair()?;
+    for (socket, fd) in [
+        (Socket::unix_stream(&stream), stream.as_fd()),
+        (Socket::from(&datagram), datagram.as_fd()),
+        (Socket::tcp(&tcp), tcp.as_fd()),
+    ] {
+        match trial.route() {
+            Route::Kernel => match raw::peer_credentials(fd) {
+                Ok([process, ..]) => trial.note(format!("process {process}")),
+                Err(errno) => trial.note_raw(Err(errno)),
+            },
+            Route::Portable => match socket.peer_credentials() {
+                Ok(peer) => trial.note(format!("process {}", peer.process)),
+                Err(error) => trial.note(error.kind()),
+            },
+        }
+    }
+    Ok(())
+}

@@ -158,3 +158,138 @@ const _: () = {
     // SAFETY: as above.
     const_assert_eq!(Native::CONTROL.space(504), unsafe { libc::CMSG_SPACE(504) } as usize);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    const LINUX_64: ControlLayout = ControlLayout { length_bytes: 8, alignment: 8 };
+    const LINUX_32: ControlLayout = ControlLayout { length_bytes: 4, alignment: 4 };
+    const OPENBSD_64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 8 };
+    const OPENBSD_32: ControlLayout = ControlLayout { length_bytes: 4, alignment: 4 };
+    const OPENBSD_SPARC64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 16 };
+    const LAYOUTS: [ControlLayout; 5] = [LINUX_64, LINUX_32, OPENBSD_64, OPENBSD_32, OPENBSD_SPARC64];
+
+    /// `CMSG_LEN(0)`, `CMSG_LEN(4)`, `CMSG_SPACE(4)`, `CMSG_SPACE(8)`: from the systems' own headers.
+    #[rstest]
+    #[case::linux_64(LINUX_64, [16, 20, 24, 24])]
+    #[case::linux_32(LINUX_32, [12, 16, 16, 20])]
+    #[case::openbsd_64(OPENBSD_64, [16, 20, 24, 24])]
+    #[case::openbsd_32(OPENBSD_32, [12, 16, 16, 20])]
+    #[case::openbsd_sparc64(OPENBSD_SPARC64, [16, 20, 32, 32])]
+    fn r2_arithmetic_is_that_of_the_headers(#[case] layout: ControlLayout, #[case] expected: [usize; 4]) {
+        let ours = [layout.length(0), layout.length(4), layout.space(4), layout.space(8)];
+        assert_eq!(ours, expected);
+    }
+
+    /// What a `RightsMessage` has written. Only what it says that it wrote is looked at.
+    fn written(layout: ControlLayout, numbers: &[c_int]) -> Vec<u8> {
+        let mut message = RightsMessage::unwritten();
+        let (_, length) = message.write(layout, (7, 9), numbers.iter().copied());
+        let words = &message.0[..length / WORD];
+        // SAFETY: `write` says that it wrote so many bytes.
+        words.iter().flat_map(|word| unsafe { word.assume_init() }.to_ne_bytes()).collect()
+    }
+
+    fn messages(layout: ControlLayout, mut bytes: &[u8]) -> Vec<ControlMessage<'_>> {
+        let mut found = Vec::new();
+        while let Some((message, rest)) = first_message(layout, bytes) {
+            assert!(rest.len() < bytes.len(), "it goes on");
+            found.push(message);
+            bytes = rest;
+        }
+        found
+    }
+
+    fn numbers_in(mut data: &[u8]) -> Vec<c_int> {
+        let mut numbers = Vec::new();
+        while let Some((number, rest)) = first_int(data) {
+            numbers.push(number);
+            data = rest;
+        }
+        numbers
+    }
+
+    #[rstest]
+    fn l11_what_is_written_is_read_again(#[values(1, 2, 3, 125, 126)] count: usize) {
+        let numbers: Vec<c_int> = (0..count as c_int).collect();
+        for layout in LAYOUTS {
+            let bytes = written(layout, &numbers);
+            assert_eq!(bytes.len(), layout.space_for_descriptors(count));
+            let found = messages(layout, &bytes);
+            assert_eq!(found.len(), 1, "{layout:?}");
+            assert_eq!((found[0].level, found[0].kind), (7, 9));
+            assert_eq!(numbers_in(found[0].data), numbers);
+        }
+    }
+
+    /// OpenBSD's kernel returns the last message without its padding.
+    #[test]
+    fn r25_the_last_padding_can_be_missing() {
+        for layout in LAYOUTS {
+            let bytes = written(layout, &[3]);
+            let cut = &bytes[..layout.length(4)];
+            assert_eq!(numbers_in(messages(layout, cut)[0].data), [3], "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn r1_one_message_after_another() {
+        for layout in LAYOUTS {
+            let bytes = [written(layout, &[3]), written(layout, &[4, 5])].concat();
+            let found: Vec<_> =
+                messages(layout, &bytes).iter().map(|message| numbers_in(message.data)).collect();
+            assert_eq!(found, [vec![3], vec![4, 5]], "{layout:?}");
+        }
+    }
+
+    #[rstest]
+    #[case::nothing(&[])]
+    #[case::zeroes(&[0; 64])]
+    #[case::shorter_than_a_header(&[255; 11])]
+    fn r20_where_there_is_no_message_none_is_found(#[case] bytes: &[u8]) {
+        for layout in LAYOUTS {
+            assert_eq!(messages(layout, bytes), [], "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn r20_a_length_past_the_end_is_cut() {
+        for layout in LAYOUTS {
+            let mut bytes = written(layout, &[3, 4]);
+            let longer = layout.header(1 << 20, 7, 9)[..layout.length_bytes / WORD].to_vec();
+            let longer: Vec<u8> = longer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            bytes[..longer.len()].copy_from_slice(&longer);
+            let found = messages(layout, &bytes[..layout.length(8)]);
+            assert_eq!(numbers_in(found[0].data), [3, 4], "{layout:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes: it ends, it does not panic, and data lies within the bytes.
+        #[test]
+        fn arbitrary_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            for layout in LAYOUTS {
+                let total: usize = messages(layout, &bytes).iter().map(|message| message.data.len()).sum();
+                prop_assert!(total <= bytes.len());
+            }
+        }
+
+        /// Headers that are nearly right: small lengths, which arbitrary bytes seldom are.
+        #[test]
+        fn nearly_right_headers_are_read_to_an_end(
+            lengths in prop::collection::vec(0_usize..80, 0..12),
+            tail in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            for layout in LAYOUTS {
+                let header = |&length: &usize| layout.header(length, 1, 1).map(c_int::to_ne_bytes).concat();
+                let mut bytes: Vec<u8> = lengths.iter().flat_map(header).collect();
+                bytes.extend(&tail);
+                let total: usize = messages(layout, &bytes).iter().map(|message| message.data.len()).sum();
+                prop_assert!(total <= bytes.len());
+            }
+        }
+    }
+}

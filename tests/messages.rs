@@ -1,0 +1,301 @@
+//! Messages with descriptors: what is refused, what arrives, and what is left after a part (L11, L12, R3 to R31).
+
+mod sockets;
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::stat::fstat;
+use rstest::rstest;
+use sockets::{NO_FLAGS, differs};
+use unisend::{Address, ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, Socket, limits};
+
+fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty()).expect("a pair")
+}
+
+fn null() -> File {
+    File::open("/dev/null").expect("/dev/null")
+}
+
+/// What tells one open file from another.
+fn identity(descriptor: impl AsFd) -> (u64, u64) {
+    let status = fstat(descriptor).expect("a descriptor that is open");
+    (status.st_dev as u64, status.st_ino as u64)
+}
+
+/// Receives into so many bytes without waiting: the bytes, the descriptors, and whether it is the end.
+fn receive(socket: &Socket<'_>, room: usize) -> Result<(Vec<u8>, Vec<OwnedFd>, bool), ErrorKind> {
+    let mut control = ControlBuffer::new();
+    let mut bytes = vec![0; room];
+    let received = socket.receive(&mut [IoSliceMut::new(&mut bytes)], &mut control, ReceiveFlags::DONT_WAIT);
+    let received = received.map_err(|error| error.kind())?;
+    let (count, end) = (received.bytes(), received.is_end_of_file());
+    let descriptors = received.into_descriptors().collect();
+    bytes.truncate(count);
+    Ok((bytes, descriptors, end))
+}
+
+#[rstest]
+#[case::l11_too_many(b"x", 127, ErrorKind::TooManyDescriptors, "126")]
+#[case::l11_far_too_many(b"x", 2000, ErrorKind::TooManyDescriptors, "126")]
+#[case::r3_without_a_byte(b"", 1, ErrorKind::DescriptorsWithoutData, "at least one byte")]
+fn refused_on_every_unix_socket(
+    #[case] bytes: &[u8],
+    #[case] count: usize,
+    #[case] kind: ErrorKind,
+    #[case] says: &str,
+) {
+    let (stream, stream_peer) = UnixStream::pair().expect("a pair");
+    let (datagram, datagram_peer) = UnixDatagram::pair().expect("a pair");
+    let (seqpacket, seqpacket_peer) = seqpacket_pair();
+    let null = null();
+    let (slices, descriptors) = ([IoSlice::new(bytes)], vec![null.as_fd(); count]);
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+    for (socket, peer) in [
+        (Socket::from(&stream), Socket::from(&stream_peer)),
+        (Socket::from(&datagram), Socket::from(&datagram_peer)),
+        (Socket::unix_seqpacket(&seqpacket), Socket::unix_seqpacket(&seqpacket_peer)),
+    ] {
+        let error = message.send(&socket, NO_FLAGS).unwrap_err();
+        assert_eq!((error.kind(), error.raw_os_error()), (kind, None));
+        assert!(error.to_string().contains(says), "{error}");
+        let stopped = message.send_all(&socket, NO_FLAGS).unwrap_err();
+        assert_eq!((stopped.kind(), stopped.accepted()), (kind, 0));
+        assert_eq!(receive(&peer, 4).unwrap_err(), ErrorKind::WouldBlock, "nothing was sent");
+    }
+}
+
+#[rstest]
+fn l12_refused_on_internet_sockets() {
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let null = null();
+    let (slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd()]);
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+    for socket in [Socket::tcp(&tcp), Socket::udp_v4(&udp).into(), Socket::other(&udp)] {
+        let error = message.send(&socket, NO_FLAGS).unwrap_err();
+        assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
+    }
+}
+
+#[rstest]
+fn they_arrive_in_order_and_are_the_same_files(#[values(1, 2, 3, 126)] count: usize) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files: Vec<File> = (0..count)
+        .map(|index| File::create(directory.path().join(index.to_string())).expect("a file"))
+        .collect();
+    let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let slices = [IoSlice::new(b"fi"), IoSlice::new(b""), IoSlice::new(b"les")];
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+    assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(5));
+
+    let (bytes, received, end) = receive(&Socket::from(&theirs), 64).expect("a message");
+    assert_eq!((bytes.as_slice(), end), (b"files".as_slice(), false));
+    let sent: Vec<_> = files.iter().map(identity).collect();
+    assert_eq!(received.iter().map(identity).collect::<Vec<_>>(), sent);
+}
+
+/// What is left of a large message in a buffer is not taken for descriptors of the next one.
+#[test]
+fn a_control_buffer_is_used_again() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let (null, zero) = (null(), File::open("/dev/zero").expect("/dev/zero"));
+    let mut control = ControlBuffer::new();
+    let mut bytes = [0; 8];
+    for (count, descriptor) in [(126, &null), (0, &null), (1, &zero), (0, &zero), (2, &null)] {
+        let (slices, descriptors) = ([IoSlice::new(b"x")], vec![descriptor.as_fd(); count]);
+        let message = Message::new(&slices).with_descriptors(&descriptors);
+        message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let received = Socket::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
+        let received: Vec<OwnedFd> = received.expect("a message").into_descriptors().collect();
+        assert_eq!(received.len(), count);
+        assert!(received.iter().all(|each| identity(each) == identity(descriptor)));
+    }
+}
+
+#[test]
+fn no_bytes_are_the_end_only_when_the_peer_has_gone() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let socket = Socket::from(&theirs);
+    assert_eq!(receive(&socket, 4).unwrap_err(), ErrorKind::WouldBlock);
+    Socket::from(&ours).send(b"x", NO_FLAGS).expect("room");
+    let no_room = receive(&socket, 0).expect("a message");
+    assert_eq!((no_room.0.len(), no_room.2), (0, false), "there was no room for a byte");
+    drop(ours);
+    assert!(!receive(&socket, 4).expect("the byte").2);
+    assert!(receive(&socket, 4).expect("the end").2);
+}
+
+#[test]
+fn an_empty_datagram_is_no_end() {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair");
+    Socket::from(&ours).send(b"", NO_FLAGS).expect("room");
+    let (bytes, _, end) = receive(&Socket::from(&theirs), 4).expect("a datagram");
+    assert_eq!((bytes.len(), end), (0, false));
+}
+
+#[rstest]
+#[case::one_part(100)]
+#[case::r8_parts(3_000_000)]
+fn r8_the_rest_goes_without_them(#[case] length: usize) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    ours.set_nonblocking(true).expect("a flag");
+    let data: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+    let (first, second) = data.split_at(length / 3);
+    let slices = [IoSlice::new(first), IoSlice::new(&[]), IoSlice::new(second)];
+    let null = null();
+    let descriptors = [null.as_fd(); 3];
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+
+    let (mut read, mut arrived, mut sent) = (Vec::new(), 0, 0);
+    while sent < length {
+        match message.starting_at(sent).send_all(&Socket::from(&ours), NO_FLAGS) {
+            Ok(()) => sent = length,
+            Err(stopped) => {
+                assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
+                sent += stopped.accepted();
+            }
+        }
+        while let Ok((bytes, descriptors, _)) = receive(&Socket::from(&theirs), 1 << 20) {
+            arrived += descriptors.len();
+            read.extend(bytes);
+        }
+    }
+    assert_eq!(arrived, 3);
+    assert!(read == data, "the bytes are those that were sent, in order");
+}
+
+#[test]
+fn more_slices_than_one_message_takes() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let data: Vec<u8> = (0..5000_usize).map(|index| (index % 251) as u8).collect();
+    let slices: Vec<IoSlice<'_>> = data.chunks(1).map(IoSlice::new).collect();
+    let null = null();
+    let descriptors = [null.as_fd()];
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+    assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS).unwrap_err().kind(), ErrorKind::TooManySlices);
+    let reader = std::thread::spawn(move || {
+        let (mut read, mut arrived) = (Vec::<u8>::new(), 0);
+        loop {
+            let mut control = ControlBuffer::new();
+            let mut bytes = [0; 4096];
+            let mut slices = [IoSliceMut::new(&mut bytes)];
+            let received = Socket::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
+            let received = received.expect("data");
+            let (count, end) = (received.bytes(), received.is_end_of_file());
+            arrived += received.into_descriptors().count();
+            if end {
+                return (read, arrived);
+            }
+            read.extend(&bytes[..count]);
+        }
+    });
+    message.send_all(&Socket::from(&ours), NO_FLAGS).expect("a reader");
+    drop(ours);
+    let (read, arrived) = reader.join().expect("a reader");
+    assert_eq!(arrived, 1);
+    assert!(read == data);
+}
+
+#[rstest]
+#[case::datagram(true)]
+#[case::seqpacket(false)]
+fn a_record_does_not_start_in_its_middle(#[case] datagram: bool) {
+    let (one, other) = UnixDatagram::pair().expect("a pair");
+    let (three, _four) = seqpacket_pair();
+    let socket = if datagram { Socket::from(&one) } else { Socket::unix_seqpacket(&three) };
+    let slices = [IoSlice::new(b"record")];
+    let error = Message::new(&slices).starting_at(2).send(&socket, NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+    assert_eq!(receive(&Socket::from(&other), 8).unwrap_err(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_datagram_with_a_descriptor_to_an_address() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("receiver");
+    let receiver = UnixDatagram::bind(&path).expect("a socket");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    let null = null();
+    let (slices, descriptors) = ([IoSlice::new(b"data"), IoSlice::new(b"gram")], [null.as_fd()]);
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let to = Address::unix(&path).expect("a path");
+    assert_eq!(message.send_to(&Socket::unix_datagram(&sender), &to, NO_FLAGS), Ok(8));
+    let (bytes, received, _) = receive(&Socket::from(&receiver), 64).expect("a datagram");
+    assert_eq!(bytes, b"datagram");
+    assert_eq!(received.iter().map(identity).collect::<Vec<_>>(), [identity(&null)]);
+
+    let elsewhere = Address::from("127.0.0.1:9".parse::<std::net::SocketAddr>().expect("an address"));
+    let error = message.send_to(&Socket::unix_datagram(&sender), &elsewhere, NO_FLAGS).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddressFamily);
+}
+
+/// Clause S17 for the calls that name a destination, and for those that do not.
+#[test]
+fn s17_and_a10_by_message() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("stale");
+    let receiver = UnixDatagram::bind(&path).expect("a socket");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.connect(&path).expect("a receiver");
+    drop(receiver);
+    let slices = [IoSlice::new(b"x")];
+    let message = Message::new(&slices);
+    assert_eq!(message.send(&Socket::from(&sender), NO_FLAGS).unwrap_err().kind(), ErrorKind::Reset);
+    let kind = message.send(&Socket::from(&sender), NO_FLAGS).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::DestinationRequired);
+    let to = Address::unix(&path).expect("a path");
+    let alone = UnixDatagram::unbound().expect("a socket");
+    let error = message.send_to(&Socket::unix_datagram(&alone), &to, NO_FLAGS).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn r13b_a_record_that_never_fits_is_refused_where_the_buffer_is_known() {
+    let (ours, _theirs) = seqpacket_pair();
+    let probed = Socket::probe(&ours).expect("a socket");
+    let bytes = vec![0; probed.send_buffer().expect("it was probed")];
+    let null = null();
+    let (slices, descriptors) = ([IoSlice::new(&bytes)], [null.as_fd()]);
+    let error = Message::new(&slices).with_descriptors(&descriptors).send(&probed, SendFlags::DONT_WAIT);
+    let error = error.unwrap_err();
+    // On Linux the kernel says so itself, of its own limit.
+    let by_kernel = differs(true, false);
+    assert_eq!((error.kind(), error.raw_os_error().is_some()), (ErrorKind::MessageTooLong, by_kernel));
+}
+
+#[rstest]
+#[case::unknown_flag(1, 0x40)]
+#[case::l5_too_many_slices(limits::SLICES_PER_MESSAGE + 1, 0)]
+fn receiving_is_refused_before_the_call(#[case] slices: usize, #[case] flags: u8) {
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+    Socket::from(&ours).send(b"kept", NO_FLAGS).expect("room");
+    let mut bytes = vec![0; slices];
+    let mut slices: Vec<IoSliceMut<'_>> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+    let flags = ReceiveFlags::from_bits_retain(flags);
+    let mut control = ControlBuffer::new();
+    let error = Socket::from(&theirs).receive(&mut slices, &mut control, flags).unwrap_err();
+    assert_eq!(error.raw_os_error(), None);
+    let error = Socket::from(&theirs).receive_without_descriptors(&mut slices, flags).unwrap_err();
+    assert_eq!(error.raw_os_error(), None);
+    let mut kept = [0; 4];
+    theirs.read_exact(&mut kept).expect("the data is there");
+    assert_eq!(&kept, b"kept");
+}
+
+#[test]
+fn a_truncated_datagram_says_so() {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair");
+    Socket::from(&ours).send(b"datagram", NO_FLAGS).expect("room");
+    let mut bytes = [0; 4];
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let received = Socket::from(&theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty());
+    let received = received.expect("a datagram");
+    assert_eq!((received.bytes(), received.is_truncated(), received.descriptors_lost()), (4, true, false));
+}

@@ -201,7 +201,7 @@ impl<'fd> From<&'fd UnixDatagram> for Socket<'fd> {
     }
 }
 
-/// A [`Socket`] that sends datagrams, each to an [`Address`] of its own if need be: it has
+/// A [`Socket`] that sends datagrams, each to an [`Address`](crate::Address) of its own if need be: it has
 /// [`send_to`](Self::send_to) besides all that a [`Socket`] has.
 ///
 /// ```

@@ -98,10 +98,7 @@ fn a_flag_is_honoured_in_send_to(#[case] flag: SendFlags) {
 #[rstest]
 #[case::f2_alone(SendFlags::OUT_OF_BAND)]
 #[case::f2_with_dont_wait(SendFlags::OUT_OF_BAND.union(SendFlags::DONT_WAIT))]
-fn urgent_data_on_tcp(
-    #[case] flags: SendFlags,
-    #[values(Call::Send, Call::SendVectored)] call: Call,
-) {
+fn urgent_data_on_tcp(#[case] flags: SendFlags, #[values(Call::Send, Call::SendVectored)] call: Call) {
     let pair = Pair::new(Tcp);
     assert_eq!(call.run(&pair.socket(), b"abc", flags), Ok(3));
     assert_eq!(sockets::read_exactly(&pair.theirs, 2), b"ab");

@@ -5,13 +5,13 @@ mod sockets;
 use std::io::IoSlice;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use rstest::rstest;
 use sockets::{
     Call, NO_FLAGS, OPENBSD, Pair, declared, differs, fill, is_writable, pattern, read_exactly, set_buffer,
     set_nonblocking,
 };
-use std::time::Duration;
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
 use unisend::{Address, SendFlags, Socket};
@@ -67,7 +67,7 @@ fn udp_with_default_buffers(#[case] length: usize, #[case] expected: Result<usiz
 fn b1_udp_over_ipv6_that_is_too_long() {
     let (Some(receiver), Some(sender)) = (sockets::udp_v6(), sockets::udp_v6()) else { return };
     sender.connect(receiver.local_addr().unwrap()).unwrap();
-    set_buffer(&sender, libc::SO_SNDBUF, 100_000);
+    set_buffer(&sender, libc::SO_SNDBUF, 65_535);
     let error = Socket::udp_v6(&sender).send(&vec![7; 65_536], NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), MessageTooLong, "{error}");
 }
@@ -157,7 +157,9 @@ fn b4_a_udp_receiver_that_does_not_read() {
 #[case::b5_unix_stream(UnixStream)]
 fn a_stream_that_is_nearly_full(#[case] kind: SocketKind, #[values(1, 500, 60_000)] length: usize) {
     let pair = Pair::nonblocking(kind);
-    let data = pattern(4 << 20);
+    set_buffer(&pair.ours, libc::SO_SNDBUF, 32_768);
+    set_buffer(&pair.theirs, libc::SO_RCVBUF, 32_768);
+    let data = pattern(8 << 20);
     let mut accepted = 0;
     let mut refused = 0;
     while refused < 2 {

@@ -5,17 +5,16 @@ mod sockets;
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
 use nix::sys::socket as raw;
 use rstest::rstest;
 use sockets::{
     Call, NO_FLAGS, Pair, close_with_reset, declared, differs, first_failure, is_writable, port_that_refuses,
-    set_nonblocking, set_send_timeout, shutdown, start_connecting, tcp_pair, unconnected,
+    set_nonblocking, shutdown, start_connecting, tcp_pair, unconnected,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, Error, SendFlags, Socket};
+use unisend::{Address, Error, Socket};
 
 /// Every call, with a byte and with none, fails so.
 fn fails_in_every_call(socket: &Socket<'_>, expected: ErrorKind) {
@@ -107,61 +106,71 @@ fn a_unix_listener(#[case] kind: SocketKind) {
 
 /// Sockets that are still connecting, which a full backlog brings about on Linux. On OpenBSD it does not.
 #[cfg(target_os = "linux")]
-struct Backlog {
-    _listener: std::os::fd::OwnedFd,
-    connecting: Vec<std::os::fd::OwnedFd>,
-}
+mod connecting {
+    use std::net::SocketAddr;
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
-impl Backlog {
-    fn full() -> Self {
-        let listener = unconnected(Tcp);
-        raw::bind(listener.as_raw_fd(), &raw::SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-        raw::listen(&listener, raw::Backlog::new(0).unwrap()).unwrap();
-        let name: raw::SockaddrIn = raw::getsockname(listener.as_raw_fd()).unwrap();
-        let started = (0..8).map(|_| {
-            let fd = unconnected(Tcp);
-            assert_eq!(
-                start_connecting(&fd, std::net::SocketAddr::V4(name.into())),
-                Err(nix::errno::Errno::EINPROGRESS)
-            );
-            fd
-        });
-        let started: Vec<_> = started.collect();
-        let connecting: Vec<_> = started.into_iter().filter(|fd| !is_writable(fd, Duration::ZERO)).collect();
-        assert!(!connecting.is_empty(), "the backlog is not full");
-        Self { _listener: listener, connecting }
+    use nix::errno::Errno;
+    use nix::sys::socket as raw;
+    use unisend::ErrorKind::{Connecting, WouldBlock};
+    use unisend::{SendFlags, Socket, SocketKind};
+
+    use super::fails_in_every_call;
+    use super::sockets::{
+        NO_FLAGS, is_writable, set_nonblocking, set_send_timeout, start_connecting, unconnected,
+    };
+
+    struct Backlog {
+        _listener: OwnedFd,
+        connecting: Vec<OwnedFd>,
     }
-}
 
-#[cfg(target_os = "linux")]
-#[test]
-fn s3_connecting() {
-    for fd in &Backlog::full().connecting {
-        let socket = Socket::tcp(fd);
-        fails_in_every_call(&socket, Connecting);
-        let error = socket.send(b"x", NO_FLAGS).unwrap_err();
-        assert!(error.would_block() && !error.peer_gone());
-        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::WouldBlock);
-        // Declared as something else it gets the kernel's own answer.
-        assert_eq!(Socket::other(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), WouldBlock);
+    impl Backlog {
+        fn full() -> Self {
+            let listener = unconnected(SocketKind::Tcp);
+            raw::bind(listener.as_raw_fd(), &raw::SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+            raw::listen(&listener, raw::Backlog::new(0).unwrap()).unwrap();
+            let name: raw::SockaddrIn = raw::getsockname(listener.as_raw_fd()).unwrap();
+            let address = SocketAddr::V4(name.into());
+            let mut started: Vec<_> = (0..8).map(|_| unconnected(SocketKind::Tcp)).collect();
+            for fd in &started {
+                assert_eq!(start_connecting(fd, address), Err(Errno::EINPROGRESS));
+            }
+            started.retain(|fd| !is_writable(fd, Duration::ZERO));
+            assert!(!started.is_empty(), "the backlog is not full");
+            Self { _listener: listener, connecting: started }
+        }
     }
-}
 
-/// A blocking send waits for the connection on Linux ("differs"), here for as long as it may.
-#[cfg(target_os = "linux")]
-#[test]
-fn s4_a_blocking_send_waits_for_the_connection() {
-    let backlog = Backlog::full();
-    let fd = &backlog.connecting[0];
-    set_nonblocking(fd, false);
-    set_send_timeout(fd, Duration::from_millis(20));
-    let started = std::time::Instant::now();
-    assert_eq!(Socket::tcp(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), Connecting);
-    assert!(started.elapsed() >= Duration::from_millis(20));
-    // With DONT_WAIT it does not wait.
-    set_send_timeout(fd, Duration::ZERO);
-    assert_eq!(Socket::tcp(fd).send(b"x", SendFlags::DONT_WAIT).unwrap_err().kind(), Connecting);
+    #[test]
+    fn s3_every_call() {
+        for fd in &Backlog::full().connecting {
+            let socket = Socket::tcp(fd);
+            fails_in_every_call(&socket, Connecting);
+            let error = socket.send(b"x", NO_FLAGS).unwrap_err();
+            assert!(error.would_block() && !error.peer_gone());
+            assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::WouldBlock);
+            // Declared as something else it gets the kernel's own answer.
+            assert_eq!(Socket::other(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), WouldBlock);
+        }
+    }
+
+    /// A blocking send waits for the connection on Linux ("differs"), here for as long as it may.
+    #[test]
+    fn s4_a_blocking_send_waits_for_the_connection() {
+        const TIMEOUT: Duration = Duration::from_millis(20);
+        let backlog = Backlog::full();
+        let fd = &backlog.connecting[0];
+        set_nonblocking(fd, false);
+        set_send_timeout(fd, TIMEOUT);
+        let started = Instant::now();
+        assert_eq!(Socket::tcp(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), Connecting);
+        assert!(started.elapsed() >= TIMEOUT);
+
+        set_send_timeout(fd, Duration::ZERO);
+        assert_eq!(Socket::tcp(fd).send(b"x", SendFlags::DONT_WAIT).unwrap_err().kind(), Connecting);
+    }
 }
 
 /// Whatever the moment, a send just after connect is accepted or says that it is connecting: never that the
@@ -239,8 +248,11 @@ fn s20_own_shutdown_of_udp_without_a_peer() {
 fn s8_a_reset(
     #[values(Call::Send, Call::SendVectored, Call::SendAll, Call::SendAllVectored)] call: Call,
     #[values(false, true)] sent_before: bool,
+    #[values(false, true)] accepted: bool,
 ) {
-    let (ours, theirs) = tcp_pair();
+    let (connected, listened) = tcp_pair();
+    // One that was accepted and sent nothing has sent no segment of its own, which Linux counts.
+    let (ours, theirs) = if accepted { (listened, connected) } else { (connected, listened) };
     let socket = Socket::from(&ours);
     if sent_before {
         assert_eq!(socket.send(b"x", NO_FLAGS), Ok(1));

@@ -230,3 +230,46 @@ impl From<ErrorKind> for io::ErrorKind {
         kind.canonical_errno().map_or(Self::Other, |errno| io::Error::from_raw_os_error(errno).kind())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{ErrorKind, MEANINGS};
+    use crate::platform::{errno_number, linux_and_openbsd_numbers};
+
+    /// The rows of the contract's table of errors, cell by cell.
+    fn rows_of_the_contract() -> Vec<Vec<&'static str>> {
+        let contract = include_str!("../../docs/contract.md");
+        let table = contract.split_once("| kind | canonical errno |").expect("the table").1;
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+    }
+
+    #[test]
+    fn the_contract_has_this_table() {
+        let mut rows = rows_of_the_contract();
+        let last = rows.pop().expect("a row for Other");
+        assert_eq!(last[0], "`Other`");
+        assert_eq!(rows.len(), MEANINGS.len());
+        for (row, meaning) in rows.iter().zip(MEANINGS) {
+            let (linux, openbsd) = linux_and_openbsd_numbers(meaning.canonical);
+            let errnos = meaning.errnos.iter().map(|errno| format!("{errno:?}"));
+            let errnos = errnos.map(|name| name.replace("ERESTARTSYS", "512 (Linux)")).collect::<Vec<_>>();
+            assert_eq!(row[0], format!("`{:?}`", meaning.kind));
+            assert_eq!(row[1], format!("{:?}", meaning.canonical), "{}", row[0]);
+            assert_eq!((row[2], row[3]), (&*linux.to_string(), &*openbsd.to_string()), "{}", row[0]);
+            let std_kind = io::Error::from_raw_os_error(errno_number(meaning.canonical)).kind();
+            assert_eq!(row[4], format!("{std_kind:?}"), "{}", row[0]);
+            if !errnos.is_empty() {
+                assert_eq!(row[5], errnos.join(", "), "{}", row[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_but_other_has_a_row_in_order() {
+        let kinds = MEANINGS.iter().map(|row| row.kind).chain([ErrorKind::Other]);
+        assert_eq!(kinds.collect::<Vec<_>>(), ErrorKind::ALL);
+    }
+}

@@ -4,8 +4,8 @@
 
 use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -270,8 +270,8 @@ pub(crate) fn set_buffer(fd: &impl AsFd, option: libc::c_int, bytes: libc::c_int
 /// How long a blocking send waits.
 pub(crate) fn set_send_timeout(fd: &impl AsFd, timeout: Duration) {
     let value = nix::sys::time::TimeVal::new(
-        timeout.as_secs().try_into().unwrap(),
-        timeout.subsec_micros().try_into().unwrap(),
+        timeout.as_secs() as libc::time_t,
+        timeout.subsec_micros() as libc::suseconds_t,
     );
     raw::setsockopt(&fd.as_fd(), raw::sockopt::SendTimeout, &value).unwrap();
 }
@@ -302,7 +302,7 @@ pub(crate) fn read_exactly(fd: &(impl AsFd + AsRawFd), length: usize) -> Vec<u8>
 }
 
 /// Everything until the sender closes; in a thread of its own, so that a blocking sender has a reader.
-pub(crate) fn reader(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+pub(crate) fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes).unwrap();
@@ -367,15 +367,15 @@ pub(crate) fn first_failure(call: Call, socket: &Socket<'_>) -> Error {
 /// gone with the test process.
 pub(crate) fn bounded<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let worker = std::thread::spawn(work);
-    finished(worker, || {})
+    finished(worker, |_| {})
 }
 
-/// The result of a thread, for which something is done every millisecond until it has one.
-pub(crate) fn finished<T>(worker: std::thread::JoinHandle<T>, mut meanwhile: impl FnMut()) -> T {
+/// The result of a thread, to which something is done every millisecond until it has one.
+pub(crate) fn finished<T>(worker: JoinHandle<T>, meanwhile: impl Fn(&JoinHandle<T>)) -> T {
     let deadline = Instant::now() + PATIENCE;
     while !worker.is_finished() {
         assert!(Instant::now() < deadline, "it waits for ever");
-        meanwhile();
+        meanwhile(&worker);
         std::thread::sleep(Duration::from_millis(1));
     }
     worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -384,13 +384,15 @@ pub(crate) fn finished<T>(worker: std::thread::JoinHandle<T>, mut meanwhile: imp
 /// Bytes in which a missing, doubled or swapped part shows, wherever it is.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
-    let mut next = || {
+    let mut bytes = Vec::with_capacity(length + 4);
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        state as u8
-    };
-    (0..length).map(|_| next()).collect()
+        bytes.extend_from_slice(&state.to_ne_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// Whether this machine has IPv6 on its loopback interface; says so if it has not.
@@ -407,17 +409,4 @@ pub(crate) fn udp_v6() -> Option<UdpSocket> {
 
 fn no_such_family(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT)
-}
-
-pub(crate) fn unix_stream_pair() -> (UnixStream, UnixStream) {
-    UnixStream::pair().unwrap()
-}
-
-pub(crate) fn unix_datagram_pair() -> (UnixDatagram, UnixDatagram) {
-    UnixDatagram::pair().unwrap()
-}
-
-/// The descriptor of a pair's end, as std's type.
-pub(crate) fn borrowed(fd: &OwnedFd) -> BorrowedFd<'_> {
-    fd.as_fd()
 }

@@ -1,0 +1,204 @@
+//! No call allocates, whether it succeeds or fails, and neither does making an address.
+
+mod sockets;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rstest::rstest;
+use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, unconnected};
+use unisend::SocketKind::{self, *};
+use unisend::{Address, SendFlags, Socket};
+
+/// The system's allocator, which counts what one thread asks of it.
+struct Counting;
+
+/// The thread that is watched, as pthread_self(3) names it. A thread-local variable would itself allocate on
+/// OpenBSD.
+static WATCHED: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+fn this_thread() -> usize {
+    // SAFETY: it has no arguments and cannot fail.
+    let thread = unsafe { libc::pthread_self() };
+    thread as usize
+}
+
+fn count() {
+    let watched = WATCHED.load(Ordering::SeqCst);
+    if watched != 0 && watched == this_thread() {
+        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: each call is the system's own.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps to what `alloc` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps to what `alloc_zeroed` asks for.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps to what `realloc` asks for.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller keeps to what `dealloc` asks for.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often the work went to the allocator, to take or to give back, and what came of it.
+fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    ALLOCATIONS.store(0, Ordering::SeqCst);
+    WATCHED.store(this_thread(), Ordering::SeqCst);
+    let result = black_box(work());
+    WATCHED.store(0, Ordering::SeqCst);
+    (ALLOCATIONS.load(Ordering::SeqCst), result)
+}
+
+/// Otherwise the other tests would show nothing.
+#[test]
+fn an_allocation_is_counted() {
+    assert_eq!(counted(|| Box::new(7)).0, 1);
+    assert_eq!(counted(|| drop(black_box(Box::new(7)))).0, 2);
+    assert_eq!(counted(|| vec![0_u8; 100]).0, 1);
+    assert_eq!(counted(|| 7).0, 0);
+}
+
+#[rstest]
+fn a_success(
+    #[values(Tcp, UdpV4, UnixStream, UnixDatagram, UnixSeqpacket)] kind: SocketKind,
+    #[values(Call::Send, Call::SendVectored, Call::SendAll, Call::SendAllVectored)] call: Call,
+    #[values(NO_FLAGS, SendFlags::DONT_WAIT)] flags: SendFlags,
+) {
+    let pair = Pair::new(kind);
+    let socket = pair.socket();
+    let (allocations, outcome) = counted(|| call.run(&socket, b"data", flags));
+    assert_eq!((allocations, outcome), (0, Ok(4)));
+}
+
+#[test]
+fn many_slices() {
+    let pair = Pair::new(UnixStream);
+    let mut slices = vec![IoSlice::new(b"x"); 5_000];
+    let mut rest = &mut slices[..];
+    let socket = pair.socket();
+    let (allocations, outcome) = counted(|| socket.send_all_vectored(&mut rest, NO_FLAGS));
+    assert_eq!((allocations, outcome), (0, Ok(())));
+}
+
+/// Failures of the kernel, those that have it asked again, and their conversion.
+#[rstest]
+fn a_failure(
+    #[values(Tcp, UdpV4, UnixStream, UnixDatagram, UnixSeqpacket)] kind: SocketKind,
+    #[values(Call::Send, Call::SendVectored, Call::SendAll, Call::SendAllVectored)] call: Call,
+) {
+    let alone = unconnected(kind);
+    let ended = Pair::new(kind);
+    shutdown(&ended.ours, Shutdown::Write).unwrap();
+    let left = Pair::new(kind);
+    drop(left.theirs);
+    for socket in [declared(kind, &alone), ended.socket(), declared(kind, &left.ours)] {
+        let (allocations, outcome) = counted(|| {
+            let mut last = call.run(&socket, b"x", SendFlags::DONT_WAIT);
+            for _ in 0..3 {
+                last = call.run(&socket, b"x", SendFlags::DONT_WAIT);
+            }
+            last.map_err(|error| (error.kind(), std::io::Error::from(error)))
+        });
+        assert_eq!(allocations, 0, "{outcome:?}");
+    }
+}
+
+#[rstest]
+fn would_block(
+    #[values(Tcp, UnixStream, UnixDatagram, UnixSeqpacket)] kind: SocketKind,
+    #[values(Call::Send, Call::SendVectored, Call::SendAll, Call::SendAllVectored)] call: Call,
+) {
+    let pair = Pair::new(kind);
+    let socket = pair.socket();
+    fill(&socket, &[7; 500]);
+    let (allocations, outcome) = counted(|| call.run(&socket, &[7; 500], SendFlags::DONT_WAIT));
+    assert!(outcome.unwrap_err().would_block());
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn a_refusal() {
+    for kind in CONNECTED_KINDS {
+        let pair = Pair::new(kind);
+        let socket = pair.socket();
+        let slices = vec![IoSlice::new(b"x"); 1025];
+        let (allocations, kinds) = counted(|| {
+            [
+                socket.send(b"x", SendFlags::from_bits_retain(0x80)).unwrap_err().kind(),
+                socket.send_vectored(&slices, NO_FLAGS).unwrap_err().kind(),
+                socket.send_all(b"x", SendFlags::OUT_OF_BAND).unwrap_err().kind(),
+            ]
+        });
+        assert_eq!(allocations, 0, "{kinds:?}");
+    }
+}
+
+#[test]
+fn addresses_and_sends_to_them() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(address) = receiver.local_addr().unwrap() else { unreachable!("bound to IPv4") };
+    let (allocations, outcomes) = counted(|| {
+        let socket = Socket::udp_v4(&sender);
+        let nowhere = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        (
+            socket.send_to(b"x", &Address::from(address), NO_FLAGS),
+            socket.send_to(b"x", &nowhere, NO_FLAGS).map_err(|error| error.kind()),
+        )
+    });
+    assert_eq!(allocations, 0);
+    assert_eq!(outcomes, (Ok(1), Err(unisend::ErrorKind::AddressNotAvailable)));
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("receiver");
+    let _receiver = UnixDatagram::bind(&path).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    let long = "x".repeat(200);
+    let (allocations, outcomes) = counted(|| {
+        let _abstract = Address::unix_abstract(b"name");
+        let to = Address::unix(&path).unwrap();
+        (
+            Socket::unix_datagram(&sender).send_to(b"x", &to, NO_FLAGS),
+            Address::unix(&long).map_err(|error| error.kind()).err(),
+        )
+    });
+    assert_eq!(allocations, 0);
+    assert_eq!(outcomes, (Ok(1), Some(unisend::ErrorKind::InvalidInput)));
+}
+
+#[test]
+fn probing() {
+    for kind in CONNECTED_KINDS {
+        let pair = Pair::new(kind);
+        let (allocations, probed) = counted(|| Socket::probe(&pair.ours).map(|socket| socket.kind()));
+        assert_eq!((allocations, probed), (0, Ok(kind)));
+    }
+}

@@ -1,0 +1,188 @@
+//! How a socket is declared or probed, from whatever type has its descriptor.
+
+mod sockets;
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rstest::rstest;
+use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, read_exactly, tcp_pair, unconnected};
+use unisend::ErrorKind::NotSocket;
+use unisend::SocketKind::{self, Other, Tcp, UdpV4, UdpV6, UnixSeqpacket};
+use unisend::{Datagram, Operation, Socket};
+
+/// Sends through the socket, so that it is seen to be of that descriptor.
+fn reaches(socket: &Socket<'_>, theirs: &(impl AsFd + AsRawFd)) {
+    assert_eq!(socket.send(b"data", NO_FLAGS), Ok(4));
+    assert_eq!(read_exactly(theirs, 4), b"data");
+}
+
+/// Any type that is `AsFd` will do: what the sockets of other crates are.
+#[test]
+fn any_type_with_a_descriptor() {
+    struct OfAnotherCrate(TcpStream);
+    impl AsFd for OfAnotherCrate {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    let (ours, theirs) = tcp_pair();
+    let owned: OwnedFd = ours.try_clone().unwrap().into();
+    let borrowed = owned.as_fd();
+    let (shared, local) = (Arc::new(ours.try_clone().unwrap()), Rc::new(ours.try_clone().unwrap()));
+    let boxed = Box::new(ours.try_clone().unwrap());
+    let other = OfAnotherCrate(ours.try_clone().unwrap());
+    for socket in [
+        Socket::tcp(&ours),
+        Socket::from(&ours),
+        Socket::tcp(&owned),
+        Socket::tcp(&borrowed),
+        Socket::tcp(&shared),
+        Socket::tcp(&local),
+        Socket::tcp(&boxed),
+        Socket::tcp(&other),
+        Socket::tcp(&&ours),
+    ] {
+        assert_eq!(socket.kind(), Tcp);
+        reaches(&socket, &theirs);
+        // And it is a descriptor in its turn.
+        reaches(&Socket::tcp(&socket), &theirs);
+    }
+}
+
+/// A shared socket serves several threads: what each sends arrives whole.
+#[test]
+fn one_socket_in_many_threads() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let socket = Socket::from(&ours);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    socket.send_all(&[thread; 100], NO_FLAGS).unwrap();
+                }
+            });
+        }
+        let mut counts = [0; 4];
+        for _ in 0..80 {
+            sockets::wait_readable(&theirs);
+            let datagram = sockets::received(&theirs).unwrap();
+            assert_eq!(datagram, [datagram[0]; 100]);
+            counts[usize::from(datagram[0])] += 1;
+        }
+        assert_eq!(counts, [20; 4]);
+    });
+}
+
+#[test]
+fn types_of_std_that_say_what_they_are() {
+    let (tcp, _peer) = tcp_pair();
+    let (stream, _peer) = UnixStream::pair().unwrap();
+    let (datagram, _peer) = UnixDatagram::pair().unwrap();
+    assert_eq!(Socket::from(&tcp).kind(), Tcp);
+    assert_eq!(Socket::from(&stream).kind(), SocketKind::UnixStream);
+    assert_eq!(Socket::from(&datagram).kind(), SocketKind::UnixDatagram);
+    assert_eq!(Datagram::from(&datagram).kind(), SocketKind::UnixDatagram);
+    assert_eq!(Socket::from(Datagram::from(&datagram)).kind(), SocketKind::UnixDatagram);
+    assert_eq!(Datagram::from(&datagram).as_fd().as_raw_fd(), datagram.as_raw_fd());
+}
+
+/// What is declared is what it is, and nobody asked the kernel.
+#[rstest]
+#[case::tcp(Tcp)]
+#[case::udp_v4(UdpV4)]
+#[case::udp_v6(UdpV6)]
+#[case::unix_stream(SocketKind::UnixStream)]
+#[case::unix_datagram(SocketKind::UnixDatagram)]
+#[case::unix_seqpacket(UnixSeqpacket)]
+#[case::other(Other)]
+fn a_declaration_is_taken_at_its_word(#[case] kind: SocketKind) {
+    let file = tempfile::tempfile().unwrap();
+    let socket = sockets::declared(kind, &file);
+    assert_eq!((socket.kind(), socket.send_buffer()), (kind, None));
+    let is_datagram = matches!(kind, UdpV4 | UdpV6 | SocketKind::UnixDatagram);
+    assert_eq!(socket.as_datagram().map(|datagram| datagram.kind()), is_datagram.then_some(kind));
+    assert_eq!(
+        (kind.is_stream(), kind.is_datagram()),
+        (matches!(kind, Tcp | SocketKind::UnixStream), is_datagram)
+    );
+    let error = socket.send(b"x", NO_FLAGS).unwrap_err();
+    assert_eq!(error.kind(), NotSocket, "{error}");
+    assert!(format!("{socket:?}").contains(&format!("{kind:?}")));
+}
+
+#[test]
+fn a_probe_says_what_it_is() {
+    for kind in CONNECTED_KINDS {
+        let pair = Pair::new(kind);
+        let alone = unconnected(kind);
+        for fd in [&pair.ours, &alone] {
+            let probed = Socket::probe(fd).unwrap();
+            assert_eq!(probed.kind(), kind);
+            assert!(probed.send_buffer().unwrap() > 1_000);
+        }
+        let probed = Socket::probe(&pair.ours).unwrap();
+        assert_eq!(probed.send(b"data", NO_FLAGS), Ok(4));
+        assert_eq!(pair.arriving(), b"data");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(Socket::probe(&listener).unwrap().kind(), Tcp);
+    let directory = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(directory.path().join("listener")).unwrap();
+    assert_eq!(Socket::probe(&listener).unwrap().kind(), SocketKind::UnixStream);
+}
+
+#[test]
+fn a_probe_tells_ipv6_from_ipv4() {
+    let v4 = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(Socket::probe(&v4).unwrap().kind(), UdpV4);
+    let Some(v6) = sockets::udp_v6() else { return };
+    assert_eq!(Socket::probe(&v6).unwrap().kind(), UdpV6);
+}
+
+/// A socket that the contract does not know is another, and gets the kernel's answers.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_probe_of_another_family() {
+    use nix::sys::socket as raw;
+
+    let netlink = raw::socket(
+        raw::AddressFamily::Netlink,
+        raw::SockType::Datagram,
+        raw::SockFlag::SOCK_CLOEXEC,
+        raw::SockProtocol::NetlinkRoute,
+    )
+    .unwrap();
+    let probed = Socket::probe(&netlink).unwrap();
+    assert_eq!(probed.kind(), Other);
+    assert!(probed.as_datagram().is_none());
+}
+
+#[test]
+fn a_probe_of_no_socket() {
+    let file = tempfile::tempfile().unwrap();
+    let (pipe, _writer) = nix::unistd::pipe().unwrap();
+    for fd in [file.as_fd(), pipe.as_fd()] {
+        let error = Socket::probe(&fd).unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (NotSocket, Operation::Probe));
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+    }
+}
+
+/// Linux has descriptors that are open for nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_descriptor_that_is_open_for_nothing() {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let path = std::fs::File::options().read(true).custom_flags(libc::O_PATH).open("/").unwrap();
+    assert_eq!(Socket::probe(&path).unwrap_err().kind(), unisend::ErrorKind::BadDescriptor);
+    assert_eq!(
+        Socket::tcp(&path).send(b"x", NO_FLAGS).unwrap_err().kind(),
+        unisend::ErrorKind::BadDescriptor
+    );
+}

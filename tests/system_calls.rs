@@ -1,0 +1,278 @@
+//! One system call for a send, and nothing else: what strace sees of a loop of sends.
+//!
+//! Linux only, and with strace(1) only. Each case runs in a process of its own, which is this test program
+//! again with one test, `child`, between two marks that it writes.
+#![cfg(target_os = "linux")]
+
+mod sockets;
+
+use std::io::IoSlice;
+use std::net::{Shutdown, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+use rstest::rstest;
+use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, unconnected};
+use unisend::SocketKind::{self, *};
+use unisend::{Address, SendFlags, Socket};
+
+const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
+const ROUNDS: usize = 50;
+const BEGIN: &str = "here the calls begin";
+const END: &str = "here the calls end";
+
+/// The calls between the marks. Everything they need was made before, so that nothing else is seen.
+fn between_marks(work: impl FnOnce()) {
+    let null = std::fs::File::options().write(true).open("/dev/null").unwrap();
+    let mark = |text: &str| nix::unistd::write(&null, text.as_bytes()).unwrap();
+    mark(BEGIN);
+    work();
+    mark(END);
+}
+
+fn repeat(mut send: impl FnMut()) {
+    between_marks(|| (0..ROUNDS).for_each(|_| send()));
+}
+
+fn kind_named(name: &str) -> SocketKind {
+    *sockets::CONNECTED_KINDS.iter().find(|kind| format!("{kind:?}") == name).unwrap()
+}
+
+fn call_named(name: &str) -> Call {
+    *Call::ALL.iter().find(|call| call.name() == name).unwrap()
+}
+
+#[test]
+#[ignore = "the other tests start it, each under strace"]
+fn child() {
+    let Ok(case) = std::env::var(CASE) else { return };
+    match *case.split(' ').collect::<Vec<_>>() {
+        ["success", kind, call] => {
+            let (pair, call) = (Pair::new(kind_named(kind)), call_named(call));
+            let socket = pair.socket();
+            repeat(|| assert_eq!(call.run(&socket, b"data", NO_FLAGS), Ok(4)));
+        }
+        ["flags", kind, call] => {
+            let (pair, call) = (Pair::new(kind_named(kind)), call_named(call));
+            let socket = pair.socket();
+            let flags = SendFlags::DONT_WAIT | SendFlags::MORE | SendFlags::CONFIRM;
+            repeat(|| assert_eq!(call.run(&socket, b"data", flags), Ok(4)));
+        }
+        ["probed", kind, call] => {
+            let (pair, call) = (Pair::new(kind_named(kind)), call_named(call));
+            let socket = Socket::probe(&pair.ours).unwrap();
+            repeat(|| assert_eq!(call.run(&socket, b"data", NO_FLAGS), Ok(4)));
+        }
+        ["probing"] => {
+            let pair = Pair::new(Tcp);
+            repeat(|| assert_eq!(Socket::probe(&pair.ours).unwrap().kind(), Tcp));
+        }
+        ["send_to", "udp"] => {
+            let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let address = receiver.local_addr().unwrap();
+            repeat(|| {
+                let socket = Socket::udp_v4(&sender);
+                assert_eq!(socket.send_to(b"data", &Address::from(address), NO_FLAGS), Ok(4));
+            });
+        }
+        ["send_to", "unix"] => {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("dead");
+            drop(UnixDatagram::bind(&path).unwrap());
+            let sender = UnixDatagram::unbound().unwrap();
+            repeat(|| {
+                let to = Address::unix(&path).unwrap();
+                Socket::unix_datagram(&sender).send_to(b"data", &to, NO_FLAGS).unwrap_err();
+            });
+        }
+        ["slices", count] => {
+            let pair = Pair::new(UnixStream);
+            let mut slices = vec![IoSlice::new(b"x"); count.parse().unwrap()];
+            let mut rest = &mut slices[..];
+            let socket = pair.socket();
+            between_marks(|| socket.send_all_vectored(&mut rest, NO_FLAGS).unwrap());
+        }
+        ["refused"] => {
+            let pair = Pair::new(Tcp);
+            let slices = vec![IoSlice::new(b"x"); 1025];
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let nowhere = Address::from("127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap());
+            repeat(|| {
+                pair.socket().send(b"x", SendFlags::END_OF_RECORD).unwrap_err();
+                pair.socket().send_vectored(&slices, NO_FLAGS).unwrap_err();
+                pair.socket().send_all(b"x", SendFlags::OUT_OF_BAND).unwrap_err();
+                Socket::udp_v4(&udp).send_to(b"x", &nowhere, NO_FLAGS).unwrap_err();
+                Address::unix("").unwrap_err();
+            });
+        }
+        ["unconnected", kind, call] => {
+            let (kind, call) = (kind_named(kind), call_named(call));
+            let fd = unconnected(kind);
+            let socket = sockets::declared(kind, &fd);
+            repeat(|| {
+                call.run(&socket, b"x", NO_FLAGS).unwrap_err();
+            });
+        }
+        ["ended", kind, call] => {
+            let (pair, call) = (Pair::new(kind_named(kind)), call_named(call));
+            shutdown(&pair.ours, Shutdown::Write).unwrap();
+            let socket = pair.socket();
+            repeat(|| {
+                call.run(&socket, b"x", NO_FLAGS).unwrap_err();
+            });
+        }
+        ["full", kind, call] => {
+            let (pair, call) = (Pair::nonblocking(kind_named(kind)), call_named(call));
+            let socket = pair.socket();
+            fill(&socket, &[7; 500]);
+            repeat(|| {
+                call.run(&socket, &[7; 500], NO_FLAGS).unwrap_err();
+            });
+        }
+        _ => panic!("no such case: {case}"),
+    }
+}
+
+/// Whether system calls can be watched here; says why not.
+fn strace_works() -> bool {
+    match Command::new("strace").args(["-o", "/dev/null", "true"]).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            eprintln!("skipped: strace may not trace here: {}", String::from_utf8_lossy(&output.stderr));
+            false
+        }
+        Err(error) => {
+            eprintln!("skipped: strace cannot be run: {error}");
+            false
+        }
+    }
+}
+
+/// What the thread that wrote the marks called between them, argument lists and all; `None` if system calls
+/// cannot be watched.
+fn calls_in(case: &str) -> Option<Vec<String>> {
+    if !strace_works() {
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    // A file for each thread: in one for all, a call that another thread comes between takes two lines.
+    let output = Command::new("strace")
+        .args(["-ff", "-o"])
+        .arg(directory.path().join("calls"))
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--ignored", "--test-threads=1"])
+        .env(CASE, case)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{case}: {output:?}");
+
+    let logs = std::fs::read_dir(directory.path()).unwrap();
+    let mut logs = logs.map(|log| std::fs::read_to_string(log.unwrap().path()).unwrap());
+    let marked = logs.find(|log| log.contains(BEGIN)).expect("it wrote its mark");
+    let calls = marked.lines().skip_while(|call| !call.contains(BEGIN)).skip(1);
+    Some(calls.take_while(|call| !call.contains(END)).map(str::to_owned).collect())
+}
+
+fn name_of(call: &str) -> &str {
+    call.split('(').next().unwrap()
+}
+
+/// The case consists of so many rounds of these calls, and each that sends has MSG_NOSIGNAL.
+fn is_made_of(case: &str, rounds: usize, names: &[&str]) {
+    let Some(calls) = calls_in(case) else { return };
+    let made: Vec<_> = calls.iter().map(|call| name_of(call)).collect();
+    assert_eq!(made, names.repeat(rounds), "{case}");
+    for call in calls.iter().filter(|call| call.starts_with("send")) {
+        assert!(call.contains("MSG_NOSIGNAL"), "{call}");
+    }
+}
+
+/// How send(2) is called on Linux.
+fn system_call_of(call: Call) -> &'static str {
+    match call {
+        Call::Send | Call::SendAll => "sendto",
+        Call::SendVectored | Call::SendAllVectored => "sendmsg",
+    }
+}
+
+#[rstest]
+fn a_success_is_one_call(
+    #[values(Tcp, UdpV4, UnixStream, UnixDatagram, UnixSeqpacket)] kind: SocketKind,
+    #[values(Call::Send, Call::SendVectored, Call::SendAll, Call::SendAllVectored)] call: Call,
+) {
+    let case = format!("success {kind:?} {}", call.name());
+    is_made_of(&case, ROUNDS, &[system_call_of(call)]);
+}
+
+#[rstest]
+fn flags_and_probing_cost_no_call(
+    #[values("flags", "probed")] how: &str,
+    #[values(Tcp, UdpV4, UnixStream)] kind: SocketKind,
+    #[values(Call::Send, Call::SendAllVectored)] call: Call,
+) {
+    is_made_of(&format!("{how} {kind:?} {}", call.name()), ROUNDS, &[system_call_of(call)]);
+}
+
+/// What flags the kernel gets: clause F4's hints where it has a use for them, and no others.
+#[rstest]
+#[case::f4_tcp(Tcp, "MSG_DONTWAIT|MSG_NOSIGNAL|MSG_MORE")]
+#[case::f4_udp(UdpV4, "MSG_CONFIRM|MSG_DONTWAIT|MSG_NOSIGNAL")]
+#[case::f4_unix_stream(UnixStream, "MSG_DONTWAIT|MSG_NOSIGNAL")]
+fn the_kernel_gets_these_flags(#[case] kind: SocketKind, #[case] flags: &str) {
+    let Some(calls) = calls_in(&format!("flags {kind:?} send")) else { return };
+    let expected: std::collections::BTreeSet<_> = flags.split('|').collect();
+    for call in &calls {
+        let given = call.split(", ").nth(3).unwrap();
+        assert_eq!(given.split('|').collect::<std::collections::BTreeSet<_>>(), expected, "{call}");
+    }
+    assert_eq!(calls.len(), ROUNDS);
+}
+
+#[rstest]
+#[case::udp("send_to udp")]
+#[case::a10_unix_that_fails("send_to unix")]
+fn send_to_is_one_call(#[case] case: &str) {
+    is_made_of(case, ROUNDS, &["sendto"]);
+}
+
+#[rstest]
+#[case::l5_one_message(1024, 1)]
+#[case::l5_one_more(1025, 2)]
+#[case::l5_three_messages(3072, 3)]
+fn slices_are_as_many_calls_as_messages(#[case] slices: usize, #[case] messages: usize) {
+    is_made_of(&format!("slices {slices}"), messages, &["sendmsg"]);
+}
+
+#[test]
+fn a_refusal_is_no_call() {
+    is_made_of("refused", 0, &[]);
+}
+
+#[test]
+fn probing_is_four_calls() {
+    is_made_of("probing", ROUNDS, &["getsockopt"; 4]);
+}
+
+/// After a failure TCP is asked what it was, and no other socket is.
+#[rstest]
+#[case::s1_tcp("unconnected", Tcp, true)]
+#[case::s7_tcp("ended", Tcp, true)]
+#[case::b5_tcp("full", Tcp, true)]
+#[case::s12_unix_stream("unconnected", UnixStream, false)]
+#[case::s7_unix_stream("ended", UnixStream, false)]
+#[case::b5_unix_stream("full", UnixStream, false)]
+#[case::s16_unix_datagram("unconnected", UnixDatagram, false)]
+#[case::s18_udp("unconnected", UdpV4, false)]
+#[case::s20_udp("ended", UdpV4, false)]
+#[case::b5_unix_seqpacket("full", UnixSeqpacket, false)]
+fn a_failure_is_one_call_and_on_tcp_a_question(
+    #[case] state: &str,
+    #[case] kind: SocketKind,
+    #[case] asked: bool,
+    #[values(Call::Send, Call::SendVectored, Call::SendAll, Call::SendAllVectored)] call: Call,
+) {
+    let names = [system_call_of(call), "getsockopt"];
+    let case = format!("{state} {kind:?} {}", call.name());
+    is_made_of(&case, ROUNDS, if asked { &names } else { &names[..1] });
+}

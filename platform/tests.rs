@@ -19,8 +19,8 @@ use super::posix::sendfile::{admit_on, copying_may_do_on, must_be_told_on};
 use super::posix::sigpipe::may_have_signalled_on;
 use super::posix::status::Status;
 use super::{
-    Cause, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why, hides_count_on, plain_meaning_on,
-    raw_flags_on,
+    Cause, ControlLayout, Credentials, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why,
+    hides_count_on, never_fits_on, plain_meaning_on, raw_flags_on,
 };
 use Errno::*;
 use SocketKind::{Other, Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
@@ -991,4 +991,43 @@ fn x12_a_signal_comes_with_an_error_and_on_linux_with_a_short_count() {
 fn linux_alone_has_sendfile() {
     assert_eq!((Linux::HAS_SENDFILE, OpenBsd::HAS_SENDFILE), (true, false));
     assert_eq!((Linux::SIGNALS_WITH_COUNT, OpenBsd::SIGNALS_WITH_COUNT), (true, false));
+}
+
+const LINUX_64: ControlLayout = ControlLayout { length_bytes: 8, alignment: 8 };
+const OPENBSD_64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 8 };
+
+/// What OpenBSD reserves for descriptors, as it was measured: observed 5.1.
+#[rstest]
+#[case::r13b_one(1, 48)]
+#[case::r13b_two_take_no_more(2, 48)]
+#[case::r13b_the_most(126, 2032)]
+#[case::r13b_one_more_than_the_most(127, 2064)]
+fn descriptors_take_room_on_openbsd_alone(#[case] count: usize, #[case] room: usize) {
+    assert_eq!(OpenBsd::room_for_descriptors(OPENBSD_64, count), Some(room));
+    assert_eq!(Linux::room_for_descriptors(LINUX_64, count), None);
+}
+
+/// The longest datagrams and records that fitted, as they were measured: observed 5.2.
+#[rstest]
+#[case::r13b_datagram_and_one(8192, 1, 8144)]
+#[case::r13b_datagram_and_ten(8192, 10, 8016)]
+#[case::r13b_record_and_two(32768, 2, 32720)]
+#[case::r13b_record_and_ten(32768, 10, 32592)]
+fn a_record_that_never_fits_is_known(#[case] buffer: usize, #[case] count: usize, #[case] longest: usize) {
+    assert!(!never_fits_on::<OpenBsd>(OPENBSD_64, longest, count, buffer));
+    assert!(never_fits_on::<OpenBsd>(OPENBSD_64, longest + 1, count, buffer));
+    assert!(never_fits_on::<OpenBsd>(OPENBSD_64, usize::MAX, count, buffer));
+    assert!(!never_fits_on::<Linux>(LINUX_64, longest + 1, count, buffer));
+}
+
+/// The order of the numbers, and who is nobody.
+#[test]
+fn c2_and_c4_credentials_have_an_order_of_their_own() {
+    let expected = Credentials { user: 2, group: 3, process: 1 };
+    assert_eq!(Linux::credentials([1, 2, 3]), Some(expected));
+    assert_eq!(OpenBsd::credentials([2, 3, 1]), Some(expected));
+    assert_eq!(Linux::credentials([0, u32::MAX, u32::MAX]), None);
+    // A process in another namespace has no number here, but a user.
+    let unseen = Credentials { user: 0, group: 0, process: 0 };
+    assert_eq!(Linux::credentials([0, 0, 0]), Some(unseen));
 }

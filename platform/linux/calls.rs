@@ -71,13 +71,24 @@ pub(crate) fn sendfile(
 
 /// Takes a SIGPIPE that is pending, this thread's before the process's; `None` if there is none.
 ///
-/// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2).
+/// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2). The
+/// C library's sigtimedwait(2) calls both the same, so it is not used.
 pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sender> {
-    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    const AT_ONCE: [u64; 2] = [0; 2]; // the kernel's struct timespec, whatever its width
+    let kernel_set_bytes = (libc::SIGRTMAX() as usize + 1) / 8;
     let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-    // SAFETY: the pointers are to a set and a time, which are only read, and to room for what the kernel fills.
-    let taken = unsafe { libc::sigtimedwait(only_sigpipe, info.as_mut_ptr(), &raw const at_once) };
-    if taken != libc::SIGPIPE {
+    // SAFETY: the pointers are to a set and a time, which are only read, and to room for what the kernel fills;
+    // its set is the first bytes of the C library's.
+    let taken = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            ptr::from_ref(only_sigpipe),
+            info.as_mut_ptr(),
+            AT_ONCE.as_ptr(),
+            kernel_set_bytes,
+        )
+    };
+    if taken != libc::c_long::from(libc::SIGPIPE) {
         return None;
     }
     // SAFETY: a signal was taken, so it is filled.

@@ -225,36 +225,43 @@ impl<'a> Message<'a> {
         send_slices(operation, socket, to, self.slices, self.descriptors, flags)
     }
 
-    /// Sends at most so many bytes from where the message starts, by a copy of some of its slices.
+    /// Sends at most so many bytes of a stream from where the message starts.
     #[cold]
     fn send_window(
         &self,
         operation: Operation,
         socket: &Socket<'_>,
-        mut most: usize,
+        most: usize,
         flags: SendFlags,
     ) -> Result<usize, Error> {
         if !socket.kind().is_stream() {
             return Err(Error::refused(operation, Refusal::RecordInPart));
         }
         let mut window = [IoSlice::new(&[]); WINDOW];
+        let slices = self.window(most, &mut window);
+        send_slices(operation, socket, None, slices, self.descriptors_left(), flags)
+    }
+
+    /// Copies slices of at most so many bytes together from where the message starts: not the data, and as many
+    /// as there is room for.
+    fn window<'w>(&self, mut most: usize, window: &'w mut [IoSlice<'a>; WINDOW]) -> &'w [IoSlice<'a>] {
         let mut used = 0;
         let mut skip = self.start;
         for slice in self.slices {
             let rest = slice.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(slice.len());
-            if rest.is_empty() {
+            let part = &rest[..rest.len().min(most)];
+            if part.is_empty() {
                 continue;
             }
-            if used == WINDOW || most == 0 {
+            if used == WINDOW {
                 break;
             }
-            let part = &rest[..rest.len().min(most)];
             window[used] = IoSlice::new(part);
             most -= part.len();
             used += 1;
         }
-        send_slices(operation, socket, None, &window[..used], self.descriptors_left(), flags)
+        &window[..used]
     }
 }
 
@@ -299,5 +306,38 @@ fn refusal_of_descriptors(socket: &Socket<'_>, length: usize, count: usize) -> O
         _ if length == 0 => Some(Refusal::DescriptorsWithoutData),
         _ if socket.send_buffer().is_some_and(never_fits) => Some(Refusal::RecordNeverFits),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IoSlice, Message, WINDOW};
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::all(0, usize::MAX, &["one", "two", "three"])]
+    #[case::from_the_middle_of_a_slice(1, usize::MAX, &["ne", "two", "three"])]
+    #[case::from_the_end_of_a_slice(3, usize::MAX, &["two", "three"])]
+    #[case::from_a_later_slice(7, usize::MAX, &["hree"])]
+    #[case::from_the_end(11, usize::MAX, &[])]
+    #[case::from_past_the_end(99, usize::MAX, &[])]
+    #[case::r13_a_part_of_the_first(0, 2, &["on"])]
+    #[case::r13_a_part_of_the_second(0, 4, &["one", "t"])]
+    #[case::r13_a_part_of_the_middle(2, 3, &["e", "tw"])]
+    #[case::nothing(0, 0, &[])]
+    fn a_window_is_what_was_asked_for(#[case] start: usize, #[case] most: usize, #[case] expected: &[&str]) {
+        let slices = ["one", "", "two", "three"].map(|text| IoSlice::new(text.as_bytes()));
+        let message = Message::new(&slices).starting_at(start);
+        let mut window = [IoSlice::new(&[]); WINDOW];
+        let found: Vec<&[u8]> = message.window(most, &mut window).iter().map(|slice| &**slice).collect();
+        assert_eq!(found, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_window_ends_where_it_is_full() {
+        let slices = [IoSlice::new(b"xy"); WINDOW + 1];
+        let mut window = [IoSlice::new(&[]); WINDOW];
+        let message = Message::new(&slices).starting_at(1);
+        assert_eq!(message.window(usize::MAX, &mut window).len(), WINDOW);
     }
 }

@@ -98,6 +98,21 @@ fn a_panic_in_the_middle() {
     assert!(outcome.is_err());
 }
 
+/// A descriptor can be number 0, in a program that closed its standard input.
+fn number_zero() {
+    use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+
+    let (_ours, theirs) = sent(2);
+    let standard_input = dup(std::io::stdin()).expect("a descriptor");
+    // SAFETY: nobody reads the standard input in this test, and it is put back below.
+    drop(unsafe { OwnedFd::from_raw_fd(0) });
+    let (taken, _) = receive(&Socket::from(&theirs), 9);
+    assert_eq!((taken.len(), taken[0].as_raw_fd()), (2, 0));
+    drop(taken);
+    let put_back = dup(&standard_input).expect("a descriptor");
+    assert_eq!(put_back.into_raw_fd(), 0);
+}
+
 fn not_received_at_all() {
     let (_ours, _theirs) = sent(7);
 }
@@ -228,12 +243,13 @@ fn among_other_messages() {
 fn the_table_is_as_it_was_after_every_case() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, TABLE as _, most).expect("a lower limit");
-    let cases: [(&str, fn()); 18] = [
+    let cases: [(&str, fn()); 19] = [
         ("taken by none", taken_by_none),
         ("taken in part", taken_in_part),
         ("taken all", taken_all),
         ("as many as the kernel sends", as_many_as_the_kernel_sends),
         ("a panic in the middle", a_panic_in_the_middle),
+        ("number zero", number_zero),
         ("not received at all", not_received_at_all),
         ("received without room", received_without_room),
         ("into too little room for data", into_too_little_room_for_data),

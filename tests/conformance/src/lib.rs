@@ -7,6 +7,7 @@
 mod case;
 mod cases;
 mod child;
+pub mod emulation;
 mod raw;
 pub mod report;
 pub mod run;

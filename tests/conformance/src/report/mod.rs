@@ -7,6 +7,8 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use crate::emulation;
+
 /// What a run showed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
@@ -136,7 +138,7 @@ impl Host {
                 () => "libc",
             }
             .to_owned(),
-            emulated: false,
+            emulated: emulation::is_emulated(),
         }
     }
 }

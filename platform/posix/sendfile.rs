@@ -88,14 +88,37 @@ impl<'a> FileSender<'a> {
     /// that the output took. The offset and the count were checked not to overflow.
     #[inline]
     pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
-        if let Method::Kernel = self.method {
-            match self.by_kernel(count) {
-                Ok(sent) => return Ok(sent),
-                Err(errno) if !copying_may_do_on::<Native>(errno) => return Err(Why::Output(errno).into()),
-                Err(_) => {}
-            }
+        match self.method {
+            // Linux asks a pipe for room before it looks at the count (L14).
+            Method::Kernel if count > 0 => match self.by_kernel(count) {
+                Ok(sent) => Ok(sent),
+                Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
+                Err(errno) => self.unless_at_end(errno),
+            },
+            _ => self.by_copying(count),
         }
-        self.by_copying(count)
+    }
+
+    /// Linux asks a pipe for room before it looks for bytes: that there is none of either is the end (X3).
+    #[cold]
+    fn unless_at_end(&self, errno: RawErrno) -> Result<u64, Stopped> {
+        use Errno::{EAGAIN, EINTR, EPIPE};
+
+        let of_room = matches!(Native::errno_name(errno.number()), Some(EAGAIN | EINTR | EPIPE));
+        let ended = self.sink.socket.is_none() && of_room && matches!(self.is_at_end(), Ok(true));
+        if ended { Ok(0) } else { Err(Why::Output(errno).into()) }
+    }
+
+    fn is_at_end(&self) -> Result<bool, RawErrno> {
+        if file::kind(self.input)? != FileKind::Seekable {
+            return Ok(false);
+        }
+        let start = match &self.offset {
+            Some(offset) => **offset,
+            None => file::position(self.input)?,
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        file::read_at(self.input, &mut byte, start).map(<[u8]>::is_empty)
     }
 
     #[inline]

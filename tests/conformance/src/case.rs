@@ -49,6 +49,8 @@ pub enum Topic {
     Descriptors,
     /// Who is at the other end.
     Credentials,
+    /// Files, and the pipes that they are sent to.
+    Sendfile,
 }
 
 impl Topic {
@@ -65,6 +67,7 @@ impl Topic {
             Self::Interruption => "interruption",
             Self::Descriptors => "descriptors",
             Self::Credentials => "credentials",
+            Self::Sendfile => "sendfile",
         }
     }
 }

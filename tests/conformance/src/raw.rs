@@ -81,6 +81,37 @@ pub(crate) fn send_memory(
     count(unsafe { libc::send(fd.as_raw_fd(), start.cast(), length, flags) })
 }
 
+/// sendfile(2), with 64-bit offsets.
+#[cfg(target_os = "linux")]
+pub(crate) fn sendfile(
+    output: BorrowedFd<'_>,
+    input: BorrowedFd<'_>,
+    offset: Option<&mut u64>,
+    length: u64,
+) -> Result<u64> {
+    #[cfg(not(target_env = "gnu"))]
+    use libc::sendfile as sendfile64;
+    #[cfg(target_env = "gnu")]
+    use libc::sendfile64;
+
+    // Of the same width, and signed.
+    let offset = offset.map_or(ptr::null_mut(), |offset| ptr::from_mut(offset).cast());
+    // SAFETY: the pointer is null or to an offset.
+    count(unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length as usize) })
+        .map(|sent| sent as u64)
+}
+
+/// There is none, and no case that gets here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sendfile(
+    _output: BorrowedFd<'_>,
+    _input: BorrowedFd<'_>,
+    _offset: Option<&mut u64>,
+    _length: u64,
+) -> Result<u64> {
+    Err(Errno::ENOSYS)
+}
+
 /// write(2).
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     // SAFETY: the pointer and length are one slice's.

@@ -7,6 +7,7 @@ mod descriptors;
 mod flags;
 mod interruption;
 mod limits;
+mod sendfile;
 mod sizes;
 mod states;
 
@@ -27,6 +28,7 @@ pub fn suite() -> &'static [Case] {
             interruption::cases(),
             descriptors::cases(),
             credentials::cases(),
+            sendfile::cases(),
         ]
         .into_iter()
         .flatten()

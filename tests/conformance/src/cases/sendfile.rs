@@ -1,0 +1,650 @@
+//! X1 to X15, L13, L14 and I7: files, and the pipes that they are sent to.
+//!
+//! Through unisend each script runs twice, as the system does it best and by copying. What both show is noted
+//! once; if they differ both are.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::SockType;
+use unisend::{Error, Offset, Output, Socket, sendfile, sendfile_by_copying};
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::{Route, Trial};
+
+/// What a kernel without the call shows.
+const NONE: &str = "no sendfile";
+
+/// More than any buffer takes.
+const LONG: u64 = 8 << 20;
+
+/// What Linux sends at most in one call, and some more.
+const HUGE: u64 = 2_415_919_104;
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::Sendfile;
+    vec![
+        topic
+            .case(
+                "X1",
+                "without an offset: 4 bytes from the file's position, 3; where it is then",
+                at_position,
+            )
+            .kernel("4, at 7", NONE)
+            .promise("4, at 7"),
+        topic
+            .case("X2", "with an offset, 3: 4 bytes; what it is then, and the file's position", at_offset)
+            .kernel("4, offset 7, at 0", NONE)
+            .promise("4, offset 7, at 0"),
+        topic
+            .case("X3", "more than is left; at the end; past it; no bytes, with sending shut down", at_end)
+            .kernel("7, 0, 0, 0", NONE)
+            .promise("7, 0, 0, 0"),
+        topic
+            .case("X4", "an offset of -1; offset and count over 2^63 - 1; a count over it", over_the_limit)
+            .kernel("EINVAL, EINVAL, EINVAL", NONE)
+            .promise("InvalidInput, InvalidInput, InvalidInput"),
+        topic
+            .case("X5", "a count of SSIZE_MAX, a file of 2.25 GiB, to /dev/null", largest)
+            .kernel("2147479552", NONE)
+            .promise("2147479552"),
+        topic
+            .case("X6", "an input open for writing, an output for reading; the same with no bytes", wrong_way)
+            .kernel("EBADF, EBADF, EBADF, EBADF", NONE)
+            .promise("BadDescriptor, BadDescriptor, BadDescriptor, BadDescriptor"),
+        topic
+            .case("X7", "inputs: a directory, /dev/null, a socket, a pipe, a pipe with an offset", no_offsets)
+            .kernel("EINVAL, EINVAL, EINVAL, EINVAL, ESPIPE", NONE)
+            .promise("InvalidInput, InvalidInput, InvalidInput, InvalidInput, InvalidInput"),
+        topic
+            .case("X7b", "inputs: /dev/zero, and a socket with a pipe as output", read_once)
+            .kernel("5, 5", NONE)
+            .differs(
+                "5, 5 (by copying: InvalidInput, InvalidInput)",
+                "InvalidInput, InvalidInput",
+                "copying reads again what was not accepted, which only the kernel need not",
+            ),
+        topic
+            .case("X8", "a file that Linux's sendfile cannot read, if there is one", unreadable)
+            .kernel("EINVAL", NONE)
+            .promise("all of it"),
+        topic
+            .case("X9", "outputs: a file; one that appends; a pipe that appends; /dev/null", outputs)
+            .kernel("4, at 4, EINVAL, 4, 4", NONE)
+            .promise("4, at 4, InvalidInput, 4, 4"),
+        topic
+            .case("X10", "a unix stream and a pipe that do not wait: 8 MiB, and again", would_block)
+            .kernel("partial, exact, EAGAIN, exact, partial, exact, EAGAIN, exact", NONE)
+            .promise("partial, exact, WouldBlock, exact, partial, exact, WouldBlock, exact"),
+        topic
+            .case(
+                "X11",
+                "a signal after some bytes, and before; SO_SNDTIMEO after some, and before",
+                interrupted,
+            )
+            .kernel("partial, EINTR, partial, EAGAIN", NONE)
+            .promise("partial, Interrupted, partial, WouldBlock"),
+        topic
+            .case("X12", "a peer that reads 2 MiB and closes, unix stream and TCP: two calls", closed_midway)
+            .kernel("partial, peer gone+SIGPIPE, partial, peer gone+SIGPIPE", NONE)
+            .promise("partial, peer gone, partial, peer gone"),
+        topic
+            .case(
+                "X12b",
+                "TCP, the peer has closed: 300000 bytes, until a call accepts a part",
+                closed_before,
+            )
+            .kernel("partial+SIGPIPE", NONE)
+            .differs(
+                "partial",
+                "Reset (may have sent)",
+                "OpenBSD does not say how much was accepted before a hard error",
+            ),
+        topic
+            .case("X13", "a file that is truncated while the call waits for room; the next call", truncated)
+            .kernel("what is left, 0", NONE)
+            .promise("what is left, 0"),
+        topic
+            .case(
+                "X14",
+                "a file that is overwritten after it was sent, before it is received: unix, TCP",
+                overwritten,
+            )
+            .kernel("new, new", NONE)
+            .differs(
+                "new, new (by copying: old, old)",
+                "old, old",
+                "Linux sends the pages of the file; a copy of them is what sendfile is there to save",
+            ),
+        topic
+            .case("X15", "seqpacket: 100000 bytes, and what is received; UDP: 70000 bytes", records)
+            .kernel("100000, received 65536, EMSGSIZE", NONE)
+            .promise("Unsupported, received EAGAIN, Unsupported"),
+        topic
+            .case("L13", "a pipe that does not wait: how much it takes, 4096 bytes at a time", capacity)
+            .kernel("65536", "16384")
+            .differs("65536", "16384", "how much a pipe takes is the kernel's"),
+        topic
+            .case("L14", "no bytes to a pipe without a reader", nothing_to_nobody)
+            .kernel("0", "EPIPE+SIGPIPE")
+            .promise("0"),
+        topic
+            .case("I7", "a pipe whose reader closes while 1 MiB is on its way", reader_closes)
+            .kernel("partial+SIGPIPE", "EPIPE+SIGPIPE")
+            .differs(
+                "partial",
+                "Disconnected (may have sent)",
+                "OpenBSD does not say how much was accepted before a hard error",
+            ),
+    ]
+}
+
+/// One way to send a file, and what it has shown.
+struct Bench {
+    way: Way,
+    directory: PathBuf,
+    steps: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Raw,
+    Best,
+    Copying,
+}
+
+/// Runs a script by each way that its route has.
+fn by_each_way(trial: &mut Trial, script: fn(&mut Bench) -> Result<(), Stop>) -> Result<(), Stop> {
+    let by = |way: Way, name: &str| {
+        let directory = trial.path(name);
+        std::fs::create_dir(&directory)?;
+        let mut bench = Bench { way, directory, steps: Vec::new() };
+        script(&mut bench)?;
+        Ok::<_, Stop>(bench.steps.join(", "))
+    };
+    let shown = match trial.route() {
+        Route::Kernel if !cfg!(target_os = "linux") => NONE.to_owned(),
+        Route::Kernel => by(Way::Raw, "raw")?,
+        Route::Portable => {
+            let (best, copying) = (by(Way::Best, "best")?, by(Way::Copying, "copying")?);
+            if best == copying { best } else { format!("{best} (by copying: {copying})") }
+        }
+    };
+    trial.note(shown);
+    Ok(())
+}
+
+/// What a call gave.
+struct Outcome {
+    result: Result<u64, Failure>,
+    /// `+SIGPIPE` if it raised one.
+    signal: &'static str,
+}
+
+struct Failure {
+    name: String,
+    peer_gone: bool,
+    may_have_sent: bool,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        let peer_gone = matches!(errno, Errno::EPIPE | Errno::ECONNRESET);
+        Self { name: format!("{errno:?}"), peer_gone, may_have_sent: false }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (peer_gone, may_have_sent) = (error.peer_gone(), error.may_have_sent());
+        Self { name: error.kind().to_string(), peer_gone, may_have_sent }
+    }
+}
+
+impl Bench {
+    fn send(&self, output: Output<'_>, input: &impl AsFd, offset: Option<&mut u64>, count: u64) -> Outcome {
+        match self.way {
+            Way::Raw => {
+                let fd = match output {
+                    Output::Socket(ref socket) => socket.as_fd(),
+                    Output::File(fd) => fd,
+                };
+                let result = raw::sendfile(fd, input.as_fd(), offset, count);
+                let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
+                Outcome { result: result.map_err(Failure::from), signal }
+            }
+            Way::Best => portably(sendfile(output, input, from(offset), count)),
+            Way::Copying => {
+                portably(sendfile_by_copying(output, input, from(offset), count, &mut vec![0; 65_536]))
+            }
+        }
+    }
+
+    fn note(&mut self, step: impl ToString) {
+        self.steps.push(step.to_string());
+    }
+
+    fn note_outcome(&mut self, outcome: Outcome) {
+        let Outcome { result, signal } = outcome;
+        match result {
+            Ok(count) => self.note(format!("{count}{signal}")),
+            Err(failure) if failure.may_have_sent => self.note(format!("{} (may have sent)", failure.name)),
+            Err(failure) => self.note(format!("{}{signal}", failure.name)),
+        }
+    }
+
+    /// "partial" for a count that is not zero and not all; that count.
+    fn note_partly(&mut self, outcome: Outcome, length: u64) -> u64 {
+        match outcome.result {
+            Ok(count) if (1..length).contains(&count) => {
+                self.note(format!("partial{}", outcome.signal));
+                count
+            }
+            Ok(count) if count == length => {
+                self.note("all");
+                count
+            }
+            _ => {
+                self.note_outcome(outcome);
+                0
+            }
+        }
+    }
+
+    /// Sends and notes what that gave.
+    fn show(&mut self, output: Output<'_>, input: &impl AsFd, offset: Option<&mut u64>, count: u64) {
+        let outcome = self.send(output, input, offset, count);
+        self.note_outcome(outcome);
+    }
+
+    /// A file of these bytes, open for reading and writing.
+    fn file(&self, bytes: &[u8]) -> Result<File, Stop> {
+        let path = self.directory.join("input");
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        file.write_all(bytes)?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    /// A file of so many bytes that takes no room.
+    fn sparse(&self, length: u64) -> Result<File, Stop> {
+        let file = self.file(b"")?;
+        file.set_len(length)?;
+        Ok(file)
+    }
+}
+
+fn from(offset: Option<&mut u64>) -> Offset<'_> {
+    offset.map_or(Offset::Position, Offset::At)
+}
+
+fn portably(result: Result<u64, Error>) -> Outcome {
+    Outcome { result: result.map_err(Failure::from), signal: "" }
+}
+
+fn unix(fd: &OwnedFd) -> Output<'_> {
+    Socket::unix_stream(fd).into()
+}
+
+fn position(file: &File) -> Result<u64, Stop> {
+    let mut file = file;
+    Ok(file.stream_position()?)
+}
+
+const DIGITS: &[u8] = b"0123456789";
+
+fn at_position(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let mut file = bench.file(DIGITS)?;
+        file.seek(SeekFrom::Start(3))?;
+        bench.show(unix(&ours), &file, None, 4);
+        bench.note(format!("at {}", position(&file)?));
+        Ok(())
+    })
+}
+
+fn at_offset(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let file = bench.file(DIGITS)?;
+        let mut offset = 3;
+        bench.show(unix(&ours), &file, Some(&mut offset), 4);
+        bench.note(format!("offset {offset}"));
+        bench.note(format!("at {}", position(&file)?));
+        Ok(())
+    })
+}
+
+fn at_end(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let file = bench.file(DIGITS)?;
+        for start in [3, 10, 5000] {
+            bench.show(unix(&ours), &file, Some(&mut { start }), 100);
+        }
+        scene::shutdown(&ours, Shutdown::Write)?;
+        bench.show(unix(&ours), &file, Some(&mut 0), 0);
+        Ok(())
+    })
+}
+
+fn over_the_limit(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let file = bench.file(DIGITS)?;
+        let most = i64::MAX as u64;
+        bench.show(unix(&ours), &file, Some(&mut { u64::MAX }), 1);
+        bench.show(unix(&ours), &file, Some(&mut { most - 5 }), 10);
+        bench.show(unix(&ours), &file, None, most + 1);
+        Ok(())
+    })
+}
+
+fn largest(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let null = OpenOptions::new().write(true).open("/dev/null")?;
+        let file = bench.sparse(HUGE)?;
+        bench.show((&null).into(), &file, None, i64::MAX as u64);
+        Ok(())
+    })
+}
+
+fn wrong_way(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let reads = bench.file(DIGITS)?;
+        let writes = OpenOptions::new().write(true).open(bench.directory.join("input"))?;
+        let output = File::open(bench.directory.join("input"))?;
+        for count in [4, 0] {
+            bench.show(unix(&ours), &writes, None, count);
+            bench.show((&output).into(), &reads, None, count);
+        }
+        Ok(())
+    })
+}
+
+fn no_offsets(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
+        raw::send(theirs.as_fd(), DIGITS, 0)?;
+        let (pipe, writer) = nix::unistd::pipe()?;
+        raw::write(writer.as_fd(), DIGITS)?;
+        let output = unix(&theirs);
+        bench.show(output, &File::open(&bench.directory)?, None, 4);
+        bench.show(output, &File::open("/dev/null")?, None, 4);
+        bench.show(output, &ours, None, 4);
+        bench.show(output, &pipe, None, 4);
+        bench.show(output, &pipe, Some(&mut 0), 4);
+        Ok(())
+    })
+}
+
+fn read_once(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, theirs) = scene::tcp_pair()?;
+        let (_pipe, writer) = nix::unistd::pipe()?;
+        raw::send(ours.as_fd(), DIGITS, 0)?;
+        bench.show((&ours).into(), &File::open("/dev/zero")?, None, 5);
+        scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
+        bench.show(Output::file(&writer), &theirs, None, 5);
+        Ok(())
+    })
+}
+
+fn unreadable(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let path = match cfg!(target_os = "linux") {
+            true => PathBuf::from("/proc/self/limits"),
+            false => bench.directory.join("input"),
+        };
+        bench.file(DIGITS)?;
+        let length = std::fs::read(&path)?.len() as u64;
+        match bench.send(unix(&ours), &File::open(&path)?, None, length) {
+            Outcome { result: Ok(count), .. } if count == length => bench.note("all of it"),
+            outcome => bench.note_outcome(outcome),
+        }
+        Ok(())
+    })
+}
+
+fn outputs(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let input = bench.file(DIGITS)?;
+        let path = bench.directory.join("output");
+        let file = File::create(&path)?;
+        bench.show((&file).into(), &input, Some(&mut 0), 4);
+        bench.note(format!("at {}", position(&file)?));
+        let appending = OpenOptions::new().append(true).open(&path)?;
+        bench.show((&appending).into(), &input, Some(&mut 0), 4);
+        let fifo = bench.directory.join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+        let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo)?;
+        let pipe = OpenOptions::new().append(true).open(&fifo)?;
+        bench.show((&pipe).into(), &input, Some(&mut 0), 4);
+        let null = OpenOptions::new().write(true).open("/dev/null")?;
+        bench.show((&null).into(), &input, Some(&mut 0), 4);
+        Ok(())
+    })
+}
+
+fn would_block(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (stream, _peer) = scene::unix_pair(SockType::Stream)?;
+        let (_reader, pipe) = nix::unistd::pipe()?;
+        let file = bench.sparse(LONG)?;
+        for (fd, output) in [(&stream, unix(&stream)), (&pipe, Output::file(&pipe))] {
+            scene::set_nonblocking(fd, true)?;
+            let mut offset = 0;
+            for _ in 0..2 {
+                let before = offset;
+                let outcome = bench.send(output, &file, Some(&mut offset), LONG - before);
+                let moved = bench.note_partly(outcome, LONG);
+                bench.note(if offset - before == moved { "exact" } else { "wrong" });
+            }
+        }
+        Ok(())
+    })
+}
+
+fn interrupted(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        scene::catch_signal(false)?;
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        let file = bench.sparse(LONG)?;
+        // The first call fills it, so that the second finds no room.
+        for _ in 0..2 {
+            let signal = scene::signal_after(100);
+            let outcome = bench.send(unix(&ours), &file, None, LONG);
+            bench.note_partly(outcome, LONG);
+            signal.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))?;
+        }
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        scene::set_send_timeout(&ours, 100)?;
+        for _ in 0..2 {
+            let outcome = bench.send(unix(&ours), &file, Some(&mut 0), LONG);
+            bench.note_partly(outcome, LONG);
+        }
+        Ok(())
+    })
+}
+
+/// Reads so many bytes, waits a moment, and closes.
+fn read_and_close(from: impl Into<OwnedFd>, bytes: u64) -> thread::JoinHandle<()> {
+    let from = File::from(from.into());
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut (&from).take(bytes), &mut std::io::sink());
+        thread::sleep(Duration::from_millis(150));
+    })
+}
+
+fn closed_midway(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (unix_ours, unix_theirs) = scene::unix_pair(SockType::Stream)?;
+        let (tcp_ours, tcp_theirs) = scene::tcp_pair()?;
+        let file = bench.sparse(8 * LONG)?;
+        let ends = [(unix(&unix_ours), unix_theirs), ((&tcp_ours).into(), OwnedFd::from(tcp_theirs))];
+        for (output, theirs) in ends {
+            let reader = read_and_close(theirs, 2 << 20);
+            let outcome = bench.send(output, &file, Some(&mut 0), 8 * LONG);
+            // Whether a signal comes already with the count is a matter of the moment: X12b.
+            bench.note_partly(Outcome { signal: "", ..outcome }, 8 * LONG);
+            reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;
+            let outcome = bench.send(output, &file, Some(&mut 0), LONG);
+            match outcome.result {
+                Err(Failure { peer_gone: true, .. }) => bench.note(format!("peer gone{}", outcome.signal)),
+                _ => bench.note_outcome(outcome),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn closed_before(trial: &mut Trial) -> Result<(), Stop> {
+    const LENGTH: u64 = 300_000;
+    by_each_way(trial, |bench| {
+        let file = bench.sparse(LENGTH)?;
+        // The reset that answers the first segment can come too late to cut the call short.
+        for _ in 0..200 {
+            let (ours, theirs) = scene::tcp_pair()?;
+            scene::finish(theirs, &ours)?;
+            let outcome = bench.send((&ours).into(), &file, Some(&mut 0), LENGTH);
+            if !matches!(outcome.result, Ok(LENGTH)) {
+                bench.note_partly(outcome, LENGTH);
+                return Ok(());
+            }
+        }
+        Err(Stop::Broken("every call was accepted whole".to_owned()))
+    })
+}
+
+fn truncated(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
+        let file = bench.sparse(LONG)?;
+        let cut = file.try_clone()?;
+        let reader = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(150));
+            cut.set_len(LONG - 100)?;
+            std::io::copy(&mut File::from(theirs), &mut std::io::sink())
+        });
+        let mut offset = 0;
+        match bench.send(unix(&ours), &file, Some(&mut offset), LONG) {
+            Outcome { result: Ok(count), .. } if count == LONG - 100 => bench.note("what is left"),
+            outcome => bench.note_outcome(outcome),
+        }
+        bench.show(unix(&ours), &file, Some(&mut offset), LONG);
+        drop(ours);
+        reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))??;
+        Ok(())
+    })
+}
+
+fn overwritten(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (unix_ours, unix_theirs) = scene::unix_pair(SockType::Stream)?;
+        let (tcp_ours, tcp_theirs) = scene::tcp_pair()?;
+        let ends = [(unix(&unix_ours), unix_theirs), ((&tcp_ours).into(), OwnedFd::from(tcp_theirs))];
+        for (output, theirs) in ends {
+            let file = bench.file(b"old")?;
+            if bench.send(output, &file, Some(&mut 0), 3).result.ok() != Some(3) {
+                return Err(Stop::Broken("it was not sent".to_owned()));
+            }
+            file.write_at(b"new", 0)?;
+            let mut received = [0; 3];
+            File::from(theirs).read_exact(&mut received)?;
+            bench.note(String::from_utf8_lossy(&received));
+        }
+        Ok(())
+    })
+}
+
+fn records(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
+        let (udp, _udp_peer) = scene::udp_pair()?;
+        let file = bench.sparse(100_000)?;
+        bench.show(Socket::unix_seqpacket(&ours).into(), &file, Some(&mut 0), 100_000);
+        let mut record = vec![0; 200_000];
+        match raw::receive(theirs.as_fd(), &mut record, libc::MSG_DONTWAIT) {
+            Ok(length) => bench.note(format!("received {length}")),
+            Err(errno) => bench.note(format!("received {errno:?}")),
+        }
+        bench.show(Socket::from(Socket::udp_v4(&udp)).into(), &file, Some(&mut 0), 70_000);
+        Ok(())
+    })
+}
+
+/// What write(2) gives, on the kernel's route of a case of pipes.
+fn note_write(trial: &mut Trial, pipe: &OwnedFd, bytes: &[u8]) {
+    trial.note_raw_partly(raw::write(pipe.as_fd(), bytes), bytes.len());
+}
+
+fn capacity(trial: &mut Trial) -> Result<(), Stop> {
+    let (_reader, pipe) = nix::unistd::pipe()?;
+    scene::set_nonblocking(&pipe, true)?;
+    if trial.route() == Route::Kernel {
+        let taken = (0..).map_while(|_| raw::write(pipe.as_fd(), &[0; 4096]).ok()).sum::<usize>();
+        trial.note(taken);
+        return Ok(());
+    }
+    by_each_way(trial, |bench| {
+        let (_reader, pipe) = nix::unistd::pipe()?;
+        scene::set_nonblocking(&pipe, true)?;
+        let file = bench.sparse(4096)?;
+        let send = |_| bench.send(Output::file(&pipe), &file, Some(&mut 0), 4096).result.ok();
+        let taken = (0..).map_while(send).sum::<u64>();
+        bench.note(taken);
+        Ok(())
+    })
+}
+
+fn nothing_to_nobody(trial: &mut Trial) -> Result<(), Stop> {
+    if trial.route() == Route::Kernel {
+        let (reader, pipe) = nix::unistd::pipe()?;
+        drop(reader);
+        note_write(trial, &pipe, b"");
+        return Ok(());
+    }
+    by_each_way(trial, |bench| {
+        let (reader, pipe) = nix::unistd::pipe()?;
+        drop(reader);
+        let file = bench.file(DIGITS)?;
+        bench.show(Output::file(&pipe), &file, None, 0);
+        Ok(())
+    })
+}
+
+fn reader_closes(trial: &mut Trial) -> Result<(), Stop> {
+    const LENGTH: u64 = 1 << 20;
+    if trial.route() == Route::Kernel {
+        let (reader, pipe) = nix::unistd::pipe()?;
+        let reader = read_and_close(reader, 0);
+        let outcome = raw::write(pipe.as_fd(), &vec![0; LENGTH as usize]);
+        let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
+        match outcome {
+            Ok(count) if count < LENGTH as usize => trial.note(format!("partial{signal}")),
+            Ok(count) => trial.note(format!("{count}{signal}")),
+            Err(errno) => trial.note(format!("{errno:?}{signal}")),
+        }
+        return reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()));
+    }
+    by_each_way(trial, |bench| {
+        let (reader, pipe) = nix::unistd::pipe()?;
+        let file = bench.sparse(LENGTH)?;
+        let reader = read_and_close(reader, 0);
+        let outcome = bench.send(Output::file(&pipe), &file, None, LENGTH);
+        bench.note_partly(outcome, LENGTH);
+        reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))
+    })
+}

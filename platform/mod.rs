@@ -63,8 +63,8 @@ pub(crate) trait Kernel {
     /// Whether a hard error on a stream hides how much was accepted before it (clauses I5, A13).
     const HARD_ERROR_HIDES_COUNT: bool;
 
-    /// Whether a blocking send waits while a unix datagram receiver is full (clause B3).
-    const WAITS_FOR_DATAGRAM_RECEIVER: bool;
+    /// Whether a stream can deliver descriptors without a byte (clause R3).
+    const STREAMS_DELIVER_NO_BYTES: bool;
 
     /// The most bytes that the first part of a stream can have beside descriptors and still be sure of room, if
     /// there is such a limit (clause R13).
@@ -166,24 +166,39 @@ pub(crate) fn hides_count(kind: SocketKind, error: ErrorKind) -> bool {
 }
 
 fn hides_count_on<K: Kernel>(kind: SocketKind, error: ErrorKind) -> bool {
-    use ErrorKind::{Connecting, Interrupted, NotConnected, WouldBlock};
+    use ErrorKind::{
+        BadDescriptor, Connecting, DescriptorsInFlight, Interrupted, InvalidInput, NotConnected, NotSocket,
+        TooManyDescriptors, Unsupported, WouldBlock,
+    };
 
     let accepts_parts = kind.is_stream() || kind == SocketKind::Other;
-    let hard = !matches!(error, WouldBlock | Connecting | Interrupted | NotConnected);
-    K::HARD_ERROR_HIDES_COUNT && accepts_parts && hard
+    let before_the_first_byte = matches!(
+        error,
+        WouldBlock
+            | Connecting
+            | Interrupted
+            | NotConnected
+            | NotSocket
+            | BadDescriptor
+            | InvalidInput
+            | Unsupported
+            | TooManyDescriptors
+            | DescriptorsInFlight
+    );
+    K::HARD_ERROR_HIDES_COUNT && accepts_parts && !before_the_first_byte
 }
 
-/// Whether "would block" from a blocking socket may only mean that the kernel does not wait for this kind of
-/// receiver (clause B3).
-pub(crate) fn never_waits(kind: SocketKind) -> bool {
-    kind == SocketKind::UnixDatagram && !Native::WAITS_FOR_DATAGRAM_RECEIVER
+/// Whether this errno is a kernel's way to say that a receiver is full without waiting for it (clauses B3, R13):
+/// where it means "would block", a blocking socket ought to have waited.
+pub(crate) fn is_full_receiver(errno: c_int) -> bool {
+    Native::errno_name(errno) == Some(Errno::ENOBUFS)
 }
 
 /// The most bytes that the first part of a stream should have beside descriptors (clause R13).
 pub(crate) const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Native::FIRST_PART_WITH_DESCRIPTORS;
 
-/// Whether a record of so many bytes, with so many descriptors, never fits into a send buffer of that size, and
-/// the kernel would not say so (clause R13b).
+/// Whether so many bytes that cannot be divided, with so many descriptors, never fit into a send buffer of that
+/// size, and the kernel would not say so (clause R13b).
 pub(crate) fn never_fits(bytes: usize, descriptors: usize, send_buffer: usize) -> bool {
     never_fits_on::<Native>(Native::CONTROL, bytes, descriptors, send_buffer)
 }
@@ -196,6 +211,9 @@ fn never_fits_on<K: Kernel>(
 ) -> bool {
     K::room_for_descriptors(layout, descriptors).is_some_and(|room| bytes.saturating_add(room) > send_buffer)
 }
+
+/// Whether a stream can deliver descriptors without a byte (clause R3).
+pub(crate) const STREAMS_DELIVER_NO_BYTES: bool = Native::STREAMS_DELIVER_NO_BYTES;
 
 /// The number that this system gives to an errno.
 pub(crate) fn errno_number(name: Errno) -> c_int {

@@ -718,6 +718,10 @@ fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: Er
 #[case::b9_never_connected(UnixStream, EINVAL, ErrorKind::NotConnected, ErrorKind::InvalidInput)]
 #[case::b9_other_kinds(UnixSeqpacket, EINVAL, ErrorKind::InvalidInput, ErrorKind::InvalidInput)]
 #[case::r20_stream(UnixStream, EMSGSIZE, ErrorKind::MessageTooLong, ErrorKind::DescriptorsLost)]
+#[case::udp_is_no_descriptors(UdpV4, EMSGSIZE, ErrorKind::MessageTooLong, ErrorKind::MessageTooLong)]
+#[case::other_is_the_kernels_word(Other, EMSGSIZE, ErrorKind::MessageTooLong, ErrorKind::MessageTooLong)]
+#[case::nothing_is_asked_of_no_data(Tcp, EAGAIN, ErrorKind::WouldBlock, ErrorKind::WouldBlock)]
+#[case::nothing_is_asked_of_no_peer(Tcp, ENOTCONN, ErrorKind::NotConnected, ErrorKind::NotConnected)]
 #[case::r22_record(UnixSeqpacket, EMSGSIZE, ErrorKind::MessageTooLong, ErrorKind::DescriptorsLost)]
 fn receiving_fails_as(
     #[case] kind: SocketKind,
@@ -731,9 +735,9 @@ fn receiving_fails_as(
     assert_eq!(OpenBsd::judge(openbsd, &OpenBsdSocket::MustNotBeAsked).kind, on_openbsd);
 }
 
-/// ENOBUFS is a receiver that is full for one kind on one kernel, and the system's own want everywhere else.
+/// ENOBUFS is a receiver that is full for unix sockets on one kernel, and the system's own want everywhere else.
 #[test]
-fn b3_enobufs_is_would_block_for_unix_datagrams_on_openbsd_alone() {
+fn b3_and_r13_enobufs_is_would_block_for_unix_sockets_on_openbsd_alone() {
     for kind in SocketKind::ALL {
         let linux =
             Linux::judge(failure::<Linux>(kind, Operation::Send, ENOBUFS), &LinuxSocket::MustNotBeAsked);
@@ -742,7 +746,8 @@ fn b3_enobufs_is_would_block_for_unix_datagrams_on_openbsd_alone() {
             failure::<OpenBsd>(kind, Operation::Send, ENOBUFS),
             &OpenBsdSocket::MustNotBeAsked,
         );
-        let expected = if kind == UnixDatagram { ErrorKind::WouldBlock } else { ErrorKind::NoBufferSpace };
+        let unix = matches!(kind, UnixStream | UnixDatagram | UnixSeqpacket);
+        let expected = if unix { ErrorKind::WouldBlock } else { ErrorKind::NoBufferSpace };
         assert_eq!(openbsd.kind, expected, "{kind:?}");
     }
 }
@@ -839,6 +844,9 @@ fn ipv6_of_the_other_kernel_is_another_family() {
 #[case::i4_would_block(ErrorKind::WouldBlock, false)]
 #[case::s3_connecting(ErrorKind::Connecting, false)]
 #[case::s1_not_connected(ErrorKind::NotConnected, false)]
+#[case::r10_in_flight(ErrorKind::DescriptorsInFlight, false)]
+#[case::r9_a_descriptor_that_cannot_be_passed(ErrorKind::InvalidInput, false)]
+#[case::g3_no_socket(ErrorKind::NotSocket, false)]
 fn a_hard_error_on_a_stream_hides_the_count_on_openbsd(#[case] error: ErrorKind, #[case] hides: bool) {
     for kind in [Tcp, UnixStream, Other] {
         assert_eq!(hides_count_on::<OpenBsd>(kind, error), hides, "{kind:?}");
@@ -853,24 +861,24 @@ fn a_hard_error_on_a_stream_hides_the_count_on_openbsd(#[case] error: ErrorKind,
 
 #[test]
 fn the_kernels_differ_where_the_contract_says_so() {
-    let traits = |flags, names, hides, waits| (flags, names, hides, waits);
+    let traits = |flags, names, hides, no_bytes| (flags, names, hides, no_bytes);
     assert_eq!(
         traits(
             Linux::FLAGS,
             Linux::ABSTRACT_NAMES,
             Linux::HARD_ERROR_HIDES_COUNT,
-            Linux::WAITS_FOR_DATAGRAM_RECEIVER
+            Linux::STREAMS_DELIVER_NO_BYTES
         ),
-        (SendFlags::all(), true, false, true)
+        (SendFlags::all(), true, false, false)
     );
     assert_eq!(
         traits(
             OpenBsd::FLAGS,
             OpenBsd::ABSTRACT_NAMES,
             OpenBsd::HARD_ERROR_HIDES_COUNT,
-            OpenBsd::WAITS_FOR_DATAGRAM_RECEIVER
+            OpenBsd::STREAMS_DELIVER_NO_BYTES
         ),
-        (SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT | SendFlags::END_OF_RECORD, false, true, false)
+        (SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT | SendFlags::END_OF_RECORD, false, true, true)
     );
 }
 
@@ -994,6 +1002,7 @@ fn linux_alone_has_sendfile() {
 }
 
 const LINUX_64: ControlLayout = ControlLayout { length_bytes: 8, alignment: 8 };
+const OPENBSD_32: ControlLayout = ControlLayout { length_bytes: 4, alignment: 4 };
 const OPENBSD_64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 8 };
 
 /// What OpenBSD reserves for descriptors, as it was measured: observed 5.1.
@@ -1003,6 +1012,8 @@ const OPENBSD_64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 8 
 #[case::r13b_the_most(126, 2032)]
 #[case::r13b_one_more_than_the_most(127, 2064)]
 fn descriptors_take_room_on_openbsd_alone(#[case] count: usize, #[case] room: usize) {
+    // On 32 bits it is two pointers of 4 bytes for each: twice as many fit.
+    assert_eq!(OpenBsd::room_for_descriptors(OPENBSD_32, count), Some(12 + 8 * count));
     assert_eq!(OpenBsd::room_for_descriptors(OPENBSD_64, count), Some(room));
     assert_eq!(Linux::room_for_descriptors(LINUX_64, count), None);
 }

@@ -24,7 +24,7 @@ use crate::platform::{self, Family, SocketName};
 /// assert_eq!(too_long.kind(), ErrorKind::InvalidInput);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address {
     name: SocketName,
     family: AddressFamily,
@@ -32,7 +32,7 @@ pub struct Address {
     unreachable: Option<Refusal>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum AddressFamily {
     V4,
     V6,

@@ -96,7 +96,8 @@ impl Error {
         errno: RawErrno,
     ) -> Self {
         let judged = platform::judge(fd, Failure { errno, kind, operation });
-        let hides_count = platform::hides_count(kind, judged.kind);
+        let sends = operation != Operation::Receive;
+        let hides_count = sends && platform::hides_count(kind, judged.kind);
         Parts { kind: judged.kind, operation, cause: Cause::Kernel(judged.errno), hides_count }.pack()
     }
 
@@ -221,6 +222,24 @@ impl SendAllError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.error.kind()
+    }
+
+    /// Whether waiting for the socket to be writable and going on can help: see [`Error::would_block`].
+    #[must_use]
+    pub fn would_block(&self) -> bool {
+        self.error.would_block()
+    }
+
+    /// Whether the other side went away: see [`Error::peer_gone`].
+    #[must_use]
+    pub fn peer_gone(&self) -> bool {
+        self.error.peer_gone()
+    }
+
+    /// Whether more than was accepted may have been sent: see [`Error::may_have_sent`].
+    #[must_use]
+    pub fn may_have_sent(&self) -> bool {
+        self.error.may_have_sent()
     }
 }
 

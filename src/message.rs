@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
@@ -40,14 +41,15 @@ use crate::socket::{Datagram, Socket};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Message<'a> {
+    /// What is left to send, from this byte of the first slice on.
     slices: &'a [IoSlice<'a>],
-    descriptors: &'a [BorrowedFd<'a>],
     start: usize,
+    descriptors: &'a [BorrowedFd<'a>],
 }
 
-/// How many slices are sent at once by a message that starts in the middle of its data.
+/// How many slices are copied for a part that begins or ends in the middle of one.
 const WINDOW: usize = 64;
 
 impl<'a> Message<'a> {
@@ -55,7 +57,7 @@ impl<'a> Message<'a> {
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a [IoSlice<'a>]) -> Self {
-        Self { slices, descriptors: &[], start: 0 }
+        Self { slices, start: 0, descriptors: &[] }
     }
 
     /// The same message with these descriptors, at most [`limits::DESCRIPTORS_PER_MESSAGE`], in this order.
@@ -65,21 +67,34 @@ impl<'a> Message<'a> {
         Self { descriptors, ..self }
     }
 
-    /// The same message from this byte of its data on: what is left to send on a stream after a short count. The
-    /// descriptors went with the first byte, so unless it is 0 there are none any more (clause R8). Datagrams
-    /// and records are sent whole: there any other than 0 is refused as
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    /// What is left of this message when so many bytes of it were accepted: on a stream, what to send next. The
+    /// descriptors went with the first byte, so unless it is 0 there are none any more (clause R8).
+    ///
+    /// It can be said again of what is left. Datagrams and records are sent whole: what is left of one is refused
+    /// as [`InvalidInput`](crate::ErrorKind::InvalidInput), as is what is left after more than there was.
     #[must_use]
-    #[inline]
-    pub const fn starting_at(self, byte: usize) -> Self {
-        Self { start: byte, ..self }
+    pub fn after(self, accepted: usize) -> Self {
+        if accepted == 0 {
+            return self;
+        }
+        let (mut slices, mut start) = (self.slices, self.start.saturating_add(accepted));
+        while let [first, rest @ ..] = slices {
+            if start < first.len() {
+                break;
+            }
+            start -= first.len();
+            slices = rest;
+        }
+        Self { slices, start, descriptors: &[] }
     }
 
-    /// Sends to the socket's peer; how many bytes were accepted, counted from where the message
-    /// [starts](Self::starting_at).
+    /// Sends to the socket's peer; how many bytes were accepted. On a stream that can be fewer than there are: what
+    /// is left is the message [after](Self::after) them.
     ///
-    /// Once a byte was accepted the descriptors are on their way, all of them. On "would block" none is (clause
-    /// R7), and the same message can be sent again.
+    /// Once a byte was accepted the descriptors are on their way, all of them. On "would block" none is, and the
+    /// same message can be sent again, unless `SO_SNDBUF` was set below 4096 or `SO_SNDLOWAT` was set (clause R7:
+    /// OpenBSD can then deliver them and say "would block" all the same). Do not set them on a socket that carries
+    /// descriptors.
     ///
     /// # System calls
     ///
@@ -95,7 +110,7 @@ impl<'a> Message<'a> {
     /// | `TooManyDescriptors` | more than [`limits::DESCRIPTORS_PER_MESSAGE`] | L11 |
     /// | `DescriptorsWithoutData` | descriptors, and no byte | R3, R4 |
     /// | `Unsupported` | descriptors on a socket that is not a unix one | L12 |
-    /// | `MessageTooLong` | a datagram or record that never fits, where the socket was [probed](Socket::probe) | R13b |
+    /// | `MessageTooLong` | what never fits beside its descriptors, where the socket was [probed](Socket::probe) | R13b |
     ///
     /// From the kernel:
     ///
@@ -104,7 +119,7 @@ impl<'a> Message<'a> {
     /// | `DescriptorsInFlight` | too many are sent and not received: by this user (Linux), by all (OpenBSD) | R10 |
     /// | `PermissionDenied` | the receiver takes none (Linux `SO_PASSRIGHTS`), or pledge forbids this one (OpenBSD) | R9, R12 |
     /// | `InvalidInput` | a descriptor that cannot be passed: kqueue (OpenBSD), io_uring (Linux) | R9 |
-    /// | `NoBufferSpace` | a stream whose send buffer was raised, on OpenBSD; [`send_all`](Self::send_all) avoids it | R13 |
+    /// | `WouldBlock` | besides a full buffer, and even if the socket is blocking: a receiver without room for it, where the send buffer was raised on OpenBSD | R13 |
     ///
     /// Sources: POSIX.1-2024 sendmsg(), unix(7), sendmsg(2) and unix(4) of OpenBSD, and runs on both kernels.
     #[inline]
@@ -148,67 +163,81 @@ impl<'a> Message<'a> {
 
     /// Sends all of the message to the socket's peer: the descriptors with the first byte, and once.
     ///
-    /// It waits as [`Socket::send_all`] does. After an error [`accepted`](SendAllError::accepted) says how much
-    /// is on its way, counted from where the message starts; if that is not 0, so are the descriptors. To go on
-    /// after "would block", send the message [starting at](Self::starting_at) what was accepted.
+    /// It waits as [`Socket::send_all`] does. After an error [`accepted`](SendAllError::accepted) says how much of
+    /// this message is on its way; if that is not 0, so are the descriptors. To go on after "would block", send the
+    /// message [after](Self::after) what was accepted.
     ///
     /// # System calls
     ///
     /// One sendmsg(2) for each part that is accepted. On OpenBSD the first part of a stream with descriptors has
-    /// at most 16 KiB, so that it always fits beside them (clause R13).
+    /// at most 16 KiB, so that it fits beside them (clause R13).
     ///
     /// # Errors
     ///
     /// Those of [`Message::send`] but `Interrupted`, with what was accepted before them. On a stream there can
-    /// be any number of slices.
+    /// be any number of slices, but of `SSIZE_MAX` bytes together.
     ///
     /// ```
-    /// use std::io::IoSlice;
+    /// use std::io::{IoSlice, Read};
     /// use std::os::fd::AsFd;
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::{ErrorKind, Message, SendFlags, Socket};
+    /// use unisend::{Message, SendFlags, Socket};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (ours, mut theirs) = UnixStream::pair()?;
     /// ours.set_nonblocking(true)?;
-    /// let long = vec![0; 10_000_000];
+    /// let long = vec![0; 3_000_000];
     /// let (data, descriptors) = ([IoSlice::new(&long)], [ours.as_fd()]);
-    /// let message = Message::new(&data).with_descriptors(&descriptors);
     ///
-    /// let stopped = message.send_all(&Socket::from(&ours), SendFlags::empty()).unwrap_err();
-    /// assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
-    /// let rest = message.starting_at(stopped.accepted()); // the descriptors are not in it any more
+    /// let mut message = Message::new(&data).with_descriptors(&descriptors);
+    /// while let Err(stopped) = message.send_all(&Socket::from(&ours), SendFlags::empty()) {
+    ///     if !stopped.would_block() {
+    ///         return Err(stopped.into());
+    ///     }
+    ///     message = message.after(stopped.accepted());
+    ///     # theirs.read_exact(&mut vec![0; stopped.accepted()])?;
+    ///     // wait until poll says that it is writable
+    /// }
     /// # Ok(())
     /// # }
     /// ```
     pub fn send_all(&self, socket: &Socket<'_>, flags: SendFlags) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendMessageAll;
-        let end = total_length(self.slices.iter().map(|slice| slice.len())).unwrap_or(usize::MAX);
+        if self.total_length().is_none() {
+            let error = Error::refused(OPERATION, Refusal::LengthOverflow);
+            return Err(SendAllError { accepted: 0, error });
+        }
         let mut accepted = 0;
+        let mut rest = *self;
         socket
-            .send_parts(OPERATION, flags, &mut accepted, |accepted| {
-                let rest = self.starting_at(self.start.saturating_add(accepted));
-                let count = match rest.first_part(socket.kind()) {
-                    None => rest.send(socket, flags)?,
-                    Some(bytes) => rest.send_window(OPERATION, socket, bytes, flags)?,
-                };
-                Ok((count, rest.start.saturating_add(count) >= end))
+            .send_parts(OPERATION, flags, &mut accepted, |_| {
+                let count = rest.send_first_part(OPERATION, socket, flags)?;
+                rest = rest.after(count);
+                Ok((count, rest.slices.iter().all(|slice| slice.is_empty())))
             })
             .map_err(|error| SendAllError { accepted, error })
     }
 
-    /// How many bytes of a stream to send at once, if not all of them as they are.
-    fn first_part(&self, kind: SocketKind) -> Option<usize> {
-        if !kind.is_stream() {
-            return None;
+    /// Sends as much at once as can be.
+    fn send_first_part(
+        self,
+        operation: Operation,
+        socket: &Socket<'_>,
+        flags: SendFlags,
+    ) -> Result<usize, Error> {
+        let most = platform::FIRST_PART_WITH_DESCRIPTORS.filter(|_| !self.descriptors.is_empty());
+        match (socket.kind().is_stream(), most) {
+            (true, Some(most)) => self.send_window(operation, socket, most, flags),
+            (true, None) if self.start == 0 => {
+                let slices = &self.slices[..self.slices.len().min(limits::SLICES_PER_MESSAGE)];
+                Self { slices, ..self }.send(socket, flags)
+            }
+            _ => self.send(socket, flags),
         }
-        let too_many = self.slices.len() > limits::SLICES_PER_MESSAGE;
-        let first = platform::FIRST_PART_WITH_DESCRIPTORS.filter(|_| !self.descriptors_left().is_empty());
-        first.or(too_many.then_some(usize::MAX))
     }
 
-    fn descriptors_left(&self) -> &'a [BorrowedFd<'a>] {
-        if self.start == 0 { self.descriptors } else { &[] }
+    fn total_length(&self) -> Option<usize> {
+        total_length(self.slices.iter().map(|slice| slice.len()))
     }
 
     #[inline]
@@ -220,12 +249,12 @@ impl<'a> Message<'a> {
         flags: SendFlags,
     ) -> Result<usize, Error> {
         if self.start != 0 {
-            return self.send_window(operation, socket, usize::MAX, flags);
+            return self.send_window(operation, socket, limits::BYTES_PER_CALL, flags);
         }
         send_slices(operation, socket, to, self.slices, self.descriptors, flags)
     }
 
-    /// Sends at most so many bytes of a stream from where the message starts.
+    /// Sends at most so many bytes of a stream, by a copy of some slices.
     #[cold]
     fn send_window(
         &self,
@@ -234,22 +263,24 @@ impl<'a> Message<'a> {
         most: usize,
         flags: SendFlags,
     ) -> Result<usize, Error> {
-        if !socket.kind().is_stream() {
+        if self.slices.is_empty() && self.start != 0 {
+            return Err(Error::refused(operation, Refusal::PastTheEnd));
+        }
+        if socket.kind().is_datagram() || socket.kind() == SocketKind::UnixSeqpacket {
             return Err(Error::refused(operation, Refusal::RecordInPart));
         }
         let mut window = [IoSlice::new(&[]); WINDOW];
         let slices = self.window(most, &mut window);
-        send_slices(operation, socket, None, slices, self.descriptors_left(), flags)
+        send_slices(operation, socket, None, slices, self.descriptors, flags)
     }
 
-    /// Copies slices of at most so many bytes together from where the message starts: not the data, and as many
-    /// as there is room for.
+    /// Copies slices of at most so many bytes together: not the data, and as many as there is room for.
     fn window<'w>(&self, mut most: usize, window: &'w mut [IoSlice<'a>; WINDOW]) -> &'w [IoSlice<'a>] {
         let mut used = 0;
-        let mut skip = self.start;
+        let mut start = self.start;
         for slice in self.slices {
-            let rest = slice.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(slice.len());
+            let rest = &slice[start..];
+            start = 0;
             let part = &rest[..rest.len().min(most)];
             if part.is_empty() {
                 continue;
@@ -262,6 +293,14 @@ impl<'a> Message<'a> {
             used += 1;
         }
         &window[..used]
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    /// How much it is: the data can be long, and secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.total_length().map(|length| length.saturating_sub(self.start));
+        f.debug_struct("Message").field("bytes", &bytes).field("descriptors", &self.descriptors).finish()
     }
 }
 
@@ -298,8 +337,9 @@ fn send_slices(
 fn refusal_of_descriptors(socket: &Socket<'_>, length: usize, count: usize) -> Option<Refusal> {
     use SocketKind::{Other, Tcp, UdpV4, UdpV6};
 
-    let is_record = !socket.kind().is_stream();
-    let never_fits = |send_buffer| is_record && platform::never_fits(length, count, send_buffer);
+    // A stream can send a part, but no less than a byte.
+    let indivisible = if socket.kind().is_stream() { 1 } else { length };
+    let never_fits = |send_buffer| platform::never_fits(indivisible, count, send_buffer);
     match socket.kind() {
         Tcp | UdpV4 | UdpV6 | Other => Some(Refusal::DescriptorsNotCarried),
         _ if count > limits::DESCRIPTORS_PER_MESSAGE => Some(Refusal::TooManyDescriptors),
@@ -320,24 +360,42 @@ mod tests {
     #[case::from_the_end_of_a_slice(3, usize::MAX, &["two", "three"])]
     #[case::from_a_later_slice(7, usize::MAX, &["hree"])]
     #[case::from_the_end(11, usize::MAX, &[])]
-    #[case::from_past_the_end(99, usize::MAX, &[])]
     #[case::r13_a_part_of_the_first(0, 2, &["on"])]
     #[case::r13_a_part_of_the_second(0, 4, &["one", "t"])]
     #[case::r13_a_part_of_the_middle(2, 3, &["e", "tw"])]
     #[case::nothing(0, 0, &[])]
     fn a_window_is_what_was_asked_for(#[case] start: usize, #[case] most: usize, #[case] expected: &[&str]) {
         let slices = ["one", "", "two", "three"].map(|text| IoSlice::new(text.as_bytes()));
-        let message = Message::new(&slices).starting_at(start);
+        let message = Message::new(&slices).after(start);
         let mut window = [IoSlice::new(&[]); WINDOW];
         let found: Vec<&[u8]> = message.window(most, &mut window).iter().map(|slice| &**slice).collect();
         assert_eq!(found, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+    }
+
+    #[rstest]
+    #[case::at_once(&[7])]
+    #[case::in_steps(&[1, 0, 3, 3])]
+    #[case::slice_by_slice(&[3, 3, 1])]
+    fn after_can_be_said_again(#[case] steps: &[usize]) {
+        let slices = ["one", "", "two", "three"].map(|text| IoSlice::new(text.as_bytes()));
+        let rest = steps.iter().fold(Message::new(&slices), |message, &step| message.after(step));
+        let mut window = [IoSlice::new(&[]); WINDOW];
+        let found: Vec<&[u8]> = rest.window(usize::MAX, &mut window).iter().map(|slice| &**slice).collect();
+        assert_eq!(found, [b"hree"]);
+    }
+
+    #[test]
+    fn debug_says_how_much_and_not_what() {
+        let slices = [IoSlice::new(b"secret")];
+        let shown = format!("{:?}", Message::new(&slices).after(2));
+        assert_eq!(shown, "Message { bytes: Some(4), descriptors: [] }");
     }
 
     #[test]
     fn a_window_ends_where_it_is_full() {
         let slices = [IoSlice::new(b"xy"); WINDOW + 1];
         let mut window = [IoSlice::new(&[]); WINDOW];
-        let message = Message::new(&slices).starting_at(1);
+        let message = Message::new(&slices).after(1);
         assert_eq!(message.window(usize::MAX, &mut window).len(), WINDOW);
     }
 }

@@ -77,8 +77,10 @@ impl<'buffer> Received<'buffer> {
         self.arrival.ends_record()
     }
 
-    /// Whether there were descriptors that could not be received, because this process has too many open. Then
-    /// there are none: those that could have been were closed (clauses R20, R22). The data is here.
+    /// Whether something that came beside the data was dropped. Received with a [`ControlBuffer`] it is descriptors
+    /// that this process has no room for in its table; then there are none, those that could have been received
+    /// were closed (clauses R20, R22). Without one it can also be what a Linux socket was asked to add
+    /// (`SO_PASSCRED`, `SO_TIMESTAMP`; clause R23b). The data is here.
     #[must_use]
     #[inline]
     pub fn descriptors_lost(&self) -> bool {
@@ -87,6 +89,12 @@ impl<'buffer> Received<'buffer> {
 
     /// Whether this is the end of a stream or connection: no bytes although there was room for some, and no
     /// descriptors. No bytes **with** descriptors are not the end of file (clause R3).
+    ///
+    /// Never said of datagrams, nor of a socket that was declared as [`other`](Socket::other). An empty record that
+    /// a foreign program sends on a Linux seqpacket socket looks like the end (clause B7). So does, on OpenBSD, a
+    /// descriptor without a byte to
+    /// [`receive_without_descriptors`](Socket::receive_without_descriptors) (clause R3c): do not trust it there
+    /// with a peer that you do not trust.
     #[must_use]
     #[inline]
     pub fn is_end_of_file(&self) -> bool {
@@ -121,7 +129,7 @@ impl Socket<'_> {
     ///
     /// Before the call: [`TooManySlices`](ErrorKind::TooManySlices) for more than
     /// [`limits::SLICES_PER_MESSAGE`]. From the kernel: `WouldBlock`, `Interrupted`, `NotConnected` (clause B9),
-    /// `Connecting`, `Reset`, `Refused`, `TimedOut`, and
+    /// `Reset`, `Refused`, `TimedOut`, and
     ///
     /// | kind | when | clause |
     /// |---|---|---|
@@ -174,7 +182,8 @@ impl Socket<'_> {
     }
 
     /// Receives data into slices. Descriptors that come with it are closed by the kernel: Linux says so
-    /// ([`Received::descriptors_lost`]), OpenBSD does not (clause R23: "differs").
+    /// ([`Received::descriptors_lost`]), OpenBSD does not (clause R23: "differs"), and what was sent without a byte
+    /// then looks like the [end of file](Received::is_end_of_file) (clause R3c).
     ///
     /// # System calls
     ///
@@ -204,7 +213,8 @@ impl Socket<'_> {
         slices: &[IoSliceMut<'_>],
     ) -> Received<'buffer> {
         if arrival.is_control_truncated() {
-            close_all(&mut arrival);
+            // Some of the descriptors may have been received: which of them, nobody can tell.
+            arrival.close_descriptors();
         }
         let end_of_file = arrival.bytes == 0 && self.ends_with(&arrival, slices);
         Received { arrival, end_of_file }
@@ -213,9 +223,15 @@ impl Socket<'_> {
     /// Whether it is the end that gave no bytes.
     #[cold]
     fn ends_with(self, arrival: &Arrival<'_>, slices: &[IoSliceMut<'_>]) -> bool {
-        let can_end = self.kind().is_stream() || self.kind() == SocketKind::UnixSeqpacket;
         let had_room = slices.iter().any(|slice| !slice.is_empty());
-        can_end && had_room && !arrival.is_control_truncated() && !arrival.descriptors.were_announced()
+        let had_descriptors = || arrival.is_control_truncated() || arrival.descriptors.were_announced();
+        had_room
+            && match self.kind() {
+                // Linux says at the end, too, that it had no room for the credentials that were asked for.
+                kind if kind.is_stream() => !platform::STREAMS_DELIVER_NO_BYTES || !had_descriptors(),
+                SocketKind::UnixSeqpacket => !had_descriptors(),
+                _ => false,
+            }
     }
 
     /// Where the descriptors were lost and the kernel kept the data (OpenBSD's streams), receives the data.
@@ -237,12 +253,6 @@ impl Socket<'_> {
         };
         Ok(Received { arrival: Arrival::without_its_descriptors(bytes), end_of_file: false })
     }
-}
-
-/// Some of the descriptors may have been received: which of them, nobody can tell.
-#[cold]
-fn close_all(arrival: &mut Arrival<'_>) {
-    arrival.descriptors.by_ref().for_each(drop);
 }
 
 #[inline]

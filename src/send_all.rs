@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::error::{Error, SendAllError};
 use crate::platform;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SendFlags, limits};
+use crate::send::total_length;
 use crate::socket::Socket;
 
 impl Socket<'_> {
@@ -16,7 +17,8 @@ impl Socket<'_> {
     /// non-blocking one, with [`SendFlags::DONT_WAIT`], or after `SO_SNDTIMEO`, it stops at "would block" and
     /// says how much was accepted: wait until the socket is writable, and go on with the rest. Nothing is lost
     /// and nothing is sent twice. On a blocking unix datagram socket whose receiver is full OpenBSD does not
-    /// wait but fails (clause B3); there this retries for about a second, and then says `WouldBlock`.
+    /// wait but fails (clause B3); there this retries for about a second, whatever
+    /// `SO_SNDTIMEO` says, and then says `WouldBlock`.
     ///
     /// # System calls
     ///
@@ -85,6 +87,10 @@ impl Socket<'_> {
         slices: &mut &mut [IoSlice<'_>],
         flags: SendFlags,
     ) -> Result<(), SendAllError> {
+        if total_length(slices.iter().map(|slice| slice.len())).is_none() {
+            let error = Error::refused(Operation::SendAllVectored, Refusal::LengthOverflow);
+            return Err(SendAllError { accepted: 0, error });
+        }
         let mut accepted = 0;
         self.send_parts(Operation::SendAllVectored, flags, &mut accepted, |_| {
             let in_one = if self.kind().is_stream() { limits::SLICES_PER_MESSAGE } else { usize::MAX };
@@ -125,10 +131,10 @@ impl Socket<'_> {
         }
     }
 
-    /// Whether this "would block" comes from a socket that ought to have waited (clause B3).
+    /// Whether this "would block" comes from a socket that ought to have waited (clauses B3, R13).
     fn pretends_to_block(&self, error: Error, flags: SendFlags) -> bool {
         error.kind() == ErrorKind::WouldBlock
-            && platform::never_waits(self.kind())
+            && error.raw_os_error().is_some_and(platform::is_full_receiver)
             && !flags.contains(SendFlags::DONT_WAIT)
             && platform::is_blocking(self.fd())
     }

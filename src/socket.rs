@@ -41,7 +41,15 @@ pub struct Socket<'fd> {
 impl<'fd> Socket<'fd> {
     #[inline]
     fn declared(fd: &'fd impl AsFd, kind: SocketKind) -> Self {
-        Self { fd: fd.as_fd(), kind, send_buffer: None }
+        Self::new(fd.as_fd(), kind)
+    }
+
+    /// A socket of this kind. The other constructors borrow what owns the descriptor; this takes the borrowed
+    /// descriptor itself, for a `Socket` that is to be kept beside it.
+    #[must_use]
+    #[inline]
+    pub const fn new(fd: BorrowedFd<'fd>, kind: SocketKind) -> Self {
+        Self { fd, kind, send_buffer: None }
     }
 
     /// A TCP socket, of IPv4 or IPv6. Multipath TCP is [`other`](Self::other).

@@ -153,15 +153,18 @@ fn r8_the_rest_goes_without_them(#[case] length: usize) {
     let descriptors = [null.as_fd(); 3];
     let message = Message::new(&slices).with_descriptors(&descriptors);
 
-    let (mut read, mut arrived, mut sent) = (Vec::new(), 0, 0);
-    while sent < length {
-        match message.starting_at(sent).send_all(&Socket::from(&ours), NO_FLAGS) {
-            Ok(()) => sent = length,
+    let (mut read, mut arrived, mut rest) = (Vec::new(), 0, Some(message));
+    while let Some(message) = rest {
+        rest = match message.send_all(&Socket::from(&ours), NO_FLAGS) {
+            Ok(()) => None,
             Err(stopped) => {
                 assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
-                sent += stopped.accepted();
+                // It is full: a second try accepts nothing, and must not begin again.
+                let rest = message.after(stopped.accepted());
+                let again = rest.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+                Some(rest.after(again.accepted()))
             }
-        }
+        };
         while let Ok((bytes, descriptors, _)) = receive(&Socket::from(&theirs), 1 << 20) {
             arrived += descriptors.len();
             read.extend(bytes);
@@ -206,14 +209,35 @@ fn more_slices_than_one_message_takes() {
 #[rstest]
 #[case::datagram(true)]
 #[case::seqpacket(false)]
-fn a_record_does_not_start_in_its_middle(#[case] datagram: bool) {
+fn nothing_is_left_of_a_record(#[case] datagram: bool) {
     let (one, other) = UnixDatagram::pair().expect("a pair");
     let (three, _four) = seqpacket_pair();
     let socket = if datagram { Socket::from(&one) } else { Socket::unix_seqpacket(&three) };
     let slices = [IoSlice::new(b"record")];
-    let error = Message::new(&slices).starting_at(2).send(&socket, NO_FLAGS).unwrap_err();
+    let error = Message::new(&slices).after(2).send(&socket, NO_FLAGS).unwrap_err();
     assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
     assert_eq!(receive(&Socket::from(&other), 8).unwrap_err(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn what_is_left_after_more_than_there_was_is_refused() {
+    let (ours, _theirs) = UnixStream::pair().expect("a pair");
+    let slices = [IoSlice::new(b"four")];
+    let message = Message::new(&slices);
+    assert_eq!(message.after(4).send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
+    let error = message.after(5).send(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+    let stopped = message.after(5).send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::InvalidInput, 0));
+}
+
+/// A kind that is not known may be a stream: what is left of a message can be sent on it.
+#[test]
+fn what_is_left_goes_on_other_sockets_too() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let slices = [IoSlice::new(b"first"), IoSlice::new(b"second")];
+    assert_eq!(Message::new(&slices).after(3).send_all(&Socket::other(&ours), NO_FLAGS), Ok(()));
+    assert_eq!(receive(&Socket::from(&theirs), 64).expect("data").0, b"stsecond");
 }
 
 #[test]
@@ -298,4 +322,24 @@ fn a_truncated_datagram_says_so() {
     let received = Socket::from(&theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty());
     let received = received.expect("a datagram");
     assert_eq!((received.bytes(), received.is_truncated(), received.descriptors_lost()), (4, true, false));
+}
+
+/// Linux says that it had no room for credentials, at the end too.
+#[cfg(target_os = "linux")]
+#[test]
+fn r23b_what_a_socket_was_asked_to_add_is_not_missed_at_the_end() {
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    setsockopt(&theirs, sockopt::PassCred, &true).expect("an option");
+    Socket::from(&ours).send(b"x", NO_FLAGS).expect("room");
+    drop(ours);
+    let socket = Socket::from(&theirs);
+    let mut bytes = [0; 4];
+    for expected in [(1, false), (0, true), (0, true)] {
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let received = socket.receive_without_descriptors(&mut slices, ReceiveFlags::empty());
+        let received = received.expect("data, or the end");
+        assert_eq!((received.bytes(), received.is_end_of_file()), expected);
+    }
 }

@@ -11,8 +11,9 @@ use super::Errno;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum ErrorKind {
-    /// There is no room now, and waiting was not wanted or lasted too long (`SO_SNDTIMEO`). Nothing of this
-    /// call was accepted. It can be said although poll says writable (clauses B3, B5): poll again, retry.
+    /// There is no room now (or, receiving, no data), and waiting was not wanted or lasted too long
+    /// (`SO_SNDTIMEO`). The system call that said so accepted nothing. It can be said although poll says writable
+    /// (clauses B3, B5, R13), and on OpenBSD when two threads send on one socket (B10): poll again, retry.
     WouldBlock,
     /// A TCP socket whose connection is still being made (clause S3). As an [`io::Error`] it is a "would
     /// block", but waiting for it may never end: give it a time limit.

@@ -14,6 +14,7 @@ pub(crate) enum Refusal {
     DescriptorsNotCarried,
     RecordNeverFits,
     RecordInPart,
+    PastTheEnd,
     CredentialsOfUnixPeers,
     NoPeer,
     RangeOverflow,
@@ -52,6 +53,7 @@ impl Refusal {
         Self::DescriptorsNotCarried,
         Self::RecordNeverFits,
         Self::RecordInPart,
+        Self::PastTheEnd,
         Self::CredentialsOfUnixPeers,
         Self::NoPeer,
         Self::RangeOverflow,
@@ -91,6 +93,7 @@ impl Refusal {
             }
             Self::PortZero | Self::Unspecified | Self::MappedV4 => ErrorKind::AddressNotAvailable,
             Self::RecordInPart
+            | Self::PastTheEnd
             | Self::PathEmpty
             | Self::PathTooLong
             | Self::PathWithNul
@@ -122,8 +125,9 @@ impl Refusal {
                 "the record and its descriptors never fit into the send buffer; set SO_SNDBUF or send less"
             }
             Self::RecordInPart => {
-                "a datagram or record is sent whole; a message starts at another byte on streams alone"
+                "a datagram or record is sent whole; only on a stream is something left of a message"
             }
+            Self::PastTheEnd => "nothing is left of the message: more was said to be accepted than it has",
             Self::CredentialsOfUnixPeers => "only the peer of a unix socket has credentials",
             Self::NoPeer => {
                 "the socket has no peer, or one that was found by address alone; connect it first"

@@ -25,7 +25,7 @@ impl Kernel for Linux {
     const FLAGS: SendFlags = SendFlags::all();
     const ABSTRACT_NAMES: bool = true;
     const HARD_ERROR_HIDES_COUNT: bool = false;
-    const WAITS_FOR_DATAGRAM_RECEIVER: bool = true;
+    const STREAMS_DELIVER_NO_BYTES: bool = false;
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 

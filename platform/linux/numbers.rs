@@ -1,4 +1,4 @@
-//! Linux's numbers: the same on every architecture that unisend supports.
+//! Linux's numbers: the same on every architecture that unisend supports, but for one.
 
 use crate::platform::numbers::{Numbers, held_to_libc};
 
@@ -31,7 +31,8 @@ pub(super) const NUMBERS: Numbers = Numbers {
     SCM_RIGHTS: 1,
     // Newer than the libc crate: since Linux 6.5.
     SCM_PIDFD: 4,
-    SO_PEERCRED: 17,
+    // powerpc has numbers of its own from the low-water marks on.
+    SO_PEERCRED: if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) { 21 } else { 17 },
 };
 
 held_to_libc!("linux", crate::platform::linux::numbers::NUMBERS, [

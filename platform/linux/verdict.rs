@@ -42,11 +42,12 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
 
     let plain = plain_meaning_on::<Linux>(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
+    let sends = failure.operation != Operation::Receive;
     let kind = match (failure.kind, Linux::errno_name(failure.errno.number())) {
         // S1, S2: EPIPE is also what a socket gets that was never connected, or that listens.
         (Tcp, Some(EPIPE)) if tcp_info(TcpInfo::never_connected) => ErrorKind::NotConnected,
         // S3: EAGAIN is also what a socket gets that is still connecting.
-        (Tcp, Some(EAGAIN)) if tcp_info(TcpInfo::is_connecting) => ErrorKind::Connecting,
+        (Tcp, Some(EAGAIN)) if sends && tcp_info(TcpInfo::is_connecting) => ErrorKind::Connecting,
         // S16: a datagram socket that lacks a peer lacks a destination, as it does on OpenBSD and for UDP.
         (UnixDatagram, Some(ENOTCONN)) => ErrorKind::DestinationRequired,
         // S17: the receiver that this socket was connected to has closed. A destination that is named and

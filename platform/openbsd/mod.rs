@@ -26,16 +26,17 @@ impl Kernel for OpenBsd {
         SendFlags::OUT_OF_BAND.union(SendFlags::DONT_WAIT).union(SendFlags::END_OF_RECORD);
     const ABSTRACT_NAMES: bool = false;
     const HARD_ERROR_HIDES_COUNT: bool = true;
-    const WAITS_FOR_DATAGRAM_RECEIVER: bool = false;
+    const STREAMS_DELIVER_NO_BYTES: bool = true;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
 
-    /// The kernel turns each descriptor of 4 bytes into 16 of its own.
+    /// The kernel turns each descriptor of 4 bytes into two pointers of its own.
     fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize> {
         let header = layout.data_start();
-        Some(header + 4 * (layout.space_for_descriptors(count) - header))
+        let pointers = if layout.alignment == 4 { 8 } else { 16 };
+        Some(header + pointers / 4 * (layout.space_for_descriptors(count) - header))
     }
 
     /// A `struct sockpeercred`.

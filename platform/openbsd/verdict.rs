@@ -20,26 +20,31 @@ pub(crate) trait Witness {
 
 pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EADDRNOTAVAIL, EMSGSIZE, ENOBUFS, ENOTCONN, ENOTSOCK, EPIPE};
-    use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram};
+    use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
 
     let plain = Cause { kind: plain_meaning_on::<OpenBsd>(failure.errno), errno: failure.errno };
     let means = |kind| Cause { kind, ..plain };
+    let sends = failure.operation != Operation::Receive;
     match (failure.kind, OpenBsd::errno_name(failure.errno.number())) {
         // S5, S8, S9: EPIPE comes first, and the reason is left pending.
         (Tcp, Some(EPIPE)) => witness
             .pending_error()
             .map_or(plain, |errno| Cause { kind: plain_meaning_on::<OpenBsd>(errno), errno }),
         // S3: ENOTCONN is also what a socket gets that is still connecting.
-        (Tcp, Some(ENOTCONN)) if is_connecting(witness) => means(ErrorKind::Connecting),
+        (Tcp, Some(ENOTCONN)) if sends && is_connecting(witness) => means(ErrorKind::Connecting),
         // B3: a receiver that is full is said at once, even on a blocking socket, as a want of buffers.
         (UnixDatagram, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
+        // R13: so is a receiver without room for descriptors, where the send buffer was raised.
+        (UnixStream | UnixSeqpacket, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
         // A10: the path is of something that is no socket. Linux says the same as for a dead socket.
         (UnixDatagram, Some(ENOTSOCK)) if failure.operation.names_destination() => means(ErrorKind::Refused),
         // I8: no address to send from is what the want of a route looks like. The destinations that cannot
         // be sent to at all were refused before the call (A5, A7, A8).
         (UdpV4 | UdpV6, Some(EADDRNOTAVAIL)) => means(ErrorKind::Unreachable),
         // R20, R22: the descriptors of a message were closed, for want of room in the table.
-        (_, Some(EMSGSIZE)) if failure.operation == Operation::Receive => means(ErrorKind::DescriptorsLost),
+        (UnixStream | UnixDatagram | UnixSeqpacket, Some(EMSGSIZE)) if !sends => {
+            means(ErrorKind::DescriptorsLost)
+        }
         _ => plain,
     }
 }

@@ -38,6 +38,12 @@ impl Arrival<'_> {
         Self { bytes, flags: Native::NUMBERS.MSG_CTRUNC, descriptors: Descriptors::in_control(&[]) }
     }
 
+    /// Closes what came of descriptors that did not all come.
+    #[cold]
+    pub(crate) fn close_descriptors(&mut self) {
+        self.descriptors.by_ref().for_each(drop);
+    }
+
     /// The record was longer than the slices.
     #[inline]
     pub(crate) fn is_truncated(&self) -> bool {

@@ -24,7 +24,7 @@ pub(crate) enum Family<'a> {
 }
 
 /// A socket address, encoded with its exact length.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(C, align(8))]
 pub(crate) struct SocketName {
     bytes: [u8; CAPACITY],

@@ -65,7 +65,7 @@ fn list_names_every_case_and_runs_none() {
 #[rstest]
 #[case::unknown_case(&["--case", "S99"], "no case has this clause")]
 #[case::unknown_topic(&["--topic", "weather"], "possible values: agreement, flags")]
-#[case::unknown_format(&["--format", "smoke"], "possible values: table, tap, json")]
+#[case::unknown_format(&["--format", "smoke"], "possible values: table, tap")]
 fn a_wrong_call_is_answered_with_what_would_be_right(#[case] arguments: &[&str], #[case] says: &str) {
     let output = program(arguments);
     assert_eq!(output.status.code(), Some(2));

@@ -97,6 +97,14 @@ pub(super) fn cases() -> Vec<Case> {
                 "Linux drops the descriptor and delivers nothing; on OpenBSD it is no end of file",
             ),
         topic
+            .case("R3c", "the same, and a receiver without room for descriptors", foreign_no_bytes_no_room)
+            .kernel("received EAGAIN", "received 0+0")
+            .differs(
+                "received WouldBlock",
+                "received 0+0 end",
+                "without room for it OpenBSD does not say that there was a descriptor",
+            ),
+        topic
             .case("R4", "no bytes and a descriptor, seqpacket and unix datagram", no_bytes_in_record)
             .kernels("0, received 0+1, 0, received 0+1")
             .promise(
@@ -198,6 +206,18 @@ pub(super) fn cases() -> Vec<Case> {
             .case("R23", "descriptors and no room for control messages, unix stream", no_room)
             .kernel("received 4+0 CTRUNC", "received 4+0")
             .differs("received 4+0 lost", "received 4+0", "OpenBSD closes them and does not say so"),
+        topic
+            .case(
+                "R23b",
+                "a byte, the end, and no room for the credentials that were asked for",
+                no_room_for_credentials,
+            )
+            .kernel("received 1+0 CTRUNC, received 0+0 CTRUNC", "received 1+0, received 0+0")
+            .differs(
+                "received 1+0 lost, received 0+0 lost end",
+                "received 1+0, received 0+0 end",
+                "OpenBSD has nothing to add",
+            ),
         topic
             .case("R24", "the same with a datagram", no_room_datagram)
             .kernel("received 4+0 CTRUNC", "received 4+0")
@@ -373,6 +393,13 @@ fn foreign_no_bytes(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     send_more(&ours, b"", 1)?;
     trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+    Ok(())
+}
+
+fn foreign_no_bytes_no_room(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
+    send_more(&ours, b"", 1)?;
+    trial.receive_without_descriptors(&Socket::unix_stream(&theirs), 4);
     Ok(())
 }
 
@@ -654,6 +681,18 @@ fn table_full_record(trial: &mut Trial) -> Result<(), Stop> {
 fn no_room(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Stream, 2)?;
     trial.receive_without_descriptors(&Socket::unix_stream(&theirs), 4);
+    Ok(())
+}
+
+fn no_room_for_credentials(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
+    #[cfg(target_os = "linux")]
+    raw::set_option(theirs.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, 1)?;
+    raw::send(ours.as_fd(), b"x", 0)?;
+    drop(ours);
+    for _ in 0..2 {
+        trial.receive_without_descriptors(&Socket::unix_stream(&theirs), 4);
+    }
     Ok(())
 }
 

@@ -72,6 +72,14 @@ pub(super) fn cases() -> Vec<Case> {
             .case("B8", "the send buffer, when it was set to 100000", send_buffer)
             .kernel("200000", "100000")
             .differs("200000", "100000", "Linux says twice what was set, for its own bookkeeping is in it"),
+        topic
+            .case(
+                "B10",
+                "two threads on one UDP socket, not waiting: what would block is tried again",
+                two_threads,
+            )
+            .kernels("4000 sent")
+            .promise("4000 sent"),
     ]
 }
 
@@ -200,5 +208,23 @@ fn send_buffer(trial: &mut Trial) -> Result<(), Stop> {
             trial.note(probed.send_buffer().unwrap_or(0));
         }
     }
+    Ok(())
+}
+
+fn two_threads(trial: &mut Trial) -> Result<(), Stop> {
+    const EACH: usize = 2000;
+    const TRIES: usize = 100_000;
+    let (ours, _theirs) = scene::udp_pair()?;
+    let (route, datagram) = (trial.route(), [0; 9000]);
+    let send = |length: usize| match route {
+        Route::Kernel => raw::send(ours.as_fd(), &datagram[..length], libc::MSG_DONTWAIT).is_ok(),
+        Route::Portable => Socket::udp_v4(&ours).send(&datagram[..length], SendFlags::DONT_WAIT).is_ok(),
+    };
+    let send_each = |length| (0..EACH).filter(|_| (0..TRIES).any(|_| send(length))).count();
+    let sent = thread::scope(|scope| {
+        let long = scope.spawn(|| send_each(9000));
+        send_each(1) + long.join().unwrap_or(0)
+    });
+    trial.note(format!("{sent} sent"));
     Ok(())
 }

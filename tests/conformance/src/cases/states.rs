@@ -36,6 +36,14 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("EAGAIN, EAGAIN", "ENOTCONN, ENOTCONN")
             .promise("Connecting, Connecting"),
         topic
+            .case("S3b", "TCP, a non-blocking connect that a rejecting route has failed", tcp_rejected)
+            .kernel("EPIPE+SIGPIPE", "ENOTCONN")
+            .differs(
+                "NotConnected",
+                "Connecting",
+                "OpenBSD leaves such a socket in the state of one that is connecting",
+            ),
+        topic
             .case("S4", "TCP, connecting, a blocking send with a time limit", tcp_connecting_blocking)
             .kernel("EAGAIN, waited", "ENOTCONN, at once")
             .differs(
@@ -177,6 +185,10 @@ fn tcp_connecting_blocking(trial: &mut Trial) -> Result<(), Stop> {
     let took = send_while_connecting(trial, true, b"x")?;
     trial.note(if took.as_millis() >= 150 { "waited" } else { "at once" });
     Ok(())
+}
+
+fn tcp_rejected(_trial: &mut Trial) -> Result<(), Stop> {
+    scene::skip("needs a route that rejects, which no test may set")
 }
 
 fn tcp_refused(trial: &mut Trial) -> Result<(), Stop> {

@@ -1,11 +1,12 @@
 //! Runs the suite on this machine, and says what it showed.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use unisend_conformance::report::Format;
+use unisend_conformance::report::{self, Format, Report};
 use unisend_conformance::{Case, Topic, run, suite};
 
 /// Checks what this system's kernel does when a program sends on a socket, and whether unisend keeps its
@@ -33,6 +34,13 @@ struct Arguments {
 enum Command {
     /// List the cases, with their topics
     List,
+    /// Compare two reports (JSON): where the kernels differ and where unisend does, which is a failure
+    Diff {
+        /// A report
+        a: PathBuf,
+        /// Another
+        b: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +48,13 @@ fn main() -> ExitCode {
     let cases = chosen(&arguments);
     let (printed, code) = match arguments.command {
         Some(Command::List) => (list(&cases), ExitCode::SUCCESS),
+        Some(Command::Diff { a, b }) => match diff(&a, &b) {
+            Ok(outcome) => outcome,
+            Err(wrong) => {
+                eprintln!("error: {wrong}");
+                return ExitCode::from(2);
+            }
+        },
         None => examine(&cases, arguments.format),
     };
     match std::io::stdout().write_all(printed.as_bytes()) {
@@ -63,6 +78,18 @@ fn chosen(arguments: &Arguments) -> Vec<&'static Case> {
 
 fn list(cases: &[&Case]) -> String {
     cases.iter().map(|case| format!("{:6}{:14}{}\n", case.id, case.topic.name(), case.title)).collect()
+}
+
+fn diff(a: &Path, b: &Path) -> Result<(String, ExitCode), String> {
+    let difference = report::compare(&read(a)?, &read(b)?);
+    let code = if difference.unisend_agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    Ok((difference.printed, code))
+}
+
+fn read(path: &Path) -> Result<Report, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_str(&text)
+        .map_err(|error| format!("{} is no report, as --format json prints it: {error}", path.display()))
 }
 
 fn examine(cases: &[&Case], format: Format) -> (String, ExitCode) {

@@ -66,6 +66,8 @@ fn list_names_every_case_and_runs_none() {
 #[case::unknown_case(&["--case", "S99"], "no case has this clause")]
 #[case::unknown_topic(&["--topic", "weather"], "possible values: agreement, flags")]
 #[case::unknown_format(&["--format", "smoke"], "possible values: table, tap")]
+#[case::no_report(&["diff", "Cargo.toml", "Cargo.toml"], "Cargo.toml is no report")]
+#[case::no_file(&["diff", "/nonexistent", "Cargo.toml"], "/nonexistent: No such file")]
 fn a_wrong_call_is_answered_with_what_would_be_right(#[case] arguments: &[&str], #[case] says: &str) {
     let output = program(arguments);
     assert_eq!(output.status.code(), Some(2));

@@ -1,10 +1,15 @@
 //! What a run showed, and the forms it can be printed in.
 
+mod diff;
+mod html;
+mod junit;
+mod markdown;
 mod table;
 mod tap;
 
 use std::fmt::Display;
 
+pub use diff::{Difference, compare};
 use serde::{Deserialize, Serialize};
 
 use crate::emulation;
@@ -101,17 +106,35 @@ pub enum Format {
     Table,
     /// The Test Anything Protocol.
     Tap,
+    /// JUnit's XML, which most CI systems show.
+    Junit,
+    /// Markdown, with a table for each topic.
+    Markdown,
+    /// A page that needs nothing beside it.
+    Html,
     /// JSON, for programs and to be kept.
     Json,
 }
 
+/// What the columns of a table are.
+const HEADINGS: [&str; 5] = ["clause", "case", "kernel", "unisend", "verdict"];
+
 impl Report {
+    /// The cases by topic, in their order.
+    fn topics(&self) -> impl Iterator<Item = (&str, &[Row])> {
+        let groups = self.cases.chunk_by(|a, b| a.topic == b.topic);
+        groups.map(|rows| (rows[0].topic.as_str(), rows))
+    }
+
     /// The report in a form.
     #[must_use]
     pub fn print(&self, format: Format) -> String {
         match format {
             Format::Table => table::print(self),
             Format::Tap => tap::print(self),
+            Format::Junit => junit::print(self),
+            Format::Markdown => markdown::print(self),
+            Format::Html => html::print(self),
             Format::Json => {
                 let json = serde_json::to_string_pretty(self);
                 json.expect("a report is strings and numbers") + "\n"
@@ -140,6 +163,13 @@ impl Host {
             .to_owned(),
             emulated: emulation::is_emulated(),
         }
+    }
+}
+
+impl Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let emulated = if self.emulated { ", emulated" } else { "" };
+        write!(f, "{} {} on {}, {}{emulated}", self.os, self.release, self.arch, self.libc)
     }
 }
 

@@ -4,20 +4,14 @@ use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{Report, Row, Side, Verdict};
+use super::{HEADINGS, Report, Row, Side, Verdict};
 
 pub(super) fn print(report: &Report) -> String {
     let mut printed = String::new();
-    let mut rest = report.cases.as_slice();
-    while let Some(first) = rest.first() {
-        let (topic, others) = rest.split_at(rest.iter().take_while(|row| row.topic == first.topic).count());
-        writeln!(printed, "\n{}\n{}", first.topic, topic_table(topic)).expect("a string takes all");
-        rest = others;
+    for (topic, rows) in report.topics() {
+        writeln!(printed, "\n{topic}\n{}", topic_table(rows)).expect("a string takes all");
     }
-    let host = &report.host;
-    writeln!(printed, "\n{} {} on {}, {}", host.os, host.release, host.arch, host.libc)
-        .and_then(|()| writeln!(printed, "{}", report.summary))
-        .expect("a string takes all");
+    write!(printed, "\n{}\n{}\n", report.host, report.summary).expect("a string takes all");
     printed
 }
 
@@ -27,17 +21,22 @@ fn topic_table(rows: &[Row]) -> Table {
         .load_preset(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(160)
-        .set_header(["clause", "case", "kernel", "unisend", "verdict"]);
+        .set_header(HEADINGS);
     for row in rows {
-        table.add_row([
-            row.id.clone(),
-            row.title.clone(),
-            side(&row.kernel),
-            row.portable.as_ref().map_or_else(|| "not run".to_owned(), side),
-            verdict(row),
-        ]);
+        table.add_row(cells(row));
     }
     table
+}
+
+/// What stands under the headings.
+pub(super) fn cells(row: &Row) -> [String; 5] {
+    [
+        row.id.clone(),
+        row.title.clone(),
+        side(&row.kernel),
+        row.portable.as_ref().map_or_else(|| "not run".to_owned(), side),
+        verdict(row),
+    ]
 }
 
 /// What a side showed and, if that was wrong, what was wanted.

@@ -1,0 +1,83 @@
+//! Two runs beside each other: where the kernels differ and, which should be nowhere, where unisend does.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Report, Row, Side, Verdict};
+
+/// What two runs show beside each other.
+#[derive(Debug)]
+pub struct Difference {
+    /// For people.
+    pub printed: String,
+    /// Whether unisend showed the same in both, but where the contract says that it differs.
+    pub unisend_agrees: bool,
+}
+
+/// Compares the cases that both runs have.
+#[must_use]
+pub fn compare(a: &Report, b: &Report) -> Difference {
+    let of_b: BTreeMap<&str, &Row> = b.cases.iter().map(|row| (row.id.as_str(), row)).collect();
+    let both: Vec<(&Row, &Row)> =
+        a.cases.iter().filter_map(|row| Some((row, *of_b.get(row.id.as_str())?))).collect();
+
+    let (mut kernels, mut unisend) = (Vec::new(), Vec::new());
+    let (mut as_promised, mut not_run) = (Vec::new(), Vec::new());
+    for &(a, b) in &both {
+        if let (Some(of_a), Some(of_b)) = (shown(Some(&a.kernel)), shown(Some(&b.kernel)))
+            && of_a != of_b
+        {
+            kernels.push((a, of_a, of_b));
+        }
+        match (shown(a.portable.as_ref()), shown(b.portable.as_ref())) {
+            (Some(of_a), Some(of_b)) if of_a == of_b => {}
+            (Some(_), Some(_)) if differs(a) || differs(b) => as_promised.push(a.id.as_str()),
+            (Some(of_a), Some(of_b)) => unisend.push((a, of_a, of_b)),
+            _ if unrepresentable(a) || unrepresentable(b) => {}
+            _ => not_run.push(a.id.as_str()),
+        }
+    }
+
+    let mut printed = format!("A: {}\nB: {}\n", a.host, b.host);
+    let titled = format!("the kernels differ in {} of {} cases", kernels.len(), both.len());
+    list(&mut printed, &titled, &kernels);
+    list(&mut printed, &format!("unisend differs in {} cases", unisend.len()), &unisend);
+    for (what, ids) in [
+        ("unisend differs as the contract says", as_promised),
+        ("unisend was not run in both", not_run),
+        ("only in A", missing(a, b)),
+        ("only in B", missing(b, a)),
+    ] {
+        if !ids.is_empty() {
+            writeln!(printed, "\n{what}: {}", ids.join(", ")).expect("a string takes all");
+        }
+    }
+    Difference { printed, unisend_agrees: unisend.is_empty() }
+}
+
+/// What a side showed, if it was run.
+fn shown(side: Option<&Side>) -> Option<&str> {
+    let run = side.filter(|side| !matches!(side.verdict, Verdict::Skip | Verdict::Unrepresentable));
+    run.and_then(|side| side.observed.as_deref())
+}
+
+fn differs(row: &Row) -> bool {
+    row.portable.as_ref().is_some_and(|side| side.verdict == Verdict::Differs)
+}
+
+fn unrepresentable(row: &Row) -> bool {
+    row.portable.as_ref().is_some_and(|side| side.verdict == Verdict::Unrepresentable)
+}
+
+fn missing<'a>(from: &'a Report, other: &Report) -> Vec<&'a str> {
+    let there = |row: &&Row| !other.cases.iter().any(|case| case.id == row.id);
+    from.cases.iter().filter(there).map(|row| row.id.as_str()).collect()
+}
+
+fn list(printed: &mut String, title: &str, rows: &[(&Row, &str, &str)]) {
+    writeln!(printed, "\n{title}{}", if rows.is_empty() { "" } else { ":" }).expect("a string takes all");
+    for (row, a, b) in rows {
+        writeln!(printed, "  {:5} {}\n        A: {a}\n        B: {b}", row.id, row.title)
+            .expect("a string takes all");
+    }
+}

@@ -158,7 +158,8 @@ impl<'a> FileSender<'a> {
         if accepted > 0 {
             match &mut self.offset {
                 Some(offset) => **offset += accepted,
-                None => file::set_position(self.input, start + accepted).map_err(Why::Plain)?,
+                None => file::set_position(self.input, start + accepted)
+                    .map_err(|errno| Stopped { accepted, why: Why::Plain(errno) })?,
             }
             if let Method::Kernel = self.method {
                 self.method = Method::Copying; // the kernel could not, and will not

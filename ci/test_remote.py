@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from targets import CACHE, ROOT  # noqa: E402
 
-TARGET = "x86_64-unknown-linux-musl"
+TARGET = "x86_64-unknown-linux-gnu"
 
 
 class Remote(unittest.TestCase):

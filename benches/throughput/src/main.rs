@@ -1,0 +1,186 @@
+//! Sending a file, with unisend and by hand, as ratios of throughput: above 1 unisend is faster.
+//!
+//! Each ratio is the median of pairs that are run in turn, so that what the machine does besides meets both. A
+//! reader in another thread drains the socket; a run ends when it has everything.
+//!
+//!     cargo run --release --package unisend-throughput [PAIRS]
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use unisend::{Offset, Socket, sendfile_all, sendfile_all_by_copying};
+
+/// The file, which stays in the page cache.
+const LENGTH: u64 = 64 << 20;
+
+/// A socket whose other end is read to nowhere, and told of whenever it has a file's length more.
+struct Sink<'fd> {
+    name: &'static str,
+    socket: Socket<'fd>,
+    arrived: Receiver<()>,
+}
+
+impl<'fd> Sink<'fd> {
+    fn new(name: &'static str, socket: Socket<'fd>, mut theirs: impl Read + Send + 'static) -> Self {
+        let (tell, arrived) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 256 << 10];
+            let mut total = 0;
+            while let Ok(count @ 1..) = theirs.read(&mut buffer) {
+                total += count as u64;
+                if total == LENGTH {
+                    total = 0;
+                    let _ = tell.send(());
+                }
+            }
+        });
+        Self { name, socket, arrived }
+    }
+
+    /// How long it takes to send the file and to have it read.
+    fn time(&self, send: impl FnOnce()) -> Duration {
+        let start = Instant::now();
+        send();
+        self.arrived.recv().expect("the reader is there");
+        start.elapsed()
+    }
+
+    /// The median of how many times faster the first is than the second.
+    fn ratio(&self, pairs: usize, ours: impl Fn(), theirs: impl Fn()) -> f64 {
+        self.time(&ours);
+        self.time(&theirs);
+        let mut ratios: Vec<f64> = (0..pairs)
+            .map(|pair| {
+                // Which is first alternates too.
+                let (ours, theirs) = if pair % 2 == 0 {
+                    let first = self.time(&ours);
+                    (first, self.time(&theirs))
+                } else {
+                    let first = self.time(&theirs);
+                    (self.time(&ours), first)
+                };
+                theirs.as_secs_f64() / ours.as_secs_f64()
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios[pairs / 2]
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    let pairs = std::env::args().nth(1).and_then(|pairs| pairs.parse().ok()).unwrap_or(15).max(9);
+    let mut file = tempfile::tempfile()?;
+    file.write_all(&vec![7; LENGTH as usize])?;
+
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let tcp = TcpStream::connect(listener.local_addr()?)?;
+    let (tcp_theirs, _) = listener.accept()?;
+    let (unix, unix_theirs) = UnixStream::pair()?;
+    let sinks = [
+        Sink::new("TCP", Socket::from(&tcp), tcp_theirs),
+        Sink::new("unix", Socket::from(&unix), unix_theirs),
+    ];
+    println!("ratios of throughput, median of {pairs} pairs, {} MiB each", LENGTH >> 20);
+    for sink in &sinks {
+        for kib in [4, 16, 64, 256, 1024] {
+            kernel(sink, &file, kib << 10, pairs);
+        }
+        for kib in [16, 64, 128, 256, 1024] {
+            copying(sink, &file, kib << 10, pairs);
+        }
+    }
+    let [on_tcp, on_unix] = &sinks;
+    standard(on_tcp, &file, pairs, |mut file| std::io::copy(&mut file, &mut &tcp));
+    standard(on_unix, &file, pairs, |mut file| std::io::copy(&mut file, &mut &unix));
+    Ok(())
+}
+
+fn report(sink: &Sink<'_>, what: &str, size: usize, ratio: f64) {
+    println!("{:5}{what:62}{:6} KiB  {ratio:.3}", sink.name, size >> 10);
+}
+
+/// The kernel's way: one call for each part, and one loop for all, whose guard is put up once.
+#[cfg(target_os = "linux")]
+fn kernel(sink: &Sink<'_>, file: &File, size: usize, pairs: usize) {
+    #[cfg(not(target_env = "gnu"))]
+    use libc::sendfile as sendfile64;
+    #[cfg(target_env = "gnu")]
+    use libc::sendfile64;
+
+    let by_hand = || {
+        let mut offset = 0;
+        while offset < LENGTH as i64 {
+            // SAFETY: the pointer is to an offset, which outlives the call and is ours to write.
+            let sent = unsafe {
+                sendfile64(sink.socket.as_fd().as_raw_fd(), file.as_raw_fd(), &raw mut offset, size)
+            };
+            assert!(sent > 0, "{}", std::io::Error::last_os_error());
+        }
+    };
+    let each = || {
+        let mut offset = 0;
+        while offset < LENGTH {
+            unisend::sendfile(sink.socket, file, Offset::At(&mut offset), size as u64).expect("it is sent");
+        }
+    };
+    report(sink, "sendfile / sendfile(2), a call for each", size, sink.ratio(pairs, each, by_hand));
+    let all = || {
+        let sent = sendfile_all(sink.socket, file, Offset::At(&mut 0), LENGTH);
+        assert_eq!(sent, Ok(LENGTH));
+    };
+    if size == 1 << 20 {
+        report(sink, "sendfile_all / a loop of sendfile(2), parts of", size, sink.ratio(pairs, all, by_hand));
+    }
+}
+
+/// There is no sendfile(2) to compare with.
+#[cfg(not(target_os = "linux"))]
+fn kernel(_: &Sink<'_>, _: &File, _: usize, _: usize) {}
+
+/// Copying, against pread(2) and send(2) with the same buffer.
+fn copying(sink: &Sink<'_>, file: &File, size: usize, pairs: usize) {
+    let ours = || {
+        let mut buffer = vec![0; size];
+        let sent = sendfile_all_by_copying(sink.socket, file, Offset::At(&mut 0), LENGTH, &mut buffer);
+        assert_eq!(sent, Ok(LENGTH));
+    };
+    let by_hand = || {
+        let mut buffer = vec![0; size];
+        let mut offset = 0;
+        while offset < LENGTH {
+            let read = file.read_at(&mut buffer, offset).expect("it is read");
+            offset += plain_send(sink.socket.as_fd(), &buffer[..read]) as u64;
+        }
+    };
+    report(sink, "sendfile_all_by_copying / pread(2) and send(2)", size, sink.ratio(pairs, ours, by_hand));
+}
+
+fn plain_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> usize {
+    // SAFETY: the pointer and the length are of one slice, which outlives the call and is only read.
+    let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    usize::try_from(sent).expect("it is sent")
+}
+
+/// Both ways against `std::io::copy`, which for sockets reads and writes 8 KiB at a time, on Linux too (seen of Rust
+/// 1.95 by strace).
+fn standard(sink: &Sink<'_>, file: &File, pairs: usize, copy: impl Fn(&File) -> std::io::Result<u64>) {
+    let theirs = || {
+        (&mut &*file).rewind().expect("it is a file");
+        assert_eq!(copy(file).ok(), Some(LENGTH));
+    };
+    let best = || assert_eq!(sendfile_all(sink.socket, file, Offset::At(&mut 0), LENGTH), Ok(LENGTH));
+    report(sink, "sendfile_all / std::io::copy", LENGTH as usize, sink.ratio(pairs, best, theirs));
+    let copying = || {
+        let mut buffer = vec![0; 256 << 10];
+        let sent = sendfile_all_by_copying(sink.socket, file, Offset::At(&mut 0), LENGTH, &mut buffer);
+        assert_eq!(sent, Ok(LENGTH));
+    };
+    let ratio = sink.ratio(pairs, copying, theirs);
+    report(sink, "sendfile_all_by_copying / std::io::copy, a buffer of", 256 << 10, ratio);
+}

@@ -4,8 +4,9 @@ mod sockets;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, SendFlags, Socket};
+use unisend::{Address, ControlBuffer, Message, ReceiveFlags, SendFlags, Socket};
 
 /// The system's allocator, which counts what one thread asks of it.
 struct Counting;
@@ -159,6 +160,26 @@ fn a_refusal() {
         });
         assert_eq!(allocations, 0, "{kinds:?}");
     }
+}
+
+#[test]
+fn descriptors_sent_and_received() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (slices, descriptors) = ([IoSlice::new(b"data")], [ours.as_fd(); 126]);
+    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let mut buffer = [0; 4];
+    let (allocations, taken) = counted(|| {
+        message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap();
+        let (mut control, mut slices) = (ControlBuffer::new(), [IoSliceMut::new(&mut buffer)]);
+        let socket = Socket::from(&theirs);
+        let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
+        let taken = received.into_descriptors().count();
+        socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT).unwrap_err();
+        Message::new(&[]).with_descriptors(&descriptors).send(&socket, NO_FLAGS).unwrap_err();
+        socket.peer_credentials().unwrap();
+        taken
+    });
+    assert_eq!((allocations, taken), (0, 126));
 }
 
 #[test]

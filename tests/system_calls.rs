@@ -6,15 +6,16 @@
 
 mod sockets;
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{Shutdown, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use rstest::rstest;
 use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, SendFlags, Socket};
+use unisend::{Address, ControlBuffer, Message, ReceiveFlags, SendFlags, Socket};
 
 const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
 const ROUNDS: usize = 50;
@@ -92,6 +93,40 @@ fn child() {
             let mut rest = &mut slices[..];
             let socket = pair.socket();
             between_marks(|| socket.send_all_vectored(&mut rest, NO_FLAGS).unwrap());
+        }
+        ["message"] => {
+            let (ours, theirs) = UnixDatagram::pair().unwrap();
+            let (slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd(); 3]);
+            let message = Message::new(&slices).with_descriptors(&descriptors);
+            repeat(|| assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(4)));
+        }
+        ["received"] => {
+            let (ours, theirs) = UnixDatagram::pair().unwrap();
+            let (slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd()]);
+            let message = Message::new(&slices).with_descriptors(&descriptors);
+            (0..ROUNDS).for_each(|_| drop(message.send(&Socket::from(&ours), NO_FLAGS).unwrap()));
+            let (mut control, mut buffer) = (ControlBuffer::new(), [0; 4]);
+            // They are kept: to close one is a call of std's own, or two.
+            let mut kept = Vec::with_capacity(ROUNDS);
+            repeat(|| {
+                let mut slices = [IoSliceMut::new(&mut buffer)];
+                let socket = Socket::from(&theirs);
+                let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
+                kept.extend(received.into_descriptors());
+            });
+            assert_eq!(kept.len(), ROUNDS);
+        }
+        ["nothing", "received"] => {
+            let pair = Pair::nonblocking(Tcp);
+            let (mut control, mut buffer) = (ControlBuffer::new(), [0; 4]);
+            repeat(|| {
+                let mut slices = [IoSliceMut::new(&mut buffer)];
+                pair.socket().receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap_err();
+            });
+        }
+        ["credentials"] => {
+            let pair = Pair::new(UnixStream);
+            repeat(|| drop(pair.socket().peer_credentials().unwrap()));
         }
         ["refused"] => {
             let pair = Pair::new(Tcp);
@@ -242,6 +277,15 @@ fn send_to_is_one_call(#[case] case: &str) {
 #[case::l5_three_messages(3072, 3)]
 fn slices_are_as_many_calls_as_messages(#[case] slices: usize, #[case] messages: usize) {
     is_made_of(&format!("slices {slices}"), messages, &["sendmsg"]);
+}
+
+#[rstest]
+#[case::r8_a_message("message", &["sendmsg"])]
+#[case::r27_a_descriptor_is_received("received", &["recvmsg"])]
+#[case::would_block_is_asked_nothing("nothing received", &["recvmsg"])]
+#[case::c2_credentials("credentials", &["getsockopt"])]
+fn descriptors_are_one_call(#[case] case: &str, #[case] names: &[&str]) {
+    is_made_of(case, ROUNDS, names);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output as Ended, Stdio};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use rstest::rstest;
@@ -24,11 +24,14 @@ use unisend::{Error, Offset, Output, Socket, sendfile, sendfile_all, sendfile_by
 const CASE: &str = "UNISEND_SENDFILE_SIGPIPE_CASE";
 const SURVIVED: &str = "survived SIGPIPE";
 
-/// How many signals others send, and how many rounds of calls each thread of a child makes: a TCP connection
+/// How many signals another thread sends, and how many rounds of calls each thread of a child makes: a TCP connection
 /// takes longer than a pipe.
 const ROUNDS: usize = 2000;
 const TCP_ROUNDS: usize = 500;
 const THREADS: usize = 4;
+
+/// How many signals another process sends: one in some hundreds comes while a call is cut short.
+const SIGNALS: usize = 20_000;
 
 /// More than a pipe or a unix stream takes, so that a call is still on its way when its reader goes.
 const LENGTH: u64 = 512 << 10;
@@ -274,9 +277,13 @@ fn child() {
         }
         ["pending", way, to] => {
             set_disposition(SigHandler::Handler(count));
+            // As the kernel raises it, which is how the calls below would too.
             let before = || {
                 block(SigmaskHow::SIG_BLOCK);
-                raise();
+                let (reader, writer) = nix::unistd::pipe().unwrap();
+                drop(reader);
+                nix::unistd::write(&writer, b"x").unwrap_err();
+                assert!(is_pending());
             };
             let untouched = || assert!(is_blocked() && is_pending());
             let after = || block(SigmaskHow::SIG_UNBLOCK);
@@ -305,14 +312,22 @@ fn plainly(ours: &OwnedFd, file: &File) {
 }
 
 /// Sends until the parent, which sends SIGPIPE to this process and waits for each to be handled, has had enough:
-/// it closes standard input. This process has one thread, so that what is blocked on it is pending.
+/// it closes standard input. It does so in a process that has one thread, so that what is blocked on it is
+/// pending, and not another thread's to handle.
 fn from_a_process(way: Way, to: To) {
-    println!("ready");
+    // SAFETY: the test's other thread waits for this one and holds nothing that is used here.
+    if let nix::unistd::ForkResult::Parent { child } = unsafe { nix::unistd::fork() }.unwrap() {
+        let ended = nix::sys::wait::waitpid(child, None).unwrap();
+        assert!(matches!(ended, nix::sys::wait::WaitStatus::Exited(_, 0)), "{ended:?}");
+        return;
+    }
+    println!("ready {}", std::process::id());
     ACKNOWLEDGE.store(std::io::stdout().as_raw_fd(), SeqCst);
     set_disposition(SigHandler::Handler(count));
     println!();
     let file = file();
-    while sockets::polled(&std::io::stdin(), nix::poll::PollFlags::POLLIN, Duration::ZERO).is_empty() {
+    sockets::set_nonblocking(&std::io::stdin(), true);
+    while nix::unistd::read(std::io::stdin(), &mut [0]) != Ok(0) {
         cut_short(way, to, &file);
         // OpenBSD's sigwait(2) cannot tell this process's own from one that was sent to it meanwhile.
         if differs(true, to != To::Pipe) {
@@ -320,6 +335,7 @@ fn from_a_process(way: Way, to: To) {
         }
         assert!(!is_blocked());
     }
+    std::process::exit(0);
 }
 
 /// Sends while another thread sends SIGPIPE to this one, and waits for each to be handled.
@@ -390,9 +406,8 @@ fn one_that_another_process_sends_is_delivered(
     let case = format!("process {way:?} {to:?}");
     let mut child = command(&case).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = child.stdout.take().unwrap();
-    read_until_ready(&mut said);
-    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-    for sent in 1..=ROUNDS {
+    let pid = read_until_ready(&mut said);
+    for sent in 1..=SIGNALS {
         nix::sys::signal::kill(pid, Signal::SIGPIPE).unwrap();
         let arrived = sockets::polled(&said, nix::poll::PollFlags::POLLIN, sockets::PATIENCE);
         if arrived.is_empty() {
@@ -412,14 +427,16 @@ fn one_that_another_process_sends_is_delivered(
     assert!(String::from_utf8_lossy(&rest).contains(SURVIVED), "{case}");
 }
 
-/// Until the child has its handler: the empty line after the word.
-fn read_until_ready(said: &mut impl Read) {
-    let mut line = Vec::new();
-    while !line.ends_with(b"ready\n\n") {
+/// Until the process that sends has its handler, which is at the empty line after its word; which process it is.
+fn read_until_ready(said: &mut impl Read) -> nix::unistd::Pid {
+    let mut text = String::new();
+    while !text.ends_with("\n\n") || !text.contains("ready ") {
         let mut byte = [0];
         said.read_exact(&mut byte).unwrap();
-        line.push(byte[0]);
+        text.push(byte[0].into());
     }
+    let number = text.trim_end().rsplit(' ').next().unwrap();
+    nix::unistd::Pid::from_raw(number.parse().unwrap())
 }
 
 #[rstest]

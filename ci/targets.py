@@ -82,7 +82,8 @@ TARGETS = [
     Target("armv7-unknown-linux-gnueabihf", "arm-linux-gnueabihf.2.31", "armv7l", qemu("arm", "arm-linux-gnueabihf")),
     Target("riscv64gc-unknown-linux-gnu", "riscv64-linux-gnu.2.31", "riscv64", qemu("riscv64", "riscv64-linux-gnu")),
     Target("s390x-unknown-linux-gnu", "s390x-linux-gnu.2.31", "s390x", qemu("s390x", "s390x-linux-gnu")),
-    Target("powerpc64le-unknown-linux-gnu", "powerpc64le-linux-gnu.2.31", "ppc64le", qemu("ppc64le", "powerpc64le-linux-gnu")),
+    # zig's unwinder for it needs what glibc has since 2.32.
+    Target("powerpc64le-unknown-linux-gnu", "powerpc64le-linux-gnu.2.32", "ppc64le", qemu("ppc64le", "powerpc64le-linux-gnu")),
     Target("x86_64-unknown-openbsd", "x86_64-openbsd", "amd64"),
     Target("aarch64-unknown-openbsd", "aarch64-openbsd", "arm64"),
     Target("riscv64gc-unknown-openbsd", "riscv64-openbsd", "riscv64"),

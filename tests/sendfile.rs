@@ -755,7 +755,7 @@ fn install_handler() {
 
 fn signal<T>(worker: &JoinHandle<T>) {
     // SAFETY: the thread was not joined, so its id is still its own.
-    let returned = unsafe { libc::pthread_kill(worker.as_pthread_t(), INTERRUPTS as libc::c_int) };
+    let returned = unsafe { libc::pthread_kill(worker.as_pthread_t() as _, INTERRUPTS as libc::c_int) };
     assert!(returned == 0 || returned == libc::ESRCH, "errno {returned}");
 }
 

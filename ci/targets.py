@@ -88,8 +88,8 @@ TARGETS = [
     Target("aarch64-unknown-openbsd", "aarch64-openbsd", "arm64"),
     Target("riscv64gc-unknown-openbsd", "riscv64-openbsd", "riscv64"),
     Target("i686-unknown-openbsd", "x86-openbsd", "i386"),
-    Target("sparc64-unknown-openbsd", "sparc64-openbsd", "sparc64", unlinked="zig does not link for it"),
-    Target("powerpc64-unknown-openbsd", "powerpc64-openbsd", "powerpc64", unlinked="zig does not link for it"),
+    Target("sparc64-unknown-openbsd", "sparc64-openbsd", "sparc64", unlinked="zig has no unwinder for it"),
+    Target("powerpc64-unknown-openbsd", "powerpc64-openbsd", "powerpc64"),
 ]
 
 BY_NAME = {target.name: target for target in TARGETS}

@@ -46,7 +46,7 @@ fn start<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHa
 
 fn signal<T>(worker: &JoinHandle<T>, signal: Signal) {
     // SAFETY: the thread was not joined, so its id is still its own.
-    let returned = unsafe { libc::pthread_kill(worker.as_pthread_t(), signal as libc::c_int) };
+    let returned = unsafe { libc::pthread_kill(worker.as_pthread_t() as _, signal as libc::c_int) };
     // It may have returned from the call, and ended, in the meantime.
     assert!(returned == 0 || returned == libc::ESRCH, "errno {returned}");
 }

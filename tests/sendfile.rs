@@ -493,7 +493,7 @@ fn over_4_gib_through_a_stream(#[values(Best, Copying(1 << 20))] way: Way) {
     let reader = thread::spawn(move || {
         let (mut buffer, mut total, mut last) = (vec![0; 1 << 20], 0, Vec::new());
         while total < FOUR_GIB {
-            let wanted = buffer.len().min((FOUR_GIB - total) as usize);
+            let wanted = (buffer.len() as u64).min(FOUR_GIB - total) as usize;
             match from.read(&mut buffer[..wanted]).unwrap() {
                 0 => break,
                 count => total += count as u64,

@@ -156,7 +156,8 @@ fn output(to: To, fd: &OwnedFd) -> Output<'_> {
 }
 
 fn send(way: Way, to: To, fd: &OwnedFd, file: &File, count: u64) -> Result<u64, Error> {
-    let offset = Offset::At(&mut 0);
+    let mut start = 0;
+    let offset = Offset::At(&mut start);
     match way {
         Way::Best => sendfile(output(to, fd), file, offset, count),
         Way::Copying => sendfile_by_copying(output(to, fd), file, offset, count, &mut [0; 100_000]),

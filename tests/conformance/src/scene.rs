@@ -260,11 +260,12 @@ pub(crate) fn catch_signal(restart: bool) -> Result<(), Stop> {
 
 /// Sends SIGUSR1 to this thread from another one, after so many milliseconds.
 pub(crate) fn signal_after(milliseconds: u64) -> JoinHandle<()> {
-    let target = nix::sys::pthread::pthread_self();
+    // A number here, a pointer there: it is only carried to the other thread.
+    let target = nix::sys::pthread::pthread_self() as usize;
     thread::spawn(move || {
         thread::sleep(Duration::from_millis(milliseconds));
         // The thread that started this one is still there: it waits for this one to end.
-        let _ = nix::sys::pthread::pthread_kill(target, Signal::SIGUSR1);
+        let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
     })
 }
 

@@ -75,6 +75,9 @@ fn slice_overflow(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
+    if usize::BITS < 64 {
+        return scene::skip("memory that Linux may read goes on after the slices on 32 bits");
+    }
     let (ours, _theirs) = scene::tcp_pair()?;
     scene::set_nonblocking(&ours, true)?;
     trial.note_raw(raw::send_vectors(ours.as_fd(), [vector(4), vector(SSIZE_MAX - 3)].as_ptr(), 2));

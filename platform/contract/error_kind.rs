@@ -60,8 +60,8 @@ pub enum ErrorKind {
     /// Descriptors that came with a record could not be received, and the kernel took the record too (clauses
     /// R20, R22; OpenBSD alone).
     DescriptorsLost,
-    /// The kernel is out of network buffers (`ENOBUFS`, but not a unix datagram receiver that is full:
-    /// that one is [`WouldBlock`](Self::WouldBlock)). Retry later.
+    /// The kernel is out of network buffers (`ENOBUFS`, but not from a unix socket on OpenBSD, whose
+    /// receiver is full: that is [`WouldBlock`](Self::WouldBlock)). Retry later.
     NoBufferSpace,
     /// The kernel is out of memory (`ENOMEM`).
     OutOfMemory,

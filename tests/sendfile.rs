@@ -392,7 +392,7 @@ fn x6_descriptors_are_checked(#[values(Best, COPYING)] way: Way, #[values(0, 1, 
 
     #[cfg(target_os = "linux")]
     {
-        let path_only = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&path).unwrap();
+        let path_only = sockets::open_path_only(&path);
         let (tcp, _peer) = sockets::tcp_pair();
         let sent = way.send(&tcp, &path_only, Offset::At(&mut 0), count);
         assert_eq!(kind_of(sent), Err(BadDescriptor), "an input that is only a path");

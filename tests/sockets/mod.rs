@@ -410,3 +410,13 @@ pub(crate) fn udp_v6() -> Option<UdpSocket> {
 fn no_such_family(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
+
+/// A descriptor that is open for nothing. std's options for opening a file drop the flag where musl counts it to
+/// the mode.
+#[cfg(target_os = "linux")]
+pub(crate) fn open_path_only(path: &std::path::Path) -> std::fs::File {
+    use nix::fcntl::OFlag;
+    use nix::sys::stat::Mode;
+
+    nix::fcntl::open(path, OFlag::O_PATH, Mode::empty()).unwrap().into()
+}

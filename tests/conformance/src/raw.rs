@@ -305,8 +305,20 @@ pub(crate) fn send_control(
     message.msg_iovlen = 1;
     message.msg_control = control.cast_mut().cast();
     message.msg_controllen = control_length as _;
+    count(sendmsg(fd, &message, flags))
+}
+
+/// sendmsg(2) as the kernel has it: musl's function reads the control data itself, and takes 1040 bytes at most.
+#[cfg(target_os = "linux")]
+fn sendmsg(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: c_int) -> isize {
     // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
-    count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, flags) })
+    unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), ptr::from_ref(message), flags) as isize }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sendmsg(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: c_int) -> isize {
+    // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
+    unsafe { libc::sendmsg(fd.as_raw_fd(), message, flags) }
 }
 
 /// `CMSG_LEN`.

@@ -321,6 +321,9 @@ fn control_of_no_length(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn control_without_pointer(trial: &mut Trial) -> Result<(), Stop> {
+    if cfg!(target_os = "linux") && usize::BITS < 64 {
+        return scene::skip("a 64-bit Linux translates control messages of 32 bits, and then says EINVAL");
+    }
     let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
     trial.note_raw(raw::send_control(ours.as_fd(), b"x", std::ptr::null(), 64, 0));
     Ok(())

@@ -145,8 +145,8 @@ impl<'a> Offset<'a> {
 ///
 /// Linux: `sendfile`, between two `rt_sigprocmask`, for no flag of sendfile(2) keeps SIGPIPE away. If SIGPIPE was
 /// blocked already, `rt_sigpending`; after a short count or an error, `rt_sigtimedwait`, to take back a SIGPIPE
-/// that this call raised; if it took another's, `kill` or `tgkill` to send that one again. Where the kernel
-/// cannot (clause X8) and on OpenBSD: those of [`sendfile_by_copying`].
+/// that this call raised, and `getpid` to know it; if it took another's, `kill` or `tgkill` to send that one
+/// again. Where the kernel cannot (clause X8) and on OpenBSD: those of [`sendfile_by_copying`].
 ///
 /// # Errors
 ///

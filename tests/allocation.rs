@@ -3,8 +3,9 @@
 mod sockets;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs::File;
 use std::hint::black_box;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, Write};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
@@ -14,7 +15,10 @@ use std::sync::{Mutex, PoisonError};
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, ControlBuffer, Message, ReceiveFlags, SendFlags, Socket};
+use unisend::{
+    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, Socket, sendfile, sendfile_all,
+    sendfile_by_copying,
+};
 
 /// The system's allocator, which counts what one thread asks of it.
 struct Counting;
@@ -180,6 +184,35 @@ fn descriptors_sent_and_received() {
         taken
     });
     assert_eq!((allocations, taken), (0, 126));
+}
+
+#[test]
+fn files() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"data").unwrap();
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let (pair, gone) = (Pair::new(UnixStream), Pair::new(Tcp));
+    shutdown(&gone.ours, Shutdown::Write).unwrap();
+    for output in [pair.socket().into(), Output::file(&null)] {
+        let (allocations, sent) = counted(|| {
+            let mut buffer = [0; 2];
+            [
+                sendfile(output, &file, Offset::At(&mut 0), 5),
+                sendfile_by_copying(output, &file, Offset::At(&mut 0), 5, &mut buffer),
+                sendfile_all(output, &file, Offset::At(&mut 0), 5).map_err(|stopped| stopped.error()),
+            ]
+        });
+        assert_eq!((allocations, sent), (0, [Ok(4); 3]));
+        let (allocations, failed) = counted(|| {
+            [
+                sendfile(gone.socket(), &file, Offset::At(&mut 0), 5),
+                sendfile(output, &null, Offset::At(&mut 0), 5),
+                sendfile(output, &file, Offset::At(&mut { u64::MAX }), 5),
+            ]
+            .map(|sent| sent.is_err())
+        });
+        assert_eq!((allocations, failed), (0, [true; 3]));
+    }
 }
 
 #[test]

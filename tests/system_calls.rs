@@ -6,7 +6,8 @@
 
 mod sockets;
 
-use std::io::{IoSlice, IoSliceMut};
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Seek, Write};
 use std::net::{Shutdown, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
@@ -15,7 +16,10 @@ use std::process::Command;
 use rstest::rstest;
 use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, ControlBuffer, Message, ReceiveFlags, SendFlags, Socket};
+use unisend::{
+    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, Socket, sendfile, sendfile_all,
+    sendfile_all_by_copying, sendfile_by_copying,
+};
 
 const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
 const ROUNDS: usize = 50;
@@ -24,7 +28,7 @@ const END: &str = "here the calls end";
 
 /// The calls between the marks. Everything they need was made before, so that nothing else is seen.
 fn between_marks(work: impl FnOnce()) {
-    let null = std::fs::File::options().write(true).open("/dev/null").unwrap();
+    let null = File::options().write(true).open("/dev/null").unwrap();
     let mark = |text: &str| nix::unistd::write(&null, text.as_bytes()).unwrap();
     mark(BEGIN);
     work();
@@ -142,6 +146,42 @@ fn child() {
                 Address::unix("").unwrap_err();
             });
         }
+        ["sendfile", to, how] => {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(b"data").unwrap();
+            let null = File::options().write(true).open("/dev/null").unwrap();
+            let pair = Pair::new(UnixStream);
+            let to = if to == "socket" { pair.socket().into() } else { Output::file(&null) };
+            let mut buffer = [0; 4];
+            repeat(|| {
+                let (mut start, count) = (0, 4);
+                let at = Offset::At(&mut start);
+                let sent = match how {
+                    "whole" => sendfile(to, &file, at, count),
+                    "more" => sendfile(to, &file, at, count + 1),
+                    "position" => {
+                        (&file).rewind().unwrap();
+                        sendfile(to, &file, Offset::Position, count)
+                    }
+                    "all" => sendfile_all(to, &file, at, count + 1).map_err(|stopped| stopped.error()),
+                    "copied" => sendfile_by_copying(to, &file, at, count, &mut buffer),
+                    "halves" => sendfile_by_copying(to, &file, at, count, &mut buffer[..2]),
+                    "all-copied" => sendfile_all_by_copying(to, &file, at, count + 1, &mut buffer)
+                        .map_err(|stopped| stopped.error()),
+                    _ => panic!("no such way: {how}"),
+                };
+                assert_eq!(sent, Ok(count));
+            });
+        }
+        ["sendfile", "gone"] => {
+            let pair = Pair::new(Tcp);
+            shutdown(&pair.ours, Shutdown::Write).unwrap();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(b"data").unwrap();
+            repeat(|| {
+                sendfile(pair.socket(), &file, Offset::At(&mut 0), 4).unwrap_err();
+            });
+        }
         ["unconnected", kind, call] => {
             let (kind, call) = (kind_named(kind), call_named(call));
             let fd = unconnected(kind);
@@ -210,10 +250,13 @@ fn calls_in(case: &str) -> Option<Vec<String>> {
     Some(calls.take_while(|call| !call.contains(END)).map(str::to_owned).collect())
 }
 
-/// send(2) is a call of its own on some processors, and on the others sendto(2) without an address.
+/// A call has other names on other processors: send(2) is sendto(2) without an address on most.
 fn name_of(call: &str) -> &str {
-    match call.split('(').next().unwrap() {
+    let name = call.split('(').next().unwrap();
+    match name.strip_suffix("64").unwrap_or(name) {
         "send" => "sendto",
+        "newfstatat" | "fstatat" => "fstat",
+        "_llseek" => "lseek",
         name => name,
     }
 }
@@ -223,7 +266,7 @@ fn is_made_of(case: &str, rounds: usize, names: &[&str]) {
     let Some(calls) = calls_in(case) else { return };
     let made: Vec<_> = calls.iter().map(|call| name_of(call)).collect();
     assert_eq!(made, names.repeat(rounds), "{case}");
-    for call in calls.iter().filter(|call| call.starts_with("send")) {
+    for call in calls.iter().filter(|call| ["sendto", "sendmsg"].contains(&name_of(call))) {
         assert!(call.contains("MSG_NOSIGNAL"), "{call}");
     }
 }
@@ -292,6 +335,28 @@ fn slices_are_as_many_calls_as_messages(#[case] slices: usize, #[case] messages:
 fn descriptors_are_one_call(#[case] case: &str, #[case] names: &[&str]) {
     is_made_of(case, ROUNDS, names);
 }
+
+/// What keeps SIGPIPE away costs two calls, once for any number of parts, and nothing where a socket is copied to.
+/// One that was taken is compared with this process, which the kernel says sent it.
+#[rstest]
+#[case::x2_all_of_it("socket whole", &[MASK, "sendfile", MASK])]
+#[case::x3_less_is_left("socket more", &[MASK, "sendfile", TAKE, MASK])]
+#[case::x1_from_the_position("socket position", &["lseek", MASK, "sendfile", MASK])]
+#[case::until_the_end("socket all", &[MASK, "sendfile", TAKE, "sendfile", TAKE, MASK])]
+#[case::to_a_file("file whole", &[MASK, "sendfile", MASK])]
+#[case::a_failure_on_tcp("gone", &[MASK, "sendfile", TAKE, "getpid", "getsockopt", MASK])]
+#[case::copying("socket copied", &["fstat", "pread", "sendto"])]
+#[case::copying_in_parts("socket halves", &["fstat", "pread", "sendto", "pread", "sendto"])]
+#[case::copying_until_the_end("socket all-copied", &["fstat", "pread", "sendto", "pread", "fstat", "pread"])]
+#[case::copying_to_a_file("file copied", &["fstat", "fcntl", "fstat", "pread", MASK, "write", MASK])]
+fn sendfile_makes_these_calls(#[case] how: &str, #[case] names: &[&str]) {
+    is_made_of(&format!("sendfile {how}"), ROUNDS, names);
+}
+
+/// Blocks SIGPIPE, or unblocks it again.
+const MASK: &str = "rt_sigprocmask";
+/// Takes back a SIGPIPE, if there is one.
+const TAKE: &str = "rt_sigtimedwait";
 
 #[test]
 fn a_refusal_is_no_call() {

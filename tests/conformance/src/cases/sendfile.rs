@@ -98,6 +98,18 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("partial, EINTR, partial, EAGAIN", NONE)
             .promise("partial, Interrupted, partial, WouldBlock"),
         topic
+            .case(
+                "X11b",
+                "a signal whose handler restarts calls, after 64 KiB to a pipe that is then read",
+                interrupted_and_restarted,
+            )
+            .kernel("partial", NONE)
+            .differs(
+                "partial (by copying: all)",
+                "all",
+                "by copying, a call that finds no room is made again by the kernel",
+            ),
+        topic
             .case("X12", "a peer that reads 2 MiB and closes, unix stream and TCP: two calls", closed_midway)
             .kernel("partial, peer gone+SIGPIPE, partial, peer gone+SIGPIPE", NONE)
             .promise("partial, peer gone, partial, peer gone"),
@@ -490,6 +502,25 @@ fn interrupted(trial: &mut Trial) -> Result<(), Stop> {
             let outcome = bench.send(unix(&ours), &file, Some(&mut 0), LONG);
             bench.note_partly(outcome, LONG);
         }
+        Ok(())
+    })
+}
+
+fn interrupted_and_restarted(trial: &mut Trial) -> Result<(), Stop> {
+    by_each_way(trial, |bench| {
+        scene::catch_signal(true)?;
+        let (reader, pipe) = nix::unistd::pipe()?;
+        let file = bench.sparse(LONG)?;
+        let signal = scene::signal_after(100);
+        let reader = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(400));
+            std::io::copy(&mut File::from(reader), &mut std::io::sink())
+        });
+        let outcome = bench.send(Output::file(&pipe), &file, None, LONG);
+        bench.note_partly(outcome, LONG);
+        drop(pipe);
+        signal.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))?;
+        reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))??;
         Ok(())
     })
 }

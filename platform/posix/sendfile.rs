@@ -90,12 +90,34 @@ impl<'a> FileSender<'a> {
     pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
         match self.method {
             // Linux asks a pipe for room before it looks at the count (L14).
-            Method::Kernel if count > 0 => match self.by_kernel(count) {
-                Ok(sent) => Ok(sent),
-                Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
-                Err(errno) => self.unless_at_end(errno),
-            },
+            Method::Kernel if count > 0 => {
+                self.check_what_the_kernel_cannot(count)?;
+                match self.by_kernel(count) {
+                    Ok(sent) => Ok(sent),
+                    Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
+                    Err(errno) => self.unless_at_end(errno),
+                }
+            }
             _ => self.by_copying(count),
+        }
+    }
+
+    /// With 32 bits the kernel is told of a smaller count, and would not refuse what it makes of the file's own
+    /// position (X4).
+    #[inline]
+    fn check_what_the_kernel_cannot(&self, count: u64) -> Result<(), Why> {
+        if usize::BITS == 64 || count <= isize::MAX as u64 || self.offset.is_some() {
+            return Ok(());
+        }
+        // What has no position has no range either.
+        self.start().map_or(Ok(()), |start| check_range(start, count))
+    }
+
+    /// Where to read.
+    fn start(&self) -> Result<u64, RawErrno> {
+        match &self.offset {
+            Some(offset) => Ok(**offset),
+            None => file::position(self.input),
         }
     }
 
@@ -113,12 +135,8 @@ impl<'a> FileSender<'a> {
         if file::kind(self.input)? != FileKind::Seekable {
             return Ok(false);
         }
-        let start = match &self.offset {
-            Some(offset) => **offset,
-            None => file::position(self.input)?,
-        };
         let mut byte = [MaybeUninit::uninit()];
-        file::read_at(self.input, &mut byte, start).map(<[u8]>::is_empty)
+        file::read_at(self.input, &mut byte, self.start()?).map(<[u8]>::is_empty)
     }
 
     #[inline]
@@ -138,13 +156,8 @@ impl<'a> FileSender<'a> {
         if self.admit(count)? != FileKind::Seekable {
             return Ok(0); // nothing was asked of it, and reading nothing can be an error there
         }
-        let start = match &self.offset {
-            Some(offset) => **offset,
-            None => file::position(self.input).map_err(Why::Plain)?,
-        };
-        if start.checked_add(count).is_none_or(|end| end > limits::FILE_OFFSET) {
-            return Err(Why::Refused(Refusal::RangeOverflow).into());
-        }
+        let start = self.start().map_err(Why::Plain)?;
+        check_range(start, count)?;
         let count = count.min(limits::BYTES_PER_SENDFILE);
         let mut on_stack;
         let buffer = match &mut self.method {
@@ -184,6 +197,14 @@ impl<'a> FileSender<'a> {
             )),
         };
         admit_on::<Native>(input, output, count).map(|()| input)
+    }
+}
+
+/// Whether a file can have such a range (X4).
+fn check_range(start: u64, count: u64) -> Result<(), Why> {
+    match start.checked_add(count) {
+        Some(end) if end <= limits::FILE_OFFSET => Ok(()),
+        _ => Err(Why::Refused(Refusal::RangeOverflow)),
     }
 }
 

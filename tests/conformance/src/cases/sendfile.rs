@@ -54,9 +54,13 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("EINVAL, EINVAL", NONE)
             .promise("InvalidInput, InvalidInput"),
         topic
-            .case("X4b", "a count over 2^63 - 1", count_over_the_limit)
-            .kernel("EINVAL", NONE)
-            .promise("InvalidInput"),
+            .case(
+                "X4b",
+                "a count over 2^63 - 1, by itself and with the file's position",
+                count_over_the_limit,
+            )
+            .kernel("EINVAL, EINVAL", NONE)
+            .promise("InvalidInput, InvalidInput"),
         topic
             .case("X5", "a count of SSIZE_MAX, a file of 2.25 GiB, to /dev/null", largest)
             .kernel("2147479552", NONE)
@@ -371,8 +375,10 @@ fn count_over_the_limit(trial: &mut Trial) -> Result<(), Stop> {
     }
     by_each_way(trial, |bench| {
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
-        let file = bench.file(DIGITS)?;
+        let mut file = bench.file(DIGITS)?;
         bench.show(unix(&ours), &file, None, 1 << 63);
+        file.seek(SeekFrom::Start(1))?;
+        bench.show(unix(&ours), &file, None, i64::MAX as u64);
         Ok(())
     })
 }

@@ -199,16 +199,18 @@ impl From<Error> for io::Error {
 /// The first [`accepted`](Self::accepted) bytes of the data are on their way, and no others, unless
 /// [`Error::may_have_sent`] says that the failed call may have sent more. Converted to an [`Error`] or an
 /// [`io::Error`] it loses the count.
+///
+/// `Count` is `u64` where it is a file that is sent, which can be longer than memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SendAllError {
-    pub(crate) accepted: usize,
+pub struct SendAllError<Count = usize> {
+    pub(crate) accepted: Count,
     pub(crate) error: Error,
 }
 
-impl SendAllError {
+impl<Count: Copy> SendAllError<Count> {
     /// How many bytes were accepted before the failure.
     #[must_use]
-    pub fn accepted(&self) -> usize {
+    pub fn accepted(&self) -> Count {
         self.accepted
     }
 
@@ -243,26 +245,26 @@ impl SendAllError {
     }
 }
 
-impl fmt::Display for SendAllError {
+impl<Count: fmt::Display> fmt::Display for SendAllError<Count> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, after {} bytes were accepted", self.error, self.accepted)
     }
 }
 
-impl std::error::Error for SendAllError {
+impl<Count: fmt::Debug + fmt::Display> std::error::Error for SendAllError<Count> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
 }
 
-impl From<SendAllError> for Error {
-    fn from(error: SendAllError) -> Self {
+impl<Count> From<SendAllError<Count>> for Error {
+    fn from(error: SendAllError<Count>) -> Self {
         error.error
     }
 }
 
-impl From<SendAllError> for io::Error {
-    fn from(error: SendAllError) -> Self {
+impl<Count> From<SendAllError<Count>> for io::Error {
+    fn from(error: SendAllError<Count>) -> Self {
         error.error.into()
     }
 }

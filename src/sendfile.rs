@@ -3,9 +3,8 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ChildStdin;
-use std::{fmt, io};
 
-use crate::error::Error;
+use crate::error::{Error, SendAllError};
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
 use crate::platform::{FileSender, Method, Sink, Stopped, Why};
 use crate::socket::Socket;
@@ -301,7 +300,7 @@ pub fn sendfile_all<'fd>(
     input: impl AsFd,
     offset: Offset<'_>,
     count: u64,
-) -> Result<u64, SendfileAllError> {
+) -> Result<u64, SendAllError<u64>> {
     all(output.into(), input.as_fd(), offset, count, Method::Kernel)
 }
 
@@ -334,7 +333,7 @@ pub fn sendfile_all_by_copying<'fd>(
     offset: Offset<'_>,
     count: u64,
     buffer: &mut [u8],
-) -> Result<u64, SendfileAllError> {
+) -> Result<u64, SendAllError<u64>> {
     all(output.into(), input.as_fd(), offset, count, Method::CopyingThrough(buffer))
 }
 
@@ -361,11 +360,11 @@ fn all(
     offset: Offset<'_>,
     count: u64,
     method: Method<'_>,
-) -> Result<u64, SendfileAllError> {
+) -> Result<u64, SendAllError<u64>> {
     const OPERATION: Operation = Operation::SendfileAll;
     let sink = output.sink();
     if let Some(refusal) = refusal(sink, &offset, count, &method) {
-        return Err(SendfileAllError { accepted: 0, error: Error::refused(OPERATION, refusal) });
+        return Err(SendAllError { accepted: 0, error: Error::refused(OPERATION, refusal) });
     }
     let mut sender = FileSender::new(sink, input, offset.given(), method);
     let mut accepted = 0;
@@ -382,7 +381,7 @@ fn all(
                 accepted += stopped.accepted;
                 let error = error(sink, OPERATION, stopped);
                 if error.kind() != ErrorKind::Interrupted {
-                    return Err(SendfileAllError { accepted, error });
+                    return Err(SendAllError { accepted, error });
                 }
             }
         }
@@ -414,60 +413,5 @@ fn error(sink: Sink<'_>, operation: Operation, stopped: Stopped) -> Error {
         Why::Output(errno) => {
             Error::of_kernel(sink.fd, sink.socket.unwrap_or(SocketKind::Other), operation, errno)
         }
-    }
-}
-
-/// Why a call that sends a whole range of a file stopped, and how much was accepted before it did.
-///
-/// As [`SendAllError`](crate::SendAllError), for files: the first [`accepted`](Self::accepted) bytes of the range
-/// are on their way, and no others, unless [`Error::may_have_sent`] says that the failed call may have sent more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SendfileAllError {
-    accepted: u64,
-    error: Error,
-}
-
-impl SendfileAllError {
-    /// How many bytes were accepted before the failure. The offset, or the file's own position, has been moved by
-    /// as many.
-    #[must_use]
-    pub fn accepted(&self) -> u64 {
-        self.accepted
-    }
-
-    /// The failure.
-    #[must_use]
-    pub fn error(&self) -> Error {
-        self.error
-    }
-
-    /// What went wrong.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        self.error.kind()
-    }
-}
-
-impl fmt::Display for SendfileAllError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, after {} bytes were accepted", self.error, self.accepted)
-    }
-}
-
-impl std::error::Error for SendfileAllError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-impl From<SendfileAllError> for Error {
-    fn from(error: SendfileAllError) -> Self {
-        error.error
-    }
-}
-
-impl From<SendfileAllError> for io::Error {
-    fn from(error: SendfileAllError) -> Self {
-        error.error.into()
     }
 }

@@ -21,7 +21,7 @@ use sockets::{
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Error, Offset, Output, SendfileAllError, limits, sendfile, sendfile_all, sendfile_all_by_copying,
+    Error, Offset, Output, SendAllError, limits, sendfile, sendfile_all, sendfile_all_by_copying,
     sendfile_by_copying,
 };
 
@@ -57,7 +57,7 @@ impl Way {
         input: impl AsFd,
         offset: Offset<'_>,
         count: u64,
-    ) -> Result<u64, SendfileAllError> {
+    ) -> Result<u64, SendAllError<u64>> {
         match self {
             Best => sendfile_all(output, input, offset, count),
             Copying(bytes) => sendfile_all_by_copying(output, input, offset, count, &mut vec![0; bytes]),

@@ -1,4 +1,7 @@
-"""ci/remote, tried on an sshd of its own: on loopback, on a free port, with keys that are thrown away."""
+"""ci/remote, tried on an sshd of its own: on loopback, on a free port, with keys that are thrown away.
+
+OpenBSD's shell, also by the name of sh, is a Korn shell: here mksh takes its place.
+"""
 
 import getpass
 import os
@@ -33,7 +36,10 @@ class Remote(unittest.TestCase):
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.directory}/host\nPidFile none\n"
             f"AuthorizedKeysFile {self.directory}/authorized\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+            f"SetEnv PATH={self.directory}:{os.environ['PATH']}\n"
+            'ForceCommand exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
         )
+        (self.directory / "sh").symlink_to(shutil.which("mksh"))
         known = (self.directory / "host.pub").read_text()
         (self.directory / "known").write_text(f"[127.0.0.1]:{self.port} {known}")
         if os.geteuid() == 0:

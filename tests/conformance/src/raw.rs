@@ -96,8 +96,9 @@ pub(crate) fn sendfile(
 
     // Of the same width, and signed.
     let offset = offset.map_or(ptr::null_mut(), |offset| ptr::from_mut(offset).cast());
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     // SAFETY: the pointer is null or to an offset.
-    count(unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length as usize) })
+    count(unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length) })
         .map(|sent| sent as u64)
 }
 

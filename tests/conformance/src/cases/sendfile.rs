@@ -387,7 +387,7 @@ fn largest(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let null = OpenOptions::new().write(true).open("/dev/null")?;
         let file = bench.sparse(HUGE)?;
-        bench.show((&null).into(), &file, None, i64::MAX as u64);
+        bench.show((&null).into(), &file, None, isize::MAX as u64);
         Ok(())
     })
 }

@@ -1,18 +1,36 @@
 //! The example static-server, by real requests: over std's TcpStream, and by curl where it is installed.
+//!
+//! What a client could end the whole server with is done to a server in a process of its own, which is this test
+//! program again with one test, `child`.
 
 #[path = "../examples/static-server/main.rs"]
 mod server;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rstest::rstest;
 
 const LARGE: usize = 5_000_000;
+
+/// More than the server reads of a request before it answers.
+static UNREAD: [u8; 20_000] = [b'x'; 20_000];
+
+/// Long enough for any test, and short enough to be waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+const IMPATIENCE: Duration = Duration::from_secs(2);
+
+const CHILD: &str = "UNISEND_STATIC_SERVER_CHILD";
+
+/// The size of the child's table of descriptors.
+const DESCRIPTORS: usize = 32;
 
 /// A server that all tests ask, and the directory with its files, which is not in its own.
 static SERVER: LazyLock<(SocketAddr, tempfile::TempDir)> = LazyLock::new(|| {
@@ -25,6 +43,7 @@ static SERVER: LazyLock<(SocketAddr, tempfile::TempDir)> = LazyLock::new(|| {
     write("ten.txt", b"0123456789");
     write("empty", b"");
     write("a name.txt", b"spaced");
+    write("a\ttab", b"tab");
     write("large.bin", &large());
     std::fs::write(directory.path().join("secret"), b"secret").unwrap();
     symlink(directory.path().join("secret"), root.join("link-out")).unwrap();
@@ -32,8 +51,16 @@ static SERVER: LazyLock<(SocketAddr, tempfile::TempDir)> = LazyLock::new(|| {
     nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || server::serve(&listener, &root));
+    std::thread::spawn(move || server::serve(&listener, &root, PATIENCE));
     (address, directory)
+});
+
+/// A server that does not wait long, and whose files do not matter.
+static IMPATIENT_SERVER: LazyLock<SocketAddr> = LazyLock::new(|| {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || server::serve(&listener, Path::new("."), IMPATIENCE));
+    address
 });
 
 fn large() -> Vec<u8> {
@@ -41,7 +68,11 @@ fn large() -> Vec<u8> {
 }
 
 fn connect() -> TcpStream {
-    let stream = TcpStream::connect(SERVER.0).unwrap();
+    connect_to(SERVER.0)
+}
+
+fn connect_to(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
@@ -75,6 +106,15 @@ fn ask(method: &str, target: &str, headers: &str) -> (String, Vec<u8>) {
     reply
 }
 
+/// All that a server sends until it ends the connection.
+fn all_replies(request: &[u8]) -> String {
+    let mut stream = connect();
+    stream.write_all(request).unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).expect("an end without a reset");
+    replies
+}
+
 #[rstest]
 #[case::root("/", b"<p>Hello</p>", "text/html; charset=utf-8")]
 #[case::directory("/sub/", b"<p>below</p>", "text/html; charset=utf-8")]
@@ -83,6 +123,9 @@ fn ask(method: &str, target: &str, headers: &str) -> (String, Vec<u8>) {
 #[case::encoded("/a%20name.txt", b"spaced", "text/plain; charset=utf-8")]
 #[case::empty("/empty", b"", "application/octet-stream")]
 #[case::link_inside("/link-in", b"0123456789", "text/plain; charset=utf-8")]
+#[case::absolute("http://host/ten.txt", b"0123456789", "text/plain; charset=utf-8")]
+#[case::absolute_with_a_query("HTTP://host:80/ten.txt?x=/y", b"0123456789", "text/plain; charset=utf-8")]
+#[case::absolute_root("http://host", b"<p>Hello</p>", "text/html; charset=utf-8")]
 fn get_and_head(#[case] target: &str, #[case] body: &[u8], #[case] kind: &str) {
     let (head, received) = ask("GET", target, "");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -105,10 +148,13 @@ fn a_large_file_arrives_whole() {
 #[case::outside_from_below("/sub/../../secret")]
 #[case::outside_with_an_encoded_slash("/..%2fsecret")]
 #[case::absolute("//etc/passwd")]
+#[case::absolute_and_outside("http://host/../secret")]
+#[case::another_scheme("ftp://host/ten.txt")]
 #[case::link_out("/link-out")]
 #[case::fifo("/fifo")]
 #[case::nul("/ten.txt%00")]
 #[case::half_encoded("/ten.txt%2")]
+#[case::encoded_with_a_sign("/a%+9tab")]
 #[case::no_slash("ten.txt")]
 fn what_is_not_there_is_404(#[case] target: &str) {
     let (head, body) = ask("GET", target, "");
@@ -135,6 +181,9 @@ fn a_range_is_a_part(#[case] range: &str, #[case] content_range: &str, #[case] b
 #[case("bytes=1-2,4-5")]
 #[case("bytes=x-y")]
 #[case("bytes=-")]
+#[case("bytes=+2-+5")]
+#[case("bytes=+2-")]
+#[case("bytes=-+3")]
 #[case("lines=1-2")]
 fn a_range_that_is_not_understood_is_all(#[case] range: &str) {
     let (head, body) = ask("GET", "/ten.txt", &format!("Range: {range}\r\n"));
@@ -153,6 +202,26 @@ fn a_range_past_the_end_is_416(#[case] target: &str, #[case] range: &str, #[case
     assert!(body.is_empty());
 }
 
+/// Ranges are GET's alone, and HEAD says what GET without one would.
+#[rstest]
+#[case("bytes=2-5")]
+#[case("bytes=10-")]
+fn a_range_is_nothing_to_head(#[case] range: &str) {
+    let (head, _) = ask("HEAD", "/ten.txt", &format!("Range: {range}\r\n"));
+    assert_eq!(head, ask("HEAD", "/ten.txt", "").0);
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+}
+
+/// The part is wanted of one version of the file, and the server gave it no name by which it could be the same.
+#[rstest]
+#[case::tag("\"a-tag\"")]
+#[case::date("Sat, 29 Oct 1994 19:43:31 GMT")]
+fn a_range_of_a_certain_version_is_all(#[case] version: &str) {
+    let (head, body) = ask("GET", "/ten.txt", &format!("Range: bytes=2-5\r\nIf-Range: {version}\r\n"));
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert_eq!(body, b"0123456789");
+}
+
 #[test]
 fn a_connection_takes_one_request_after_another_and_several_at_once() {
     let mut stream = connect();
@@ -166,14 +235,48 @@ fn a_connection_takes_one_request_after_another_and_several_at_once() {
     assert_eq!(read_reply(&mut stream, true).1, b"<p>Hello</p>");
 }
 
+/// After a request with a body, or with what may be one, the rest is not taken for requests.
 #[rstest]
-#[case::method("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "405")]
+#[case::length(b"Content-Length: 44")]
+#[case::two_lengths(b"Content-Length: 0\r\nContent-Length: 44")]
+#[case::list_of_lengths(b"Content-Length: 0, 44")]
+#[case::length_that_is_no_text(b"Content-Length: 44\xff")]
+#[case::length_with_a_sign(b"Content-Length: +44")]
+#[case::chunks(b"Content-Length: 0\r\nTransfer-Encoding: chunked")]
+#[case::encoding_that_is_no_text(b"Transfer-Encoding: \xff")]
+#[case::close(b"Connection: close")]
+#[case::close_and_more(b"Connection: close, TE")]
+#[case::more_and_close(b"Connection: TE ,\tClose")]
+#[case::two_headers(b"Connection: TE\r\nConnection: close")]
+fn what_may_be_a_body_is_no_request(#[case] headers: &[u8]) {
+    let rest = b"\r\n\r\nGET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+    let replies = all_replies(&[b"GET /ten.txt HTTP/1.1\r\n", headers, rest].concat());
+    assert_eq!(replies.matches("HTTP/1.1 ").count(), 1, "{replies}");
+    assert!(
+        replies.contains("\r\nConnection: close\r\n") && replies.ends_with("\r\n0123456789"),
+        "{replies}"
+    );
+}
+
+#[rstest]
+#[case::no_body("Content-Length: 0")]
+#[case::no_body_said_twice("Content-Length: 0\r\nContent-Length: 0")]
+#[case::another_option("Connection: TE, closed")]
+fn what_follows_a_request_without_a_body_is_one(#[case] headers: &str) {
+    let request = format!("GET /ten.txt HTTP/1.1\r\n{headers}\r\n\r\nGET / HTTP/1.0\r\n\r\n");
+    let replies = all_replies(request.as_bytes());
+    assert_eq!(replies.matches("HTTP/1.1 ").count(), 2, "{replies}");
+}
+
+/// It is said to the end, and not by a reset, even to a client that sends more than is read.
+#[rstest]
+#[case::method("POST / HTTP/1.1\r\nContent-Length: 20000\r\n\r\n", "405")]
 #[case::nonsense("what is this\r\n\r\n", "400")]
+#[case::long_header("GET / HTTP/1.1\r\nX: ", "431")]
 fn what_it_does_not_do_is_said(#[case] request: &str, #[case] status: &str) {
-    let mut stream = connect();
-    stream.write_all(request.as_bytes()).unwrap();
-    let (head, _) = read_reply(&mut stream, true);
-    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    let replies = all_replies(&[request.as_bytes(), &UNREAD].concat());
+    assert!(replies.starts_with(&format!("HTTP/1.1 {status} ")), "{replies}");
+    assert!(replies.ends_with(&format!("\r\n{status}\n")), "{replies}");
 }
 
 #[test]
@@ -181,6 +284,57 @@ fn a_header_without_an_end_is_refused() {
     let mut stream = connect();
     stream.write_all(&[b"GET / HTTP/1.1\r\nX: ", &[b'x'; 8173][..]].concat()).unwrap();
     assert!(read_reply(&mut stream, true).0.starts_with("HTTP/1.1 431 "));
+}
+
+/// What is still on its way when the server has sent all of it arrives, although nobody read the request's body.
+#[test]
+fn a_slow_reader_that_sent_a_body_gets_all() {
+    let mut stream = connect();
+    let head = b"GET /large.bin HTTP/1.1\r\nContent-Length: 20000\r\n\r\n";
+    stream.write_all(&[head, &UNREAD[..]].concat()).unwrap();
+    let (mut reply, mut piece) = (Vec::new(), vec![0; 256 * 1024]);
+    loop {
+        std::thread::sleep(Duration::from_millis(10));
+        match stream.read(&mut piece).expect("an end without a reset") {
+            0 => break,
+            count => reply.extend_from_slice(&piece[..count]),
+        }
+    }
+    assert!(reply.ends_with(&large()), "{} bytes", reply.len());
+}
+
+/// What is thrown away after the last reply has an end: here, before the client's buffers and the server's are
+/// filled a second time.
+#[test]
+fn a_body_without_an_end_is_not_read_to_the_end() {
+    let mut stream = connect();
+    stream.write_all(b"POST / HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
+    let stopped = (0..64).find_map(|_| stream.write_all(&[0; 1024 * 1024]).err());
+    assert!(stopped.is_some(), "all of it was read");
+}
+
+/// Patience is with a whole request header, and with all that follows the last reply, not with each byte.
+#[rstest]
+#[case::header("GET / HTTP/1.1\r\nX: ")]
+#[case::body("POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")]
+fn a_byte_now_and_then_is_not_waited_for_without_end(#[case] request: &str) {
+    let mut stream = connect_to(*IMPATIENT_SERVER);
+    stream.write_all(request.as_bytes()).unwrap();
+    let ended = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        stream.write_all(b"x").is_err()
+    });
+    assert!(ended, "it waited for more than {IMPATIENCE:?}");
+}
+
+#[test]
+fn each_request_is_waited_for_anew() {
+    let mut stream = connect_to(*IMPATIENT_SERVER);
+    for _ in 0..3 {
+        std::thread::sleep(IMPATIENCE / 2);
+        write!(stream, "GET /missing HTTP/1.1\r\n\r\n").unwrap();
+        assert!(read_reply(&mut stream, true).0.starts_with("HTTP/1.1 404"));
+    }
 }
 
 /// The header and a small file come in one piece.
@@ -197,7 +351,7 @@ fn header_and_body_leave_together() {
     );
 }
 
-/// A client that goes away in the middle does no harm to the others, nor to the process.
+/// A client that goes away in the middle does no harm to the others.
 #[test]
 fn a_client_that_leaves_is_forgotten() {
     for _ in 0..20 {
@@ -232,4 +386,84 @@ fn curl_gets_files_and_parts_of_them() {
     assert!(printed(&["--range", "1000000-2999999"], "/large.bin") == large()[1_000_000..3_000_000]);
     assert!(printed(&["--head"], "/ten.txt").starts_with(b"HTTP/1.1 200 OK\r\n"));
     assert_eq!(printed(&["--path-as-is", "--write-out", "%{http_code}"], "/../secret"), b"404\n404");
+}
+
+/// A server in a process of its own, which ends with this.
+struct OtherProcess {
+    child: Child,
+    address: SocketAddr,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl OtherProcess {
+    fn start(variables: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["child", "--exact", "--nocapture", "--test-threads=1"])
+            .env(CHILD, "yes")
+            .envs(variables.iter().copied())
+            .stdin(OwnedFd::from(listener))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, address, log }
+    }
+
+    /// Waits for as many complaints, each of a connection that was not served.
+    fn expect_complaints(&mut self, count: usize) {
+        for _ in 0..count {
+            let line = self.log.next().expect("the server goes on").unwrap();
+            assert!(line.starts_with("a connection was not served: "), "{line:?}");
+        }
+    }
+}
+
+impl Drop for OtherProcess {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// No test: the server of a process of its own. Its listener is the standard input.
+#[test]
+fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    nix::unistd::alarm::set(60); // ends it if its parent could not
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS as _, most).unwrap();
+    let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    server::serve(&listener, Path::new("."), PATIENCE).unwrap();
+}
+
+/// It complains and waits, rather than complain as fast as it can, and goes on when clients have left.
+#[test]
+fn a_server_without_descriptors_goes_on() {
+    let started = Instant::now();
+    let mut server = OtherProcess::start(&[]);
+    let clients: Vec<_> = (0..DESCRIPTORS).map(|_| connect_to(server.address)).collect();
+    server.expect_complaints(3);
+    assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
+    drop(clients);
+    let mut stream = connect_to(server.address);
+    write!(stream, "GET /missing HTTP/1.1\r\n\r\n").unwrap();
+    assert!(read_reply(&mut stream, true).0.starts_with("HTTP/1.1 404"));
+}
+
+/// No thread can be had if its stack is to be larger than all addresses allow.
+#[test]
+fn a_server_without_threads_goes_on() {
+    // More than a quarter of what can be counted made std panic on musl, up to Rust 1.90.
+    let stack = if usize::BITS > 32 { usize::MAX / 5 } else { usize::MAX / 16 * 15 };
+    let mut server = OtherProcess::start(&[("RUST_MIN_STACK", &stack.to_string())]);
+    for _ in 0..3 {
+        let mut stream = connect_to(server.address);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is closed");
+        server.expect_complaints(1);
+    }
 }

@@ -9,17 +9,21 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use unisend::{Error, Offset, SendFlags, Socket, sendfile_all};
 
-/// The longest request header that is read, and how long one is waited for.
+/// The longest request header that is read, and how long a whole one is waited for.
 const HEADER_BYTES: usize = 8 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much is still read, and thrown away, after the last reply.
+const BODY_BYTES: u64 = 1024 * 1024;
 
 /// How much of a file leaves with the header: a small file leaves at once.
 const FIRST_BYTES: usize = 16 * 1024;
@@ -34,89 +38,146 @@ fn main() -> io::Result<()> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8000".into());
     let listener = TcpListener::bind(address.to_string_lossy().as_ref())?;
     println!("serving {} on http://{}/", root.to_string_lossy(), listener.local_addr()?);
-    serve(&listener, Path::new(&root))
+    serve(&listener, Path::new(&root), PATIENCE)
 }
 
 /// Serves the files below a directory, each connection in a thread of its own.
-pub(crate) fn serve(listener: &TcpListener, root: &Path) -> io::Result<()> {
+pub(crate) fn serve(listener: &TcpListener, root: &Path, patience: Duration) -> io::Result<()> {
     let root = root.canonicalize()?;
     for stream in listener.incoming() {
-        let (stream, root) = (stream?, root.clone());
-        std::thread::spawn(move || match converse(&stream, &root) {
-            Err(error) if !ends_quietly(&error) => eprintln!("{error}"),
-            _ => {}
-        });
+        if let Err(error) = stream.and_then(|stream| start(stream, root.clone(), patience)) {
+            // No descriptor or thread is left, say: in a while other connections give theirs back.
+            eprintln!("a connection was not served: {error}");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
     Ok(())
 }
 
+fn start(stream: TcpStream, root: PathBuf, patience: Duration) -> io::Result<()> {
+    let conversation = move || match converse(&stream, &root, patience) {
+        Err(error) if !ends_quietly(&error) => eprintln!("{error}"),
+        _ => {}
+    };
+    thread::Builder::new().spawn(conversation).map(drop)
+}
+
 /// Whether a client that left, or said nothing for too long, is all that was wrong.
 fn ends_quietly(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, WouldBlock};
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut, WouldBlock};
 
-    matches!(error.kind(), BrokenPipe | ConnectionReset | TimedOut | WouldBlock)
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | TimedOut | WouldBlock)
 }
 
 /// Answers one request after another, until the client or a reply ends it.
-fn converse(mut stream: &TcpStream, root: &Path) -> io::Result<()> {
+fn converse(stream: &TcpStream, root: &Path, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience))?;
+    let mut incoming = Incoming { stream, deadline: Instant::now() + patience };
     let mut buffer = [0; HEADER_BYTES];
     let mut filled = 0;
     loop {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
-        match request.parse(&buffer[..filled]) {
-            Ok(httparse::Status::Complete(length)) => {
-                let goes_on = answer(&request, root).send(stream)?;
-                if !goes_on {
-                    return Ok(());
-                }
-                buffer.copy_within(length..filled, 0);
-                filled -= length;
-            }
+        let (reply, length) = match request.parse(&buffer[..filled]) {
+            Ok(httparse::Status::Complete(length)) => (answer(&request, root), length),
             Ok(httparse::Status::Partial) if filled < buffer.len() => {
-                match stream.read(&mut buffer[filled..])? {
+                match incoming.read(&mut buffer[filled..])? {
                     0 => return Ok(()),
                     count => filled += count,
                 }
+                continue;
             }
-            Ok(httparse::Status::Partial) => return Reply::error(431).send(stream).map(drop),
-            Err(_) => return Reply::error(400).send(stream).map(drop),
+            Ok(httparse::Status::Partial) => (Reply::error(431), filled),
+            Err(_) => (Reply::error(400), filled),
+        };
+        let goes_on = reply.send(stream)?;
+        incoming.deadline = Instant::now() + patience;
+        if !goes_on {
+            return finish(incoming);
         }
+        buffer.copy_within(length..filled, 0);
+        filled -= length;
     }
 }
 
-fn header<'a>(request: &httparse::Request<'_, 'a>, name: &str) -> Option<&'a str> {
-    let mut headers = request.headers.iter();
-    let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
-    std::str::from_utf8(header.value).ok()
+/// Ends a connection so that its last reply arrives. To close it while something was not read, a request's body for
+/// example, would be a reset, and end what is still on its way.
+fn finish(incoming: Incoming<'_>) -> io::Result<()> {
+    incoming.stream.shutdown(Shutdown::Write)?;
+    io::copy(&mut incoming.take(BODY_BYTES), &mut io::sink()).map(drop)
+}
+
+/// What a client sends before a deadline. A timeout alone would begin anew with each byte.
+struct Incoming<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
+    }
+}
+
+/// The values of all headers of a name.
+fn values<'a>(request: &httparse::Request<'_, 'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let named = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    named.map(|header| header.value)
 }
 
 fn answer(request: &httparse::Request<'_, '_>, root: &Path) -> Reply {
-    let ends = request.version == Some(0)
-        || header(request, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
-        || header(request, "content-length").is_some_and(|value| value != "0")
-        || header(request, "transfer-encoding").is_some();
     let with_body = match request.method {
         Some("GET") => true,
         Some("HEAD") => false,
         _ => return Reply::error(405),
     };
-    let found = request.path.and_then(|target| find(root, target));
-    let mut reply = match found {
-        Some((path, file, length)) => Reply::of_file(&path, file, length, header(request, "range")),
+    let mut reply = match request.path.and_then(|target| find(root, path_of(target))) {
+        Some((path, file, length)) => Reply::of_file(&path, file, length, range(request)),
         None => Reply::error(404),
     };
     reply.with_body = with_body;
-    reply.goes_on = !ends;
+    reply.goes_on = goes_on(request);
     reply
 }
 
-/// The file that a request's target names, if it is a regular file below the root, links followed.
-fn find(root: &Path, target: &str) -> Option<(PathBuf, File, u64)> {
-    let path = percent_decoded(target.split(['?', '#']).next()?)?;
+/// Whether what follows a request is the next one: it has no body, as far as can be known, and is not the last.
+fn goes_on(request: &httparse::Request<'_, '_>) -> bool {
+    let mut options = values(request, "connection").flat_map(|value| value.split(|&byte| byte == b','));
+    request.version == Some(1)
+        && !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+        && values(request, "transfer-encoding").next().is_none()
+        && values(request, "content-length").all(|value| value == b"0")
+}
+
+/// The range that is asked for. It is GET's alone, and If-Range has it only of a version of the file, of which this
+/// server gives out no names.
+fn range<'a>(request: &httparse::Request<'_, 'a>) -> Option<&'a str> {
+    if request.method != Some("GET") || values(request, "if-range").next().is_some() {
+        return None;
+    }
+    std::str::from_utf8(values(request, "range").next()?).ok()
+}
+
+/// The path of a target without its query. A target may be a whole address: its host is not looked at.
+fn path_of(target: &str) -> &str {
+    let target = target.split(['?', '#']).next().unwrap_or(target);
+    match target.split_at_checked("http://".len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        }
+        _ => target,
+    }
+}
+
+/// The file that a path names, if it is a regular file below the root, links followed.
+fn find(root: &Path, path: &str) -> Option<(PathBuf, File, u64)> {
+    let path = percent_decoded(path)?;
     let path = Path::new(OsStr::from_bytes(&path)).strip_prefix("/").ok()?;
     if !path.components().all(|component| matches!(component, Component::Normal(_))) {
         return None;
@@ -139,10 +200,16 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
         let (digits, rest) = part.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.push(number(digits, 16)? as u8);
         bytes.extend_from_slice(rest.as_bytes());
     }
     (!bytes.contains(&0)).then_some(bytes)
+}
+
+/// A number that is digits alone: std would take a sign, too.
+fn number(digits: &str, radix: u32) -> Option<u64> {
+    let only_digits = digits.chars().all(|digit| digit.is_digit(radix));
+    only_digits.then(|| u64::from_str_radix(digits, radix).ok())?
 }
 
 /// What is sent back.
@@ -248,11 +315,11 @@ impl Range {
     fn parse(header: &str, length: u64) -> Self {
         let range = header.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
         let Some((first, last)) = range else { return Self::All };
-        let (first, last) = match (first.parse(), last.parse()) {
-            (Ok(first), Ok(last)) if first <= last => (first, last),
-            (Ok(first), Err(_)) if last.is_empty() => (first, u64::MAX),
-            (Err(_), Ok(0)) if first.is_empty() => return Self::Unsatisfiable,
-            (Err(_), Ok(count)) if first.is_empty() => (length.saturating_sub(count), u64::MAX),
+        let (first, last) = match (number(first, 10), number(last, 10)) {
+            (Some(first), Some(last)) if first <= last => (first, last),
+            (Some(first), None) if last.is_empty() => (first, u64::MAX),
+            (None, Some(0)) if first.is_empty() => return Self::Unsatisfiable,
+            (None, Some(count)) if first.is_empty() => (length.saturating_sub(count), u64::MAX),
             _ => return Self::All,
         };
         match first < length {

@@ -32,11 +32,11 @@ pub(crate) use posix::socket_name::{Family, SocketName};
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         use linux::Linux as Native;
-        use linux::calls::{sendfile, take_pending_sigpipe};
+        use linux::calls::{SomebodysSigpipe, sendfile, take_pending_sigpipe};
         pub(crate) use linux::calls::abstract_name;
     } else if #[cfg(target_os = "openbsd")] {
         use openbsd::OpenBsd as Native;
-        use openbsd::calls::{sendfile, take_pending_sigpipe};
+        use openbsd::calls::{SomebodysSigpipe, sendfile, take_pending_sigpipe};
         pub(crate) use openbsd::calls::abstract_name;
     } else {
         compile_error!("unisend supports Linux and OpenBSD; to add a system, see platform/mod.rs");
@@ -157,6 +157,21 @@ pub(crate) fn plain_meaning(errno: RawErrno) -> ErrorKind {
 
 fn plain_meaning_on<K: Kernel>(errno: RawErrno) -> ErrorKind {
     K::errno_name(errno.0).map_or(ErrorKind::Other, ErrorKind::of)
+}
+
+/// What an errno means of a file. Those of a connection, which a file system that works over one can give, do not
+/// mean here what they mean of a socket (clause X16).
+pub(crate) fn meaning_for_file(errno: RawErrno) -> ErrorKind {
+    meaning_for_file_on::<Native>(errno)
+}
+
+fn meaning_for_file_on<K: Kernel>(errno: RawErrno) -> ErrorKind {
+    use ErrorKind::{BadDescriptor, Interrupted, InvalidInput, Io, Other, OutOfMemory, PermissionDenied};
+
+    match plain_meaning_on::<K>(errno) {
+        kind @ (BadDescriptor | Interrupted | InvalidInput | Io | OutOfMemory | PermissionDenied) => kind,
+        _ => Other,
+    }
 }
 
 /// Whether a failure leaves open how much of the data was accepted (clauses I5, A13): a hard error on what

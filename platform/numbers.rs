@@ -42,6 +42,7 @@ pub(crate) struct Numbers {
     pub(super) SCM_RIGHTS: c_int,
     pub(super) SCM_PIDFD: c_int,
     pub(super) SO_PEERCRED: c_int,
+    pub(super) O_PATH: c_int,
 }
 
 impl Numbers {

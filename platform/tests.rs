@@ -20,7 +20,7 @@ use super::posix::sigpipe::may_have_signalled_on;
 use super::posix::status::Status;
 use super::{
     Cause, ControlLayout, Credentials, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why,
-    hides_count_on, never_fits_on, plain_meaning_on, raw_flags_on,
+    hides_count_on, meaning_for_file_on, never_fits_on, plain_meaning_on, raw_flags_on,
 };
 use Errno::*;
 use SocketKind::{Other, Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
@@ -908,9 +908,9 @@ fn copying_is_tried_only_for_what_the_kernel_cannot_do(#[case] errno: Errno, #[c
     assert!(!copying_may_do_on::<Linux>(RawErrno(10_000)));
 }
 
-const WRITABLE: Status = Status { writable: true, appends: false };
-const APPENDING: Status = Status { writable: true, appends: true };
-const READ_ONLY: Status = Status { writable: false, appends: false };
+const WRITABLE: Status = Status { readable: false, writable: true, appends: false };
+const APPENDING: Status = Status { readable: false, writable: true, appends: true };
+const READ_ONLY: Status = Status { readable: true, writable: false, appends: false };
 
 /// A clause's answer: a refusal, or an errno by its name.
 #[derive(Debug)]
@@ -953,7 +953,7 @@ fn the_copying_path_checks_what_linux_checks(
         match *answer {
             Answer::Admitted => Ok(()),
             Answer::Refused(refusal) => Err(Why::Refused(refusal)),
-            Answer::Errno(errno) => Err(Why::Plain(raw::<K>(errno))),
+            Answer::Errno(errno) => Err(Why::File(raw::<K>(errno))),
         }
     }
     assert_eq!(admit_on::<Linux>(input, output, count), expected::<Linux>(&answer));
@@ -978,18 +978,37 @@ fn a_count_hides_an_error_but_never_what_may_have_been_sent(#[case] errno: Errno
         assert!(!must_be_told_on::<Linux>(Some(kind), Why::Output(raw::<Linux>(errno))), "{kind:?}");
     }
     assert!(!must_be_told_on::<OpenBsd>(None, Why::Output(raw::<OpenBsd>(errno))), "a pipe or file");
-    assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::Plain(raw::<OpenBsd>(errno))), "the input's");
+    assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::File(raw::<OpenBsd>(errno))), "the input's");
     assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::Refused(Refusal::RangeOverflow)));
 }
 
+/// Clause X16: a file system that works over a connection has its errors too.
+#[rstest]
+#[case::not_for_reading(EBADF, ErrorKind::BadDescriptor)]
+#[case::no_offsets(ESPIPE, ErrorKind::InvalidInput)]
+#[case::interrupted(EINTR, ErrorKind::Interrupted)]
+#[case::disk(EIO, ErrorKind::Io)]
+#[case::memory(ENOMEM, ErrorKind::OutOfMemory)]
+#[case::permission(EACCES, ErrorKind::PermissionDenied)]
+#[case::server_silent(ETIMEDOUT, ErrorKind::Other)]
+#[case::server_gone(ENOTCONN, ErrorKind::Other)]
+#[case::server_reset(ECONNRESET, ErrorKind::Other)]
+#[case::server_aborted(ECONNABORTED, ErrorKind::Other)]
+#[case::broken(EPIPE, ErrorKind::Other)]
+#[case::would_block(EAGAIN, ErrorKind::Other)]
+fn an_error_of_a_file_is_none_of_a_connection(#[case] errno: Errno, #[case] kind: ErrorKind) {
+    assert_eq!(meaning_for_file_on::<Linux>(raw::<Linux>(errno)), kind);
+    assert_eq!(meaning_for_file_on::<OpenBsd>(raw::<OpenBsd>(errno)), kind);
+}
+
 #[test]
-fn x12_a_signal_comes_with_an_error_and_on_linux_with_a_short_count() {
+fn x12_a_signal_comes_with_epipe_and_on_linux_with_a_short_count() {
     assert!(may_have_signalled_on::<Linux>(Ok(65_536), 100_000));
     assert!(may_have_signalled_on::<Linux>(Ok(0), 1));
     assert!(!may_have_signalled_on::<Linux>(Ok(100_000), 100_000));
     assert!(!may_have_signalled_on::<Linux>(Ok(0), 0));
     assert!(may_have_signalled_on::<Linux>(Err(raw::<Linux>(EPIPE)), 1));
-    assert!(may_have_signalled_on::<Linux>(Err(raw::<Linux>(ECONNRESET)), 1));
+    assert!(!may_have_signalled_on::<Linux>(Err(raw::<Linux>(ECONNRESET)), 1));
     assert!(!may_have_signalled_on::<OpenBsd>(Ok(65_536), 100_000));
     assert!(may_have_signalled_on::<OpenBsd>(Err(raw::<OpenBsd>(EPIPE)), 1));
     assert!(!may_have_signalled_on::<OpenBsd>(Err(raw::<OpenBsd>(EAGAIN)), 1));

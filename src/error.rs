@@ -108,6 +108,13 @@ impl Error {
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
+    /// A failure of a file.
+    #[cold]
+    pub(crate) fn of_file(operation: Operation, errno: RawErrno) -> Self {
+        let kind = platform::meaning_for_file(errno);
+        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
+    }
+
     /// A call that was refused before the kernel was asked.
     #[cold]
     pub(crate) fn refused(operation: Operation, refusal: Refusal) -> Self {

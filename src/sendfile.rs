@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ChildStdin;
 
 use crate::error::{Error, SendAllError};
-use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
+use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind};
 use crate::platform::{FileSender, Method, Sink, Stopped, Why};
 use crate::socket::Socket;
 
@@ -104,23 +104,12 @@ impl<'a> Offset<'a> {
             Self::Position => None,
         }
     }
-
-    /// Whether the range ends where no file does (clause X4). What a file's own position makes of it is found
-    /// out later.
-    #[inline]
-    fn overflows(&self, count: u64) -> bool {
-        let start = match self {
-            Self::At(offset) => **offset,
-            Self::Position => 0,
-        };
-        start.checked_add(count).is_none_or(|end| end > limits::FILE_OFFSET)
-    }
 }
 
 /// Sends a part of a file, with the meaning of Linux's sendfile(2) on both systems; how many bytes were
 /// accepted.
 ///
-/// `count` bytes are asked for, from the offset on, and [`limits::BYTES_PER_SENDFILE`] at most are sent by one
+/// `count` bytes are asked for, from the offset on, and [`limits::BYTES_PER_SENDFILE`](crate::limits::BYTES_PER_SENDFILE) at most are sent by one
 /// call (clause X5). Fewer than were asked for are no error: the file can end before, the output can have no
 /// more room, a signal can come, the peer can go away. None at all are the end of the file (clause X3). What
 /// was accepted is what the offset, or the file's own position, moves on by, and nothing is lost: the next call
@@ -150,7 +139,7 @@ impl<'a> Offset<'a> {
 /// # Errors
 ///
 /// Before the call: [`InvalidInput`](ErrorKind::InvalidInput) for an offset and a count that are together over
-/// [`limits::FILE_OFFSET`] (clause X4), [`Unsupported`](ErrorKind::Unsupported) for a socket of records or
+/// [`limits::FILE_OFFSET`](crate::limits::FILE_OFFSET) (clause X4), [`Unsupported`](ErrorKind::Unsupported) for a socket of records or
 /// datagrams (clause X15). From the kernel, or as it would say: those of [`Socket::send`] on a stream, and
 ///
 /// | kind | when | clauses |
@@ -347,7 +336,7 @@ fn once(
 ) -> Result<u64, Error> {
     const OPERATION: Operation = Operation::Sendfile;
     let sink = output.sink();
-    if let Some(refusal) = refusal(sink, &offset, count, &method) {
+    if let Some(refusal) = refusal(sink, &method) {
         return Err(Error::refused(OPERATION, refusal));
     }
     let mut sender = FileSender::new(sink, input, offset.given(), method);
@@ -363,7 +352,7 @@ fn all(
 ) -> Result<u64, SendAllError<u64>> {
     const OPERATION: Operation = Operation::SendfileAll;
     let sink = output.sink();
-    if let Some(refusal) = refusal(sink, &offset, count, &method) {
+    if let Some(refusal) = refusal(sink, &method) {
         return Err(SendAllError { accepted: 0, error: Error::refused(OPERATION, refusal) });
     }
     let mut sender = FileSender::new(sink, input, offset.given(), method);
@@ -390,14 +379,11 @@ fn all(
 
 /// What no kernel need be asked about.
 #[inline]
-fn refusal(sink: Sink<'_>, offset: &Offset<'_>, count: u64, method: &Method<'_>) -> Option<Refusal> {
+fn refusal(sink: Sink<'_>, method: &Method<'_>) -> Option<Refusal> {
     use SocketKind::{UdpV4, UdpV6, UnixDatagram, UnixSeqpacket};
 
     if let Some(UdpV4 | UdpV6 | UnixDatagram | UnixSeqpacket) = sink.socket {
         return Some(Refusal::RecordOutput);
-    }
-    if offset.overflows(count) {
-        return Some(Refusal::RangeOverflow);
     }
     match method {
         Method::CopyingThrough([]) => Some(Refusal::EmptyBuffer),
@@ -409,7 +395,7 @@ fn refusal(sink: Sink<'_>, offset: &Offset<'_>, count: u64, method: &Method<'_>)
 fn error(sink: Sink<'_>, operation: Operation, stopped: Stopped) -> Error {
     match stopped.why {
         Why::Refused(refusal) => Error::refused(operation, refusal),
-        Why::Plain(errno) => Error::plain(operation, errno),
+        Why::File(errno) => Error::of_file(operation, errno),
         Why::Output(errno) => {
             Error::of_kernel(sink.fd, sink.socket.unwrap_or(SocketKind::Other), operation, errno)
         }

@@ -291,7 +291,16 @@ fn child() {
             in_threads(named(&WAYS, way), named(&OUTPUTS, to), before, untouched, after);
             assert_eq!(HANDLED.load(SeqCst), THREADS, "each thread's own, once");
         }
-        ["process", way, to] => from_a_process(named(&WAYS, way), named(&OUTPUTS, to)),
+        ["process", way, to] => {
+            with_one_thread(|| from_a_process(named(&WAYS, way), named(&OUTPUTS, to)), |_| {});
+        }
+        #[cfg(target_os = "linux")]
+        ["crowd", way, to] => {
+            block(SigmaskHow::SIG_BLOCK);
+            with_one_thread(|| beside_other_threads(named(&WAYS, way), named(&OUTPUTS, to)), |_| {});
+        }
+        #[cfg(target_os = "linux")]
+        ["both"] => to_both_the_thread_and_the_process(),
         ["thread", way, to] => from_a_thread(named(&WAYS, way), named(&OUTPUTS, to)),
         _ => panic!("no such case: {case}"),
     }
@@ -312,16 +321,29 @@ fn plainly(ours: &OwnedFd, file: &File) {
     println!("a plain call returned {sent}");
 }
 
-/// Sends until the parent, which sends SIGPIPE to this process and waits for each to be handled, has had enough:
-/// it closes standard input. It does so in a process that has one thread, so that what is blocked on it is
-/// pending, and not another thread's to handle.
-fn from_a_process(way: Way, to: To) {
-    // SAFETY: the test's other thread waits for this one and holds nothing that is used here.
-    if let nix::unistd::ForkResult::Parent { child } = unsafe { nix::unistd::fork() }.unwrap() {
-        let ended = nix::sys::wait::waitpid(child, None).unwrap();
-        assert!(matches!(ended, nix::sys::wait::WaitStatus::Exited(_, 0)), "{ended:?}");
-        return;
+/// Does something in a process that has one thread, so that what is blocked on it is pending, and not another
+/// thread's to handle. It ends when that is done, and must not have panicked.
+fn with_one_thread(work: impl FnOnce(), meanwhile: impl FnOnce(nix::unistd::Pid)) {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+
+    // SAFETY: this process's other thread waits for this one and holds nothing that is used here.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => {
+            meanwhile(child);
+            let ended = waitpid(child, None).unwrap();
+            assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
+        }
+        ForkResult::Child => {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            std::process::exit(outcome.is_err().into());
+        }
     }
+}
+
+/// Sends until the parent, which sends SIGPIPE to this process and waits for each to be handled, has had enough:
+/// it closes standard input.
+fn from_a_process(way: Way, to: To) {
     println!("ready {}", std::process::id());
     ACKNOWLEDGE.store(std::io::stdout().as_raw_fd(), SeqCst);
     set_disposition(SigHandler::Handler(count));
@@ -336,7 +358,66 @@ fn from_a_process(way: Way, to: To) {
         }
         assert!(!is_blocked());
     }
-    std::process::exit(0);
+}
+
+/// Sends in threads side by side, and in another one waits for what the parent sends to this process, which is
+/// blocked everywhere: each comes, and as sent by the parent. OpenBSD's sigwait(2) does not tell who sent it.
+#[cfg(target_os = "linux")]
+fn beside_other_threads(way: Way, to: To) {
+    let file = file();
+    println!("ready {}\n", std::process::id());
+    for _ in 0..THREADS - 1 {
+        let file = file.try_clone().unwrap();
+        thread::spawn(move || {
+            loop {
+                cut_short(way, to, &file);
+            }
+        });
+    }
+    let mut parent = None;
+    sockets::set_nonblocking(&std::io::stdin(), true);
+    while nix::unistd::read(std::io::stdin(), &mut [0]) != Ok(0) {
+        if let Some(sender) = wait_for_sigpipe() {
+            assert_eq!(sender, *parent.get_or_insert(sender), "who it is said to come from");
+            assert_ne!(sender, std::process::id() as libc::pid_t);
+            nix::unistd::write(std::io::stdout(), &[1]).unwrap();
+        }
+    }
+}
+
+/// Takes a SIGPIPE that comes within a moment, and says who sent it.
+#[cfg(target_os = "linux")]
+fn wait_for_sigpipe() -> Option<libc::pid_t> {
+    let moment = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the pointers are to a set and a time, which are only read, and to room for what is filled.
+    let taken = unsafe { libc::sigtimedwait(sigpipe().as_ref(), info.as_mut_ptr(), &raw const moment) };
+    // SAFETY: every bit is a value, and was set.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: a SIGPIPE that was sent says by whom.
+    (taken == libc::SIGPIPE).then(|| unsafe { info.si_pid() })
+}
+
+/// Two are sent in one call, one to the thread and one to the process: neither stands for the other.
+#[cfg(target_os = "linux")]
+fn to_both_the_thread_and_the_process() {
+    let (mut reader, writer) = nix::unistd::pipe().map(|(read, write)| (File::from(read), write)).unwrap();
+    let writes = || {
+        set_disposition(SigHandler::Handler(count));
+        let sent = sendfile_all(Output::file(&writer), file(), Offset::At(&mut 0), LENGTH);
+        assert_eq!((sent, HANDLED.load(SeqCst)), (Ok(LENGTH), 2));
+    };
+    with_one_thread(writes, |child| {
+        let mut part = vec![0; 200_000];
+        reader.read_exact(&mut part).unwrap();
+        let number = child.as_raw();
+        // SAFETY: it only sends a signal, to a thread that is there as long as its process.
+        let sent = unsafe { libc::syscall(libc::SYS_tgkill, number, number, libc::SIGPIPE) };
+        assert_eq!(sent, 0);
+        reader.read_exact(&mut part).unwrap(); // more than a pipe holds: it was taken meanwhile
+        nix::sys::signal::kill(child, Signal::SIGPIPE).unwrap();
+        reader.read_exact(&mut vec![0; LENGTH as usize - 2 * part.len()]).unwrap();
+    });
 }
 
 /// Sends while another thread sends SIGPIPE to this one, and waits for each to be handled.
@@ -404,8 +485,26 @@ fn one_that_another_process_sends_is_delivered(
     #[values(Way::Best, Way::Copying, Way::All)] way: Way,
     #[values(To::Tcp, To::Unix, To::Pipe)] to: To,
 ) {
-    let case = format!("process {way:?} {to:?}");
-    let mut child = command(&case).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    each_is_acknowledged(&format!("process {way:?} {to:?}"));
+}
+
+#[cfg(target_os = "linux")]
+#[rstest]
+fn one_is_delivered_that_another_process_sends_while_threads_send_side_by_side(
+    #[values(Way::Best, Way::Copying, Way::All)] way: Way,
+    #[values(To::Unix, To::Pipe)] to: To,
+) {
+    each_is_acknowledged(&format!("crowd {way:?} {to:?}"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_to_the_thread_and_one_to_the_process_are_both_delivered() {
+    survives("both");
+}
+
+fn each_is_acknowledged(case: &str) {
+    let mut child = command(case).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = child.stdout.take().unwrap();
     let pid = read_until_ready(&mut said);
     for sent in 1..=SIGNALS {

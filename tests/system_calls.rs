@@ -159,6 +159,7 @@ fn child() {
                 let sent = match how {
                     "whole" => sendfile(to, &file, at, count),
                     "more" => sendfile(to, &file, at, count + 1),
+                    "nothing" => sendfile(to, &file, at, 0).map(|none| none + count),
                     "position" => {
                         (&file).rewind().unwrap();
                         sendfile(to, &file, Offset::Position, count)
@@ -171,6 +172,17 @@ fn child() {
                     _ => panic!("no such way: {how}"),
                 };
                 assert_eq!(sent, Ok(count));
+            });
+        }
+        ["sendfile", "full"] => {
+            let (_reader, pipe) = nix::unistd::pipe().unwrap();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&[7; 65_536]).unwrap();
+            sockets::set_nonblocking(&pipe, true);
+            while sendfile(Output::file(&pipe), &file, Offset::At(&mut 0), 65_536).is_ok() {}
+            repeat(|| {
+                let full = sendfile(Output::file(&pipe), &file, Offset::At(&mut 0), 65_536);
+                assert!(full.unwrap_err().would_block());
             });
         }
         ["sendfile", "gone"] => {
@@ -257,6 +269,7 @@ fn name_of(call: &str) -> &str {
         "send" => "sendto",
         "newfstatat" | "fstatat" => "fstat",
         "_llseek" => "lseek",
+        "ppoll" | "ppoll_time" => "poll",
         name => name,
     }
 }
@@ -343,7 +356,9 @@ fn descriptors_are_one_call(#[case] case: &str, #[case] names: &[&str]) {
 #[case::x3_less_is_left("socket more", &[MASK, "sendfile", TAKE, MASK])]
 #[case::x1_from_the_position("socket position", &["lseek", MASK, "sendfile", MASK])]
 #[case::until_the_end("socket all", &[MASK, "sendfile", TAKE, "sendfile", TAKE, MASK])]
-#[case::to_a_file("file whole", &[MASK, "sendfile", MASK])]
+#[case::to_a_file("file whole", &["poll", MASK, "sendfile", MASK])]
+#[case::l14_nothing_to_a_file("file nothing", &["fstat", "fcntl", "fstat", "pread"])]
+#[case::x10_a_full_pipe("full", &["poll", "fstat", "pread", MASK, "sendfile", MASK])]
 #[case::a_failure_on_tcp("gone", &[MASK, "sendfile", TAKE, "getpid", "getsockopt", MASK])]
 #[case::copying("socket copied", &["fstat", "pread", "sendto"])]
 #[case::copying_in_parts("socket halves", &["fstat", "pread", "sendto", "pread", "sendto"])]

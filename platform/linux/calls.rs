@@ -8,7 +8,6 @@ use std::ptr;
 
 use super::verdict::{TcpInfo, Witness};
 use crate::platform::RawErrno;
-use crate::platform::posix::sigpipe::Sender;
 use crate::platform::posix::{count, option};
 
 /// sendfile(2) with 64-bit offsets: glibc has two on 32 bits, and musl's is the one.
@@ -69,14 +68,39 @@ pub(crate) fn sendfile(
     count(sent).map(|sent| sent as u64)
 }
 
-/// Takes a SIGPIPE that is pending, this thread's before the process's; `None` if there is none.
+/// A SIGPIPE that somebody else sent, and that was taken.
+pub(crate) struct SomebodysSigpipe(libc::siginfo_t);
+
+impl SomebodysSigpipe {
+    /// Whether it was meant for this thread, and not for the process.
+    pub(crate) fn is_for_thread(&self) -> bool {
+        self.0.si_code == libc::SI_TKILL
+    }
+
+    /// Sends it again as it came: who takes it next sees who sent it.
+    pub(crate) fn send_again(&self) {
+        let (process, info) = (std::process::id(), ptr::from_ref(&self.0));
+        // SAFETY: it takes nothing, and cannot fail.
+        let thread = unsafe { libc::gettid() };
+        if self.is_for_thread() {
+            // SAFETY: the pointer is to what the kernel has filled, which is only read.
+            unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGPIPE, info) };
+        } else {
+            // The process is that of the thread, which alone may say that another sent it.
+            // SAFETY: the pointer is to what the kernel has filled, which is only read.
+            unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, thread, libc::SIGPIPE, info) };
+        }
+    }
+}
+
+/// Takes a SIGPIPE that is pending, this thread's before the process's, and gives what is not the kernel's.
 ///
 /// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2). The
 /// C library's sigtimedwait(2) calls both the same, so it is not used.
-pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sender> {
+pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<SomebodysSigpipe> {
     const AT_ONCE: [u64; 2] = [0; 2]; // the kernel's struct timespec, whatever its width
     let kernel_set_bytes = (libc::SIGRTMAX() as usize + 1) / 8;
-    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: the pointers are to a set and a time, which are only read, and to room for what the kernel fills;
     // its set is the first bytes of the C library's.
     let taken = unsafe {
@@ -91,13 +115,10 @@ pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Send
     if taken != libc::c_long::from(libc::SIGPIPE) {
         return None;
     }
-    // SAFETY: a signal was taken, so it is filled.
+    // SAFETY: every bit is a value, and was set.
     let info = unsafe { info.assume_init() };
-    // SAFETY: this member is filled for every code that is compared here.
+    // SAFETY: this member is filled for the code that is compared.
     let from = unsafe { info.si_pid() };
-    Some(match info.si_code {
-        libc::SI_USER if from == std::process::id() as libc::pid_t => Sender::Kernel,
-        libc::SI_TKILL => Sender::ToThread,
-        _ => Sender::ToProcess,
-    })
+    let is_kernels = info.si_code == libc::SI_USER && from == std::process::id() as libc::pid_t;
+    (!is_kernels).then_some(SomebodysSigpipe(info))
 }

@@ -33,11 +33,12 @@ pub(super) const NUMBERS: Numbers = Numbers {
     SCM_PIDFD: 4,
     // powerpc has numbers of its own from the low-water marks on.
     SO_PEERCRED: if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) { 21 } else { 17 },
+    O_PATH: 0x20_0000,
 };
 
 held_to_libc!("linux", crate::platform::linux::numbers::NUMBERS, [
     AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
     SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL MSG_MORE MSG_CONFIRM
-    MSG_TRUNC MSG_CTRUNC MSG_CMSG_CLOEXEC SCM_RIGHTS SO_PEERCRED
+    MSG_TRUNC MSG_CTRUNC MSG_CMSG_CLOEXEC SCM_RIGHTS SO_PEERCRED O_PATH
 ]);

@@ -6,8 +6,7 @@ use std::os::unix::net::SocketAddr;
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
 use crate::platform::RawErrno;
-use crate::platform::posix::sigpipe::{self, Sender};
-use crate::platform::posix::{option, receive};
+use crate::platform::posix::{option, receive, sigpipe};
 
 impl Witness for BorrowedFd<'_> {
     fn pending_error(&self) -> Option<RawErrno> {
@@ -35,16 +34,28 @@ pub(crate) fn sendfile(
     Err(RawErrno(libc::ENOSYS))
 }
 
-/// Takes a SIGPIPE that is pending; `None` if there is none.
+/// A SIGPIPE that somebody else sent. OpenBSD does not say of any who sent it.
+pub(crate) enum SomebodysSigpipe {}
+
+impl SomebodysSigpipe {
+    pub(crate) fn is_for_thread(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn send_again(&self) {
+        match *self {}
+    }
+}
+
+/// Takes a SIGPIPE that is pending, be it this thread's or the process's.
 ///
 /// There is no sigtimedwait(2), and sigwait(2) waits for ever if nothing is pending, as when the signal is
-/// ignored. It does not say who sent it, and takes one that was sent to the process too.
-pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sender> {
-    if !sigpipe::is_pending() {
-        return None;
+/// ignored.
+pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<SomebodysSigpipe> {
+    if sigpipe::is_pending() {
+        let mut taken = 0;
+        // SAFETY: the pointers are to a set, which is only read, and to an int that is ours to write.
+        unsafe { libc::sigwait(only_sigpipe, &raw mut taken) };
     }
-    let mut taken = 0;
-    // SAFETY: the pointers are to a set, which is only read, and to an int that is ours to write.
-    unsafe { libc::sigwait(only_sigpipe, &raw mut taken) };
-    Some(Sender::Kernel)
+    None
 }

@@ -31,6 +31,7 @@ pub(super) const NUMBERS: Numbers = Numbers {
     SCM_RIGHTS: 1,
     SCM_PIDFD: NEVER_SENT,
     SO_PEERCRED: 0x1022,
+    O_PATH: ABSENT,
 };
 
 held_to_libc!("openbsd", crate::platform::openbsd::numbers::NUMBERS, [

@@ -54,10 +54,13 @@ pub(in crate::platform) fn read_at<'buffer>(
 }
 
 /// A caller's buffer, as one that is only written to before it is read.
-pub(in crate::platform) fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+///
+/// # Safety
+///
+/// Nothing that is not initialized may be written to it.
+pub(in crate::platform) unsafe fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     let buffer: *mut [u8] = buffer;
-    // SAFETY: both are laid out alike, and whoever has it lets nothing but the kernel write to it, whose bytes
-    // are initialized.
+    // SAFETY: both are laid out alike, and the caller keeps every byte initialized.
     unsafe { &mut *(buffer as *mut [MaybeUninit<u8>]) }
 }
 

@@ -59,7 +59,7 @@ pub(crate) enum Why {
     /// It was refused.
     Refused(Refusal),
     /// A descriptor is not for this, or the input could not be read.
-    Plain(RawErrno),
+    File(RawErrno),
     /// The output did not take it.
     Output(RawErrno),
 }
@@ -85,32 +85,36 @@ impl<'a> FileSender<'a> {
     }
 
     /// Sends at most so many bytes, as one call; how many were accepted. Fewer are the end of the file, or all
-    /// that the output took. The offset and the count were checked not to overflow.
+    /// that the output took.
     #[inline]
     pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
+        self.check_range(count)?;
         match self.method {
-            // Linux asks a pipe for room before it looks at the count (L14).
+            // Linux asks an output for room before it looks at the count (L14) and at the file (X3).
             Method::Kernel if count > 0 => {
-                self.check_what_the_kernel_cannot(count)?;
+                if self.is_full() && matches!(self.is_at_end(), Ok(true)) {
+                    return Ok(0);
+                }
                 match self.by_kernel(count) {
                     Ok(sent) => Ok(sent),
                     Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
-                    Err(errno) => self.unless_at_end(errno),
+                    Err(errno) => Err(Why::Output(errno).into()),
                 }
             }
             _ => self.by_copying(count),
         }
     }
 
-    /// With 32 bits the kernel is told of a smaller count, and would not refuse what it makes of the file's own
-    /// position (X4).
+    /// Whether the range can be one of a file (X4). What the file's own position makes of it is for the kernel to
+    /// find, but where it is told of a smaller count because it has only 32 bits for it.
     #[inline]
-    fn check_what_the_kernel_cannot(&self, count: u64) -> Result<(), Why> {
-        if usize::BITS == 64 || count <= isize::MAX as u64 || self.offset.is_some() {
-            return Ok(());
-        }
-        // What has no position has no range either.
-        self.start().map_or(Ok(()), |start| check_range(start, count))
+    fn check_range(&self, count: u64) -> Result<(), Why> {
+        let start = match &self.offset {
+            Some(offset) => **offset,
+            None if usize::BITS < 64 && count > isize::MAX as u64 => self.start().unwrap_or(0),
+            None => 0,
+        };
+        check_range(start, count)
     }
 
     /// Where to read.
@@ -121,16 +125,13 @@ impl<'a> FileSender<'a> {
         }
     }
 
-    /// Linux asks a pipe for room before it looks for bytes: that there is none of either is the end (X3).
-    #[cold]
-    fn unless_at_end(&self, errno: RawErrno) -> Result<u64, Stopped> {
-        use Errno::{EAGAIN, EINTR, EPIPE};
-
-        let of_room = matches!(Native::errno_name(errno.number()), Some(EAGAIN | EINTR | EPIPE));
-        let ended = self.sink.socket.is_none() && of_room && matches!(self.is_at_end(), Ok(true));
-        if ended { Ok(0) } else { Err(Why::Output(errno).into()) }
+    /// Whether the output could take nothing. Only what is no socket is asked: to a socket the end of the file is
+    /// the end, full or not.
+    fn is_full(&self) -> bool {
+        self.sink.socket.is_none() && !status::has_room(self.sink.fd)
     }
 
+    #[cold]
     fn is_at_end(&self) -> Result<bool, RawErrno> {
         if file::kind(self.input)? != FileKind::Seekable {
             return Ok(false);
@@ -156,12 +157,13 @@ impl<'a> FileSender<'a> {
         if self.admit(count)? != FileKind::Seekable {
             return Ok(0); // nothing was asked of it, and reading nothing can be an error there
         }
-        let start = self.start().map_err(Why::Plain)?;
+        let start = self.start().map_err(Why::File)?;
         check_range(start, count)?;
         let count = count.min(limits::BYTES_PER_SENDFILE);
         let mut on_stack;
         let buffer = match &mut self.method {
-            Method::CopyingThrough(buffer) => file::as_uninit(buffer),
+            // SAFETY: only the kernel writes to it, what it has read.
+            Method::CopyingThrough(buffer) => unsafe { file::as_uninit(buffer) },
             Method::Kernel | Method::Copying => {
                 on_stack = [MaybeUninit::uninit(); STACK_BUFFER];
                 &mut on_stack[..]
@@ -172,7 +174,7 @@ impl<'a> FileSender<'a> {
             match &mut self.offset {
                 Some(offset) => **offset += accepted,
                 None => file::set_position(self.input, start + accepted)
-                    .map_err(|errno| Stopped { accepted, why: Why::Plain(errno) })?,
+                    .map_err(|errno| Stopped { accepted, why: Why::File(errno) })?,
             }
             if let Method::Kernel = self.method {
                 self.method = Method::Copying; // the kernel could not, and will not
@@ -188,12 +190,16 @@ impl<'a> FileSender<'a> {
 
     /// Refuses what Linux's sendfile refuses.
     fn admit(&self, count: u64) -> Result<FileKind, Why> {
-        let input = file::kind(self.input).map_err(Why::Plain)?;
+        let input = file::kind(self.input).map_err(Why::File)?;
+        // Of a file pread(2) says it.
+        if input != FileKind::Seekable && !status::of(self.input).map_err(Why::File)?.readable {
+            return Err(Why::File(RawErrno(Native::errno_number(Errno::EBADF))));
+        }
         let output = match self.sink.socket {
             Some(_) => None,
             None => Some((
-                status::of(self.sink.fd).map_err(Why::Plain)?,
-                file::kind(self.sink.fd).map_err(Why::Plain)?,
+                status::of(self.sink.fd).map_err(Why::File)?,
+                file::kind(self.sink.fd).map_err(Why::File)?,
             )),
         };
         admit_on::<Native>(input, output, count).map(|()| input)
@@ -216,7 +222,7 @@ pub(in crate::platform) fn admit_on<K: Kernel>(
 ) -> Result<(), Why> {
     if let Some((status, kind)) = output {
         if !status.writable {
-            return Err(Why::Plain(RawErrno(K::errno_number(Errno::EBADF))));
+            return Err(Why::File(RawErrno(K::errno_number(Errno::EBADF))));
         }
         if status.appends && kind != FileKind::Stream {
             return Err(Why::Refused(Refusal::AppendingOutput));
@@ -265,7 +271,7 @@ fn copy(
         let bytes = match file::read_at(input, &mut buffer[..length], start + accepted) {
             Ok([]) => return (accepted, None),
             Ok(bytes) => bytes,
-            Err(errno) => return (accepted, Some(Why::Plain(errno))),
+            Err(errno) => return (accepted, Some(Why::File(errno))),
         };
         match put(sink, bytes, sigpipe) {
             Ok(taken) => {

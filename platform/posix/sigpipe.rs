@@ -10,27 +10,15 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::platform::contract::Errno;
-use crate::platform::{Kernel, Native, RawErrno, take_pending_sigpipe};
-
-/// Who sent a SIGPIPE that was pending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "not every kernel says who it was")]
-pub(in crate::platform) enum Sender {
-    /// The kernel, because of a call of this thread.
-    Kernel,
-    /// Somebody, to this thread.
-    ToThread,
-    /// Somebody, to the process.
-    ToProcess,
-}
+use crate::platform::{Kernel, Native, RawErrno, SomebodysSigpipe, take_pending_sigpipe};
 
 /// While it lives SIGPIPE is blocked on the thread that made it, on which it stays.
 pub(crate) struct SigpipeGuard {
     was_blocked: bool,
-    /// One was pending before: what is pending now may be that one, and one more of ours is no more than it.
+    /// One was pending before. If it is this thread's, one more of ours is no more than it.
     was_pending: bool,
-    /// Taken, but not ours: to be sent again at the end.
-    owed: Option<Sender>,
+    /// Taken, but not ours: one for this thread and one for the process, for a second is no more than the first.
+    owed: [Option<SomebodysSigpipe>; 2],
     stays_on_thread: PhantomData<*const ()>,
 }
 
@@ -39,7 +27,7 @@ impl SigpipeGuard {
         let was_blocked = contains_sigpipe(&change_mask(libc::SIG_BLOCK));
         // If it was not blocked, none can have been pending: it would have been delivered.
         let was_pending = was_blocked && is_pending();
-        Self { was_blocked, was_pending, owed: None, stays_on_thread: PhantomData }
+        Self { was_blocked, was_pending, owed: [None, None], stays_on_thread: PhantomData }
     }
 
     /// Takes back the signal that a call may have raised, given what the call returned.
@@ -52,25 +40,17 @@ impl SigpipeGuard {
 
     #[cold]
     fn take_back(&mut self) {
-        match take_pending_sigpipe(&only_sigpipe()) {
-            None | Some(Sender::Kernel) => {}
-            Some(sender) => self.owed = Some(sender),
+        if let Some(sigpipe) = take_pending_sigpipe(&only_sigpipe()) {
+            let target = usize::from(sigpipe.is_for_thread());
+            self.owed[target] = Some(sigpipe);
         }
     }
 }
 
 impl Drop for SigpipeGuard {
     fn drop(&mut self) {
-        match self.owed {
-            None | Some(Sender::Kernel) => {}
-            Some(Sender::ToThread) => {
-                // SAFETY: it sends a signal to the thread that calls it.
-                unsafe { libc::pthread_kill(this_thread(), libc::SIGPIPE) };
-            }
-            Some(Sender::ToProcess) => {
-                // SAFETY: it sends a signal to the process that calls it.
-                unsafe { libc::kill(std::process::id() as libc::pid_t, libc::SIGPIPE) };
-            }
+        for sigpipe in self.owed.iter().flatten() {
+            sigpipe.send_again();
         }
         if !self.was_blocked {
             change_mask(libc::SIG_UNBLOCK);
@@ -78,15 +58,15 @@ impl Drop for SigpipeGuard {
     }
 }
 
-/// Whether a call may have raised a SIGPIPE: with an error and, where the kernel does both at once (clauses X12,
-/// I7), with a count that is less than was asked for.
+/// Whether a call may have raised a SIGPIPE: with EPIPE and, where the kernel does both at once (clauses X12, I7),
+/// with a count that is less than was asked for.
 pub(in crate::platform) fn may_have_signalled_on<K: Kernel>(
     outcome: Result<u64, RawErrno>,
     asked: u64,
 ) -> bool {
     match outcome {
         Ok(count) => K::SIGNALS_WITH_COUNT && count < asked,
-        Err(errno) => K::SIGNALS_WITH_COUNT || K::errno_name(errno.number()) == Some(Errno::EPIPE),
+        Err(errno) => K::errno_name(errno.number()) == Some(Errno::EPIPE),
     }
 }
 
@@ -123,9 +103,4 @@ pub(in crate::platform) fn is_pending() -> bool {
 fn contains_sigpipe(set: &libc::sigset_t) -> bool {
     // SAFETY: it reads one set.
     unsafe { libc::sigismember(ptr::from_ref(set), libc::SIGPIPE) == 1 }
-}
-
-fn this_thread() -> libc::pthread_t {
-    // SAFETY: it takes nothing, and cannot fail.
-    unsafe { libc::pthread_self() }
 }

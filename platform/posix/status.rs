@@ -1,9 +1,9 @@
-//! fcntl(2), as far as it is needed to know what calls on a descriptor do.
+//! fcntl(2) and poll(2), as far as they are needed to know what calls on a descriptor do.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::last_errno;
-use crate::platform::RawErrno;
+use crate::platform::{Kernel, Native, RawErrno};
 
 /// Whether calls on this descriptor wait. pledge's "stdio" is enough.
 pub(crate) fn is_blocking(fd: BorrowedFd<'_>) -> bool {
@@ -13,16 +13,28 @@ pub(crate) fn is_blocking(fd: BorrowedFd<'_>) -> bool {
 /// How a file was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::platform) struct Status {
+    pub(in crate::platform) readable: bool,
     pub(in crate::platform) writable: bool,
     pub(in crate::platform) appends: bool,
 }
 
 pub(in crate::platform) fn of(fd: BorrowedFd<'_>) -> Result<Status, RawErrno> {
     let flags = flags(fd)?;
+    // musl counts O_PATH to the mode.
+    let (mode, is_path) = (flags & libc::O_ACCMODE, flags & Native::NUMBERS.O_PATH != 0);
     Ok(Status {
-        writable: matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR),
+        readable: !is_path && matches!(mode, libc::O_RDONLY | libc::O_RDWR),
+        writable: !is_path && matches!(mode, libc::O_WRONLY | libc::O_RDWR),
         appends: flags & libc::O_APPEND != 0,
     })
+}
+
+/// Whether poll(2) says that there is room to write, and nothing else.
+pub(in crate::platform) fn has_room(fd: BorrowedFd<'_>) -> bool {
+    let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is to one structure, whose events are filled.
+    unsafe { libc::poll(&raw mut watched, 1, 0) };
+    watched.revents == libc::POLLOUT
 }
 
 fn flags(fd: BorrowedFd<'_>) -> Result<libc::c_int, RawErrno> {

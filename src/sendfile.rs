@@ -132,9 +132,11 @@ impl<'a> Offset<'a> {
 /// # System calls
 ///
 /// Linux: `sendfile`, between two `rt_sigprocmask`, for no flag of sendfile(2) keeps SIGPIPE away. If SIGPIPE was
-/// blocked already, `rt_sigpending`; after a short count or an error, `rt_sigtimedwait`, to take back a SIGPIPE
-/// that this call raised, and `getpid` to know it; if it took another's, `kill` or `tgkill` to send that one
-/// again. Where the kernel cannot (clause X8) and on OpenBSD: those of [`sendfile_by_copying`].
+/// blocked already, `rt_sigpending`; after a short count or EPIPE `rt_sigtimedwait`, to take back a SIGPIPE that
+/// this call raised, and `getpid` to know it; if it took another's, `rt_sigqueueinfo` or `rt_tgsigqueueinfo` to
+/// send that one again. What is no socket is asked for room before, by `poll`, and if it has none the file for its
+/// end, by `fstat`, `lseek` and `pread`. Where the kernel cannot (clause X8), for a count of 0, and on OpenBSD:
+/// those of [`sendfile_by_copying`].
 ///
 /// # Errors
 ///
@@ -150,15 +152,21 @@ impl<'a> Offset<'a> {
 /// | `InvalidInput` | an input that has no offsets: a pipe, a socket, a directory | X7 |
 /// | `InvalidInput` | an output that was opened for appending (`O_APPEND`) and is no pipe | X9 |
 /// | `BadDescriptor` | an input that is not open for reading, an output not for writing | X6 |
-/// | `Io`, `Other` | the file could not be read, or the disk is full | |
+/// | `Io`, `Other` | the file could not be read, or the disk is full | X16 |
 ///
 /// After the first byte no error is returned but a count, and the next call says what is wrong (clause X12).
 /// OpenBSD's exception is clause A13's: if [`Error::may_have_sent`] is true, a part may have been queued on a
 /// connection that goes on; the offset has been moved by what is known to be accepted.
 ///
-/// A SIGPIPE that others send meanwhile is delivered when the call returns. One that this very process sends to
-/// itself by kill(2) in a call that raises one too is taken for the same on Linux, and on OpenBSD, for pipes, any
-/// that is sent to the whole process then.
+/// A file that was opened with `O_DIRECT` wants its own alignment of offsets and counts and, if it is copied, of
+/// the buffer: otherwise it is `InvalidInput`. One that is used up by being read (/proc/kmsg) loses what was read
+/// and not accepted.
+///
+/// A SIGPIPE that others send meanwhile is delivered when the call returns. Not told apart are, on Linux, one that
+/// this very process sends to itself by kill(2) in a call that is cut short or fails with `Disconnected`, which is
+/// taken back with the call's own; and one that was pending for the whole process before, while SIGPIPE was
+/// blocked, beside which the call's own may stay pending for the thread. On OpenBSD, for pipes, any that is sent to
+/// the whole process in a call that fails with `Disconnected` is taken back.
 ///
 /// Sources: sendfile(2) of Linux, and runs on its kernel.
 ///
@@ -199,8 +207,9 @@ pub fn sendfile<'fd>(
 
 /// Sends a part of a file by reading and sending it, through the caller's buffer; how many bytes were accepted.
 ///
-/// As [`sendfile()`], clause by clause, but for two things. What it sent is what the file had when it was read,
-/// and cannot change any more (clause X14). And the input must be a regular file or a block device, where
+/// As [`sendfile()`], clause by clause, but for a few things. What it sent is what the file had when it was read,
+/// and cannot change any more (clause X14). It may wait on after a signal that came before its output was full
+/// (clause X11b). And the input must be a regular file or a block device, where
 /// Linux's sendfile takes some others that cannot be read twice (clause X7b: /dev/zero, a socket into a pipe).
 ///
 /// The buffer is what is read at once. 64 KiB do well everywhere, 256 KiB better on Linux; on OpenBSD more than

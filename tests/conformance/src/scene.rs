@@ -258,6 +258,12 @@ pub(crate) fn catch_signal(restart: bool) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Linux takes whole pages at most, and what is expected of it has pages of 4096 bytes.
+pub(crate) fn need_small_pages() -> Result<(), Stop> {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
+    if cfg!(target_os = "linux") && bytes != Some(4096) { skip("pages are larger here") } else { Ok(()) }
+}
+
 /// Sends SIGUSR1 to this thread from another one, after so many milliseconds.
 pub(crate) fn signal_after(milliseconds: u64) -> JoinHandle<()> {
     // A number here, a pointer there: it is only carried to the other thread.

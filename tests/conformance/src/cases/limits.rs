@@ -91,6 +91,7 @@ fn huge_bytes(trial: &Trial) -> Result<&'static [u8], Stop> {
     if usize::BITS < 64 {
         return scene::skip("32 bits cannot map as much");
     }
+    scene::need_small_pages()?;
     let whole = File::create_new(trial.path("whole"))?;
     let part = File::create_new(trial.path("part"))?;
     whole.set_len(HUGE as u64)?;

@@ -150,9 +150,21 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("100000, received 65536, EMSGSIZE", NONE)
             .promise("Unsupported, received EAGAIN, Unsupported"),
         topic
+            .case("X16", "an input that fails to be read", fails_to_be_read)
+            .kernel("EINVAL", NONE)
+            .promise("Io"),
+        topic
             .case("L13", "a pipe that does not wait: how much it takes, 4096 bytes at a time", capacity)
             .kernel("65536", "16384")
             .differs("65536", "16384", "how much a pipe takes is the kernel's"),
+        topic
+            .case("L13b", "the same, one byte at a time", capacity_for_single_bytes)
+            .kernel("65536", "16384")
+            .differs(
+                "16 (by copying: 65536)",
+                "16384",
+                "by Linux's sendfile the bytes of a call are one of the 16 parts that a pipe holds",
+            ),
         topic
             .case("L14", "no bytes to a pipe without a reader", nothing_to_nobody)
             .kernel("0", "EPIPE+SIGPIPE")
@@ -384,6 +396,7 @@ fn count_over_the_limit(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn largest(trial: &mut Trial) -> Result<(), Stop> {
+    scene::need_small_pages()?;
     by_each_way(trial, |bench| {
         let null = OpenOptions::new().write(true).open("/dev/null")?;
         let file = bench.sparse(HUGE)?;
@@ -621,6 +634,18 @@ fn overwritten(trial: &mut Trial) -> Result<(), Stop> {
     })
 }
 
+fn fails_to_be_read(trial: &mut Trial) -> Result<(), Stop> {
+    if !cfg!(target_os = "linux") {
+        return scene::skip("there is no file here that fails to be read");
+    }
+    by_each_way(trial, |bench| {
+        let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
+        // There is no memory at 0.
+        bench.show(unix(&ours), &File::open("/proc/self/mem")?, Some(&mut 0), 10);
+        Ok(())
+    })
+}
+
 fn records(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
@@ -643,18 +668,26 @@ fn note_write(trial: &mut Trial, pipe: &OwnedFd, bytes: &[u8]) {
 }
 
 fn capacity(trial: &mut Trial) -> Result<(), Stop> {
-    let (_reader, pipe) = nix::unistd::pipe()?;
-    scene::set_nonblocking(&pipe, true)?;
+    capacity_in_parts::<4096>(trial)
+}
+
+fn capacity_for_single_bytes(trial: &mut Trial) -> Result<(), Stop> {
+    capacity_in_parts::<1>(trial)
+}
+
+fn capacity_in_parts<const PART: usize>(trial: &mut Trial) -> Result<(), Stop> {
     if trial.route() == Route::Kernel {
-        let taken = (0..).map_while(|_| raw::write(pipe.as_fd(), &[0; 4096]).ok()).sum::<usize>();
+        let (_reader, pipe) = nix::unistd::pipe()?;
+        scene::set_nonblocking(&pipe, true)?;
+        let taken = (0..).map_while(|_| raw::write(pipe.as_fd(), &[0; PART]).ok()).sum::<usize>();
         trial.note(taken);
         return Ok(());
     }
     by_each_way(trial, |bench| {
         let (_reader, pipe) = nix::unistd::pipe()?;
         scene::set_nonblocking(&pipe, true)?;
-        let file = bench.sparse(4096)?;
-        let send = |_| bench.send(Output::file(&pipe), &file, Some(&mut 0), 4096).result.ok();
+        let file = bench.sparse(PART as u64)?;
+        let send = |_| bench.send(Output::file(&pipe), &file, Some(&mut 0), PART as u64).result.ok();
         let taken = (0..).map_while(send).sum::<u64>();
         bench.note(taken);
         Ok(())
@@ -694,6 +727,8 @@ fn reader_closes(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let (reader, pipe) = nix::unistd::pipe()?;
         let file = bench.sparse(LENGTH)?;
+        // So that what is copied first does not fit.
+        raw::write(pipe.as_fd(), &[0; 4096])?;
         let reader = read_and_close(reader, 0);
         let outcome = bench.send(Output::file(&pipe), &file, None, LENGTH);
         bench.note_partly(outcome, LENGTH);

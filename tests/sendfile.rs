@@ -413,8 +413,10 @@ fn x6_descriptors_are_checked(#[values(Best, COPYING)] way: Way, #[values(0, 1, 
     #[cfg(target_os = "linux")]
     {
         let (read_end, write_end) = nix::unistd::pipe().unwrap();
-        let sent = way.send(Output::file(&read_end), &reads, Offset::At(&mut 0), count);
-        assert_eq!(kind_of(sent), Err(BadDescriptor), "the end of a pipe that is for reading");
+        for at in [0, 5000] {
+            let sent = way.send(Output::file(&read_end), &reads, Offset::At(&mut { at }), count);
+            assert_eq!(kind_of(sent), Err(BadDescriptor), "the end of a pipe that is for reading, at {at}");
+        }
         let sent = way.send(&tcp, &write_end, Offset::Position, count);
         assert_eq!(kind_of(sent), Err(BadDescriptor), "the end of a pipe that is for writing as input");
         let directory = sockets::open_path_only(directory.path());
@@ -423,8 +425,10 @@ fn x6_descriptors_are_checked(#[values(Best, COPYING)] way: Way, #[values(0, 1, 
         let path_only = sockets::open_path_only(&path);
         let sent = way.send(&tcp, &path_only, Offset::At(&mut 0), count);
         assert_eq!(kind_of(sent), Err(BadDescriptor), "an input that is only a path");
-        let sent = way.send(&path_only, &reads, Offset::At(&mut 0), count);
-        assert_eq!(kind_of(sent), Err(BadDescriptor), "an output that is only a path");
+        for at in [0, 5000] {
+            let sent = way.send(&path_only, &reads, Offset::At(&mut { at }), count);
+            assert_eq!(kind_of(sent), Err(BadDescriptor), "an output that is only a path, at {at}");
+        }
     }
 }
 

@@ -90,19 +90,21 @@ impl<'a> FileSender<'a> {
     pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
         self.check_range(count)?;
         match self.method {
-            // Linux asks an output for room before it looks at the count (L14) and at the file (X3).
-            Method::Kernel if count > 0 => {
-                if self.is_full() && matches!(self.is_at_end(), Ok(true)) {
-                    return Ok(0);
-                }
-                match self.by_kernel(count) {
-                    Ok(sent) => Ok(sent),
-                    Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
-                    Err(errno) => Err(Why::Output(errno).into()),
-                }
-            }
+            Method::Kernel if !self.waits_for_nothing(count) => match self.by_kernel(count) {
+                Ok(sent) => Ok(sent),
+                Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
+                Err(errno) => Err(Why::Output(errno).into()),
+            },
             _ => self.by_copying(count),
         }
+    }
+
+    /// Linux asks a pipe for room before it looks at the count (L14) and at the file (X3), though there may be
+    /// nothing to send. A socket it asks last.
+    #[inline]
+    fn waits_for_nothing(&self, count: u64) -> bool {
+        let is_full = || self.sink.socket.is_none() && !status::has_room(self.sink.fd);
+        count == 0 || is_full() && matches!(self.is_at_end(), Ok(true))
     }
 
     /// Whether the range can be one of a file (X4). What the file's own position makes of it is for the kernel to
@@ -123,12 +125,6 @@ impl<'a> FileSender<'a> {
             Some(offset) => Ok(**offset),
             None => file::position(self.input),
         }
-    }
-
-    /// Whether the output could take nothing. Only what is no socket is asked: to a socket the end of the file is
-    /// the end, full or not.
-    fn is_full(&self) -> bool {
-        self.sink.socket.is_none() && !status::has_room(self.sink.fd)
     }
 
     #[cold]

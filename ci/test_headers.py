@@ -4,6 +4,7 @@ import sys
 import unittest
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -83,6 +84,38 @@ class Derived(unittest.TestCase):
             fields = set(headers.re.findall(r"pub\(super\) (\w+): c_int", text))
             self.assertLessEqual(fields, names)
             self.assertGreater(len(fields), 20)
+
+    def planted_source(self, text):
+        """What is said of a source of platform/ to which this text was added."""
+        sources = headers.platform_sources
+
+        def planted(*folders):
+            return sources(*folders) | {"platform/posix/planted.rs": text}
+
+        with mock.patch.object(headers, "platform_sources", planted):
+            return headers.rust_and_c(LINUX), headers.from_constants("linux")
+
+    def test_a_number_of_any_type_and_form_must_have_a_name_in_c(self):
+        for text in (
+            "const A: c_int = 1 << 7;",
+            "const A: [c_int; 2] = [1, 2];",
+            "const A: libc::c_int = 99;",
+            "const A: Option<c_int> = Some(3);",
+            "static A: c_int = 99;",
+        ):
+            with self.subTest(text), self.assertRaisesRegex(headers.Wrong, "planted.rs has A = "):
+                self.planted_source(text)
+
+    def test_what_is_imported_is_compared_under_its_own_name(self):
+        used, _ = self.planted_source("use libc::{SO_LINGER, stat as status, fstat};\nfstat(x); status.st_mode")
+        compared = {c for _, c, _ in used}
+        self.assertLessEqual({"SO_LINGER", "sizeof(struct stat)", "offsetof(struct stat, st_mode)"}, compared)
+        self.assertNotIn("fstat", compared)
+
+    def test_an_import_that_cannot_be_read_is_no_omission(self):
+        for text in ("use libc::*;", '#[cfg(target_arch = "arm")]\nuse libc::{stat};', "use libc::{statvfs};"):
+            with self.subTest(text), self.assertRaises(headers.Wrong):
+                self.planted_source(text)
 
     def test_an_architecture_can_have_a_number_of_its_own(self):
         text = 'if cfg!(target_arch = "powerpc64") { 21 } else { 17 }'

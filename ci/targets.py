@@ -33,6 +33,11 @@ class Target:
         return "openbsd" if self.name.endswith("-openbsd") else "linux"
 
     @property
+    def zig_target(self) -> str:
+        """Of OpenBSD it knows several releases."""
+        return f"{self.zig}.{OPENBSD_RELEASE}" if self.system == "openbsd" else self.zig
+
+    @property
     def arch(self) -> str:
         """Rust's `target_arch`."""
         word = self.name.split("-")[0]
@@ -97,14 +102,14 @@ BY_NAME = {target.name: target for target in TARGETS}
 
 def zig_wrapper(target: Target) -> Path:
     """zig as this target's C compiler and linker. Rust's own words for the target are not zig's."""
-    wrapper = CACHE / "zig-cc" / target.name
+    wrapper = CACHE / "zig-cc" / target.zig_target
     wrapper.parent.mkdir(parents=True, exist_ok=True)
     text = f"""#!/bin/sh
 for argument do
     shift
     case $argument in --target=*|-m32|-m64) ;; *) set -- "$@" "$argument" ;; esac
 done
-exec '{PYTHON}' -m ziglang cc -target {target.zig} "$@"
+exec '{PYTHON}' -m ziglang cc -target {target.zig_target} "$@"
 """
     if not wrapper.exists() or wrapper.read_text() != text:
         wrapper.write_text(text)

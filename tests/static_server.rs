@@ -373,7 +373,8 @@ fn curl_gets_files_and_parts_of_them() {
             .output()
     };
     if let Err(error) = curl(&[], "/") {
-        eprintln!("skipped: curl cannot be run: {error}");
+        // Past what is kept of a test that passes.
+        std::io::stderr().write_all(format!("skipped: curl cannot be run: {error}\n").as_bytes()).unwrap();
         return;
     }
     let printed = |arguments: &[&str], target: &str| {

@@ -227,11 +227,12 @@ fn strace_works() -> bool {
     match Command::new("strace").args(["-o", "/dev/null", "true"]).output() {
         Ok(output) if output.status.success() => true,
         Ok(output) => {
-            eprintln!("skipped: strace may not trace here: {}", String::from_utf8_lossy(&output.stderr));
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            sockets::skipped(format_args!("strace may not trace here: {complaint}"));
             false
         }
         Err(error) => {
-            eprintln!("skipped: strace cannot be run: {error}");
+            sockets::skipped(format_args!("strace cannot be run: {error}"));
             false
         }
     }

@@ -58,24 +58,45 @@ class Remote(unittest.TestCase):
                 time.sleep(0.1)
         self.fail("sshd does not answer")
 
-    def remote(self, *arguments):
+    def command(self, *arguments):
         options = ["-F", "none", "-p", self.port, "-i", self.directory / "user", "-o", f"UserKnownHostsFile={self.directory}/known"]
         command = [ROOT / "ci/remote", f"{getpass.getuser()}@127.0.0.1", *arguments, "--", *options]
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        return list(map(str, command))
 
     def test_it_runs_everything_fetches_the_report_and_leaves_nothing(self):
-        before = set(Path("/tmp").glob("unisend*"))
-        done = self.remote("--target", TARGET)
+        before = set(Path("/tmp").glob("unisend.*"))
+        done = subprocess.run(self.command("--target", TARGET), capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("unisend-states: test result: ok.", done.stdout)
         self.assertIn("compared with tests/conformance/recorded/", done.stdout)
         self.assertGreater((CACHE / "remote/127.0.0.1.json").stat().st_size, 10_000)
-        self.assertEqual(set(Path("/tmp").glob("unisend*")), before)
+        self.assertEqual(set(Path("/tmp").glob("unisend.*")), before)
+
+    def test_it_leaves_nothing_when_it_is_ended(self):
+        before = set(Path("/tmp").glob("unisend.*"))
+        with subprocess.Popen(self.command("--target", TARGET), stdout=subprocess.PIPE, text=True) as running:
+            for line in running.stdout:
+                if "test result: ok." in line:
+                    break
+            running.terminate()
+            running.communicate(timeout=30)
+        self.assertEqual(running.returncode, 143)
+        self.assertEqual(set(Path("/tmp").glob("unisend.*")), before)
+        self.assertEqual([folder for folder in working_folders() if folder.startswith("/tmp/unisend.")], [])
 
     def test_a_wrong_call_says_how(self):
         done = subprocess.run([ROOT / "ci/remote"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)
         self.assertIn("ci/remote USER@HOST [--target TARGET]", done.stderr)
+
+
+def working_folders():
+    """Where each process works, as far as this one may know."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            yield os.readlink(process / "cwd")
+        except OSError:
+            pass
 
 
 if __name__ == "__main__":

@@ -164,14 +164,14 @@ def rust_and_c(target: Target) -> list[tuple[str, str, str]]:
                 continue
             elif re.match(r"[A-Z]+_|[A-Z]+$", name):
                 pairs.setdefault(f"libc::{name}", (name, path))
-            elif name not in FIELDS and (name in SCALARS or name.endswith("_t")):
-                if c_name := SCALARS.get(name, name):
-                    pairs.setdefault(f"size_of::<libc::{name}>()", (f"sizeof({c_name})", path))
-            elif name not in FIELDS:
-                raise Wrong([f"{path} uses libc::{name}: say in FIELDS of ci/headers.py how its fields are named"])
-            else:
+            elif name in FIELDS:
                 for rust, c in structure(name, text):
                     pairs.setdefault(rust, (c, path))
+            elif name in SCALARS or name.endswith("_t"):
+                if c_name := SCALARS.get(name, name):
+                    pairs.setdefault(f"size_of::<libc::{name}>()", (f"sizeof({c_name})", path))
+            else:
+                raise Wrong([f"{path} uses libc::{name}: say in FIELDS of ci/headers.py how its fields are named"])
     for name, field in sorted(ALWAYS):
         for rust, c in structure(name, field):
             pairs.setdefault(rust, (c, "platform/posix/control.rs"))

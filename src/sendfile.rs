@@ -109,8 +109,8 @@ impl<'a> Offset<'a> {
 /// Sends a part of a file, with the meaning of Linux's sendfile(2) on both systems; how many bytes were
 /// accepted.
 ///
-/// `count` bytes are asked for, from the offset on, and [`limits::BYTES_PER_SENDFILE`](crate::limits::BYTES_PER_SENDFILE) at most are sent by one
-/// call (clause X5). Fewer than were asked for are no error: the file can end before, the output can have no
+/// `count` bytes are asked for, from the offset on, and
+/// [`limits::BYTES_PER_SENDFILE`](crate::limits::BYTES_PER_SENDFILE) at most are sent by one call (clause X5). Fewer than were asked for are no error: the file can end before, the output can have no
 /// more room, a signal can come, the peer can go away. None at all are the end of the file (clause X3). What
 /// was accepted is what the offset, or the file's own position, moves on by, and nothing is lost: the next call
 /// goes on where this one stopped. [`sendfile_all`] makes these calls.
@@ -141,8 +141,8 @@ impl<'a> Offset<'a> {
 /// # Errors
 ///
 /// Before the call: [`InvalidInput`](ErrorKind::InvalidInput) for an offset and a count that are together over
-/// [`limits::FILE_OFFSET`](crate::limits::FILE_OFFSET) (clause X4), [`Unsupported`](ErrorKind::Unsupported) for a socket of records or
-/// datagrams (clause X15). From the kernel, or as it would say: those of [`Socket::send`] on a stream, and
+/// [`limits::FILE_OFFSET`](crate::limits::FILE_OFFSET) (clause X4),
+/// [`Unsupported`](ErrorKind::Unsupported) for a socket of records or datagrams (clause X15). From the kernel, or as it would say: those of [`Socket::send`] on a stream, and
 ///
 /// | kind | when | clauses |
 /// |---|---|---|
@@ -209,8 +209,8 @@ pub fn sendfile<'fd>(
 ///
 /// As [`sendfile()`], clause by clause, but for a few things. What it sent is what the file had when it was read,
 /// and cannot change any more (clause X14). It may wait on after a signal that came before its output was full
-/// (clause X11b). And the input must be a regular file or a block device, where
-/// Linux's sendfile takes some others that cannot be read twice (clause X7b: /dev/zero, a socket into a pipe).
+/// (clause X11b). And the input must be a regular file or a block device, where Linux's sendfile takes some others
+/// that cannot be read twice (clause X7b: /dev/zero, a socket into a pipe).
 ///
 /// The buffer is what is read at once. 64 KiB do well everywhere, 256 KiB better on Linux; on OpenBSD more than
 /// the socket's send buffer takes is no gain on unix sockets.

@@ -33,11 +33,11 @@ cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         use linux::Linux as Native;
         use linux::calls::{SomebodysSigpipe, sendfile, take_pending_sigpipe};
-        pub(crate) use linux::calls::abstract_name;
+        pub(crate) use linux::calls::send_timeout;
     } else if #[cfg(target_os = "openbsd")] {
         use openbsd::OpenBsd as Native;
         use openbsd::calls::{SomebodysSigpipe, sendfile, take_pending_sigpipe};
-        pub(crate) use openbsd::calls::abstract_name;
+        pub(crate) use openbsd::calls::send_timeout;
     } else {
         compile_error!("unisend supports Linux and OpenBSD; to add a system, see platform/mod.rs");
     }
@@ -76,6 +76,12 @@ pub(crate) trait Kernel {
 
     /// The credentials in the three numbers that `SO_PEERCRED` gives; `None` where they are those of nobody.
     fn credentials(numbers: [u32; 3]) -> Option<Credentials>;
+
+    /// Whether a listener has credentials too, which are its own (clause C4).
+    const LISTENERS_HAVE_CREDENTIALS: bool;
+
+    /// The number of /dev/null, where sendfile(2) has to be kept from it (clause X7).
+    const NULL_DEVICE: Option<u64>;
 
     /// Whether it has sendfile(2).
     const HAS_SENDFILE: bool;
@@ -230,6 +236,9 @@ fn never_fits_on<K: Kernel>(
 /// Whether a stream can deliver descriptors without a byte (clause R3).
 pub(crate) const STREAMS_DELIVER_NO_BYTES: bool = Native::STREAMS_DELIVER_NO_BYTES;
 
+/// What the kernel says when there is no room.
+pub(crate) const EAGAIN: RawErrno = RawErrno(libc::EAGAIN);
+
 /// The number that this system gives to an errno.
 pub(crate) fn errno_number(name: Errno) -> c_int {
     Native::errno_number(name)
@@ -255,7 +264,7 @@ pub(crate) fn raw_flags(kind: SocketKind, flags: SendFlags) -> Option<RawFlags> 
 fn raw_flags_on<K: Kernel>(kind: SocketKind, mut flags: SendFlags) -> Option<RawFlags> {
     if flags.intersects(SendFlags::DEPENDS_ON_KIND) {
         let honoured = K::FLAGS.intersection(SendFlags::honoured_on(kind));
-        if !honoured.union(SendFlags::HINTS).contains(flags) {
+        if !honoured.union(SendFlags::hints_on(kind)).contains(flags) {
             return None;
         }
         flags = flags.intersection(honoured);
@@ -285,4 +294,4 @@ pub use posix::receive::Descriptors;
 pub(crate) use posix::receive::{Arrival, ControlBytes, receive_message};
 pub(crate) use posix::send::{RawFlags, send, send_slices, send_to, send_with};
 pub(crate) use posix::sendfile::{FileSender, Method, Sink, Stopped, Why};
-pub(crate) use posix::status::is_blocking;
+pub(crate) use posix::status::{is_blocking, wait_for_room};

@@ -28,6 +28,7 @@ pub(crate) struct Numbers {
     pub(super) SO_PROTOCOL: c_int,
     pub(super) SO_SNDBUF: c_int,
     pub(super) SO_ERROR: c_int,
+    pub(super) SO_ACCEPTCONN: c_int,
     pub(super) MSG_OOB: c_int,
     pub(super) MSG_PEEK: c_int,
     pub(super) MSG_DONTROUTE: c_int,

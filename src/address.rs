@@ -1,7 +1,6 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::SocketAddr as UnixSocketAddr;
 use std::path::Path;
 
 use crate::error::Error;
@@ -12,6 +11,15 @@ use crate::platform::{self, Family, SocketName};
 ///
 /// It is made once, in the layout and with the exact length that the kernel wants (clause A6), and can be
 /// used for any number of sends. Making one makes no system call and does not allocate.
+///
+/// # No conversion from std's unix address
+///
+/// There is none, for it could name another socket. On OpenBSD std's
+/// [`SocketAddr`](std::os::unix::net::SocketAddr) loses the last byte of a path: `as_pathname` of a socket that is
+/// bound to `/tmp/ours` says `/tmp/our`, whether it comes from `recv_from`, `local_addr` or `peer_addr`. This was
+/// seen with Rust 1.96. std has the fault since it cuts the padding off that OpenBSD leaves after a path, which began
+/// in 2024; rust-lang/rust#160416, merged in August 2026, mends it. Older releases left the padding there, whose NUL
+/// bytes [`Address::unix`] refuses. On OpenBSD have the peer say its path in the datagram.
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -124,24 +132,6 @@ impl From<SocketAddr> for Address {
         match address {
             SocketAddr::V4(address) => address.into(),
             SocketAddr::V6(address) => address.into(),
-        }
-    }
-}
-
-impl TryFrom<&UnixSocketAddr> for Address {
-    type Error = Error;
-
-    /// The address of a unix peer, to answer it: its path or its abstract name.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a peer without a name, and as
-    /// [`Address::unix`] and [`Address::unix_abstract`].
-    fn try_from(address: &UnixSocketAddr) -> Result<Self, Error> {
-        match (platform::abstract_name(address), address.as_pathname()) {
-            (Some(name), _) => Self::unix_abstract(name),
-            (None, Some(path)) => Self::unix(path),
-            (None, None) => Err(Error::refused(Operation::Address, Refusal::PathEmpty)),
         }
     }
 }

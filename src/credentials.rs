@@ -22,14 +22,17 @@ impl Socket<'_> {
     /// Of a client the server learns who called connect(2). Of a server the client learns who called listen(2)
     /// on Linux, and who called bind(2) on OpenBSD (clause C3: "differs"). Of a pair it is who made the pair.
     ///
+    /// After the peer has closed they are still given.
+    ///
     /// # System calls
     ///
-    /// One getsockopt(2). On OpenBSD pledge(2) must allow "unix" or "inet".
+    /// One getsockopt(2) on OpenBSD, where pledge(2) must allow "unix" or "inet". Two on Linux: it gives a listener
+    /// the credentials of who made it, so it is asked first whether the socket is one (clause C4).
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a peer, and for a datagram socket that connect(2)
-    /// connected (clause C4); [`Unsupported`](crate::ErrorKind::Unsupported) for any but a unix socket, before
+    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a peer, for a listener, and for a datagram socket that
+    /// connect(2) connected (clause C4); [`Unsupported`](crate::ErrorKind::Unsupported) for any but a unix socket, before
     /// the call.
     ///
     /// ```

@@ -6,9 +6,12 @@ use crate::platform::{self, Failure, RawErrno};
 
 /// Why a call failed. It is small, `Copy`, `Send` and `Sync`.
 ///
-/// Its [kind](Self::kind) means the same on both systems. The kernel's own errno is kept for logs. Converted
-/// to an [`io::Error`] it has the kind's canonical errno, so that code that matches on `raw_os_error` or on
-/// [`io::ErrorKind`] is portable too.
+/// Its [kind](Self::kind) means the same on both systems. The kernel's own errno is kept for logs.
+///
+/// An [`io::Error`] can be made of it. A kernel's failure becomes one with the kind's canonical errno, so that code
+/// that matches on `raw_os_error` or on [`io::ErrorKind`] is portable too. A call that unisend refused becomes one
+/// that holds this error and its text, with the same [`io::ErrorKind`]; its errno, for those who need one, is
+/// [`ErrorKind::canonical_errno`].
 ///
 /// ```
 /// use std::io;
@@ -21,8 +24,13 @@ use crate::platform::{self, Failure, RawErrno};
 ///
 /// let error = Socket::udp_v4(&udp).send_to(b"x", &nowhere, SendFlags::empty()).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
-/// assert_eq!(error.raw_os_error(), None); // refused before the kernel was asked
-/// assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrNotAvailable);
+/// assert_eq!(error.raw_os_error(), None); // unisend refused it
+///
+/// let error = io::Error::from(error);
+/// assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+/// assert!(error.to_string().contains("port 0 is no destination"));
+/// let error = error.downcast::<unisend::Error>()?; // and back again
+/// assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
 /// # Ok(())
 /// # }
 /// ```
@@ -115,10 +123,16 @@ impl Error {
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
-    /// A call that was refused before the kernel was asked.
+    /// A call that unisend refused.
     #[cold]
     pub(crate) fn refused(operation: Operation, refusal: Refusal) -> Self {
         Parts { kind: refusal.kind(), operation, cause: Cause::Refused(refusal), hides_count: false }.pack()
+    }
+
+    /// A time limit that has passed between two calls of a loop: what the kernel says when it passes in one.
+    #[cold]
+    pub(crate) fn time_limit(operation: Operation) -> Self {
+        Self::plain(operation, platform::EAGAIN)
     }
 
     /// The same failure, as that of the call that the user made.
@@ -138,8 +152,8 @@ impl Error {
         Parts::unpack(*self).operation
     }
 
-    /// The kernel's own errno, which can differ from system to system; `None` if the call was refused before
-    /// the kernel was asked. Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause
+    /// The kernel's own errno, which can differ from system to system; `None` if it was unisend that refused the
+    /// call, which then had no effect. Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause
     /// S8), it is the reason; that takes it away, so that a later `take_error` finds nothing.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
@@ -194,10 +208,13 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {}
 
 impl From<Error> for io::Error {
-    /// An error with the kind's canonical errno or, for [`ErrorKind::Other`], the kernel's own.
+    /// Of a kernel's failure an error with the kind's canonical errno or, for [`ErrorKind::Other`], the kernel's own.
+    /// Of a refusal an error that holds it: `get_ref` and `downcast` give it back.
     fn from(error: Error) -> Self {
-        let errno = error.kind().canonical_errno().or(error.raw_os_error());
-        errno.map_or_else(|| Self::other(error), Self::from_raw_os_error)
+        match error.raw_os_error() {
+            Some(errno) => Self::from_raw_os_error(error.kind().canonical_errno().unwrap_or(errno)),
+            None => Self::new(error.kind().into(), error),
+        }
     }
 }
 
@@ -205,13 +222,20 @@ impl From<Error> for io::Error {
 ///
 /// The first [`accepted`](Self::accepted) bytes of the data are on their way, and no others, unless
 /// [`Error::may_have_sent`] says that the failed call may have sent more. Converted to an [`Error`] or an
-/// [`io::Error`] it loses the count.
+/// [`io::Error`] it loses the count: take [`accepted`](Self::accepted) first.
 ///
 /// `Count` is `u64` where it is a file that is sent, which can be longer than memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SendAllError<Count = usize> {
     pub(crate) accepted: Count,
     pub(crate) error: Error,
+}
+
+impl<Count: Copy + Default> SendAllError<Count> {
+    /// A failure before anything was accepted.
+    pub(crate) fn at_once(error: Error) -> Self {
+        Self { accepted: Count::default(), error }
+    }
 }
 
 impl<Count: Copy> SendAllError<Count> {

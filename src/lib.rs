@@ -78,7 +78,7 @@ pub use platform::Descriptors;
 pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use sendfile::{Offset, Output, sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying};
-pub use socket::{Datagram, Socket};
+pub use socket::{BorrowFd, Datagram, Socket};
 
 /// The examples of the README run too.
 #[cfg(doctest)]

@@ -48,6 +48,14 @@ impl fmt::Debug for ControlBuffer {
 /// Descriptors come with the call that returns the first byte of their message, and at most one message's in a
 /// call (clause R28). They are owned, close-on-exec from the start (R27), and in the order in which they were
 /// sent. Those that nobody takes are closed when this is dropped.
+///
+/// # Dropping it can take time
+///
+/// A peer can pass a TCP socket that has unsent data and `SO_LINGER`, and close its own. Whoever closes the last
+/// descriptor of such a socket waits for as long as the peer has set, whether or not the socket is blocking: so
+/// does the drop of this value, and so does a call that has the kernel close descriptors
+/// ([`Socket::receive_without_descriptors`], and [`Socket::receive`] where some are lost). A program that must not
+/// wait takes the descriptors out and drops them on another thread, or sets `SO_LINGER` on them to zero first.
 #[derive(Debug)]
 pub struct Received<'buffer> {
     arrival: Arrival<'buffer>,
@@ -90,7 +98,8 @@ impl<'buffer> Received<'buffer> {
     /// Whether this is the end of a stream or connection: no bytes although there was room for some, and no
     /// descriptors. No bytes **with** descriptors are not the end of file (clause R3).
     ///
-    /// Never said of datagrams, nor of a socket that was declared as [`other`](Socket::other). An empty record that
+    /// Never said of datagrams, nor of a socket that was declared as [`other`](Socket::other): there no bytes are
+    /// what the kernel makes of them. An empty record that
     /// a foreign program sends on a Linux seqpacket socket looks like the end (clause B7). So does, on OpenBSD, a
     /// descriptor without a byte to
     /// [`receive_without_descriptors`](Socket::receive_without_descriptors) (clause R3c): do not trust it there
@@ -257,11 +266,11 @@ impl Socket<'_> {
 
 #[inline]
 fn check(slices: &[IoSliceMut<'_>], flags: ReceiveFlags) -> Result<(), Error> {
-    if slices.len() > limits::SLICES_PER_MESSAGE {
-        return Err(Error::refused(Operation::Receive, Refusal::TooManySlices));
-    }
     if !ReceiveFlags::all().contains(flags) {
         return Err(Error::refused(Operation::Receive, Refusal::UnsupportedFlag));
+    }
+    if slices.len() > limits::SLICES_PER_MESSAGE {
+        return Err(Error::refused(Operation::Receive, Refusal::TooManySlices));
     }
     Ok(())
 }

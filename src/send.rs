@@ -98,10 +98,7 @@ impl Socket<'_> {
         if slices.len() > limits::SLICES_PER_MESSAGE {
             return Err(Error::refused(OPERATION, Refusal::TooManySlices));
         }
-        let Some(length) = total_length(slices.iter().map(|slice| slice.len())) else {
-            return Err(Error::refused(OPERATION, Refusal::LengthOverflow));
-        };
-        if length == 0 {
+        if checked_length(OPERATION, slices)? == 0 {
             self.refuse_empty_record(OPERATION)?;
         }
         platform::send_slices(self.fd(), slices, flags).map_err(|errno| self.failed(OPERATION, errno))
@@ -185,9 +182,16 @@ impl Datagram<'_> {
     }
 }
 
+/// How many bytes the slices have together.
+#[inline]
+pub(crate) fn checked_length(operation: Operation, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
+    total_length(slices.iter().map(|slice| slice.len()))
+        .ok_or_else(|| Error::refused(operation, Refusal::LengthOverflow))
+}
+
 /// The sum of lengths, unless it is over `SSIZE_MAX`. Slices can overlap, so it can be, on 32 bits easily.
 #[inline]
-pub(crate) fn total_length(lengths: impl Iterator<Item = usize>) -> Option<usize> {
+fn total_length(lengths: impl Iterator<Item = usize>) -> Option<usize> {
     let mut total = 0_usize;
     for length in lengths {
         total = total.checked_add(length).filter(|&total| total <= limits::BYTES_PER_CALL)?;

@@ -1,10 +1,11 @@
 use std::io::IoSlice;
-use std::time::Duration;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, SendAllError};
 use crate::platform;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SendFlags, limits};
-use crate::send::total_length;
+use crate::send::checked_length;
 use crate::socket::Socket;
 
 impl Socket<'_> {
@@ -16,18 +17,26 @@ impl Socket<'_> {
     /// **It waits as the socket does.** On a blocking socket it returns when everything was accepted. On a
     /// non-blocking one, with [`SendFlags::DONT_WAIT`], or after `SO_SNDTIMEO`, it stops at "would block" and
     /// says how much was accepted: wait until the socket is writable, and go on with the rest. Nothing is lost
-    /// and nothing is sent twice. On a blocking unix datagram socket whose receiver is full OpenBSD does not
-    /// wait but fails (clause B3); there this retries for about a second, whatever
-    /// `SO_SNDTIMEO` says, and then says `WouldBlock`.
+    /// and nothing is sent twice.
+    ///
+    /// `SO_SNDTIMEO` is the limit of each part, and begins again when a part was accepted: a reader that goes on
+    /// reading slowly keeps this going. On Linux signals do not extend it by more than the time until the first
+    /// one; on OpenBSD each signal begins it again (clause I4b).
+    ///
+    /// On a blocking unix datagram socket whose receiver is full OpenBSD does not wait but fails (clause B3);
+    /// there this retries for about a second, whatever `SO_SNDTIMEO` says, and then says `WouldBlock`.
     ///
     /// # System calls
     ///
-    /// One send(2) for each part that is accepted; see [`send`](Self::send).
+    /// One send(2) for each part that is accepted; see [`send`](Self::send). After an interruption fcntl(2) and, on
+    /// Linux, getsockopt(2) and poll(2).
     ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send) but `Interrupted`, with what was accepted before them. `OUT_OF_BAND` is
     /// [`Unsupported`](ErrorKind::Unsupported): it marks the last byte of one call, and this makes several.
+    /// [`Other`](ErrorKind::Other), without an errno, if the kernel accepts a part of what is no stream, or nothing
+    /// at all, and gives no error (clause L4c). No socket that the suite knows does so.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -47,12 +56,9 @@ impl Socket<'_> {
     /// # }
     /// ```
     pub fn send_all(&self, bytes: &[u8], flags: SendFlags) -> Result<(), SendAllError> {
-        let mut accepted = 0;
-        self.send_parts(Operation::SendAll, flags, &mut accepted, |accepted| {
-            let rest = &bytes[accepted..];
-            self.send(rest, flags).map(|count| (count, count == rest.len()))
-        })
-        .map_err(|error| SendAllError { accepted, error })
+        const OPERATION: Operation = Operation::SendAll;
+        self.check_loop(OPERATION, flags)?;
+        self.send_parts(OPERATION, flags, bytes.len(), |accepted| self.send(&bytes[accepted..], flags))
     }
 
     /// Sends all the slices to the socket's peer.
@@ -66,7 +72,8 @@ impl Socket<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`send_vectored`](Self::send_vectored) but `Interrupted`, with what was accepted before them.
+    /// Those of [`send_vectored`](Self::send_vectored) but `Interrupted`, with what was accepted before them, and
+    /// those that [`send_all`](Self::send_all) adds.
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -87,47 +94,87 @@ impl Socket<'_> {
         slices: &mut &mut [IoSlice<'_>],
         flags: SendFlags,
     ) -> Result<(), SendAllError> {
-        if total_length(slices.iter().map(|slice| slice.len())).is_none() {
-            let error = Error::refused(Operation::SendAllVectored, Refusal::LengthOverflow);
-            return Err(SendAllError { accepted: 0, error });
-        }
-        let mut accepted = 0;
-        self.send_parts(Operation::SendAllVectored, flags, &mut accepted, |_| {
-            let in_one = if self.kind().is_stream() { limits::SLICES_PER_MESSAGE } else { usize::MAX };
-            let part = &slices[..slices.len().min(in_one)];
+        const OPERATION: Operation = Operation::SendAllVectored;
+        let total = self.check_slices(OPERATION, flags, slices)?;
+        self.skip_empty(slices);
+        self.send_parts(OPERATION, flags, total, |_| {
+            let part = &slices[..slices.len().min(limits::SLICES_PER_MESSAGE)];
             let count = self.send_vectored(part, flags)?;
             IoSlice::advance_slices(slices, count);
-            Ok((count, slices.is_empty()))
+            Ok(count)
         })
-        .map_err(|error| SendAllError { accepted, error })
     }
 
-    /// Sends part after part until one was the last, and counts what was accepted.
+    /// What a loop checks of its flags before the first call.
+    fn check_loop(&self, operation: Operation, flags: SendFlags) -> Result<(), SendAllError> {
+        if flags.contains(SendFlags::OUT_OF_BAND) {
+            return Err(SendAllError::at_once(Error::refused(operation, Refusal::UrgentInLoop)));
+        }
+        self.raw_flags(operation, flags).map(drop).map_err(SendAllError::at_once)
+    }
+
+    /// What a loop checks of its flags and slices before the first call, in the order in which a call does (clause
+    /// G5): how many bytes the slices have together. What is no stream takes as many of them as one message can have.
+    pub(crate) fn check_slices(
+        &self,
+        operation: Operation,
+        flags: SendFlags,
+        slices: &[IoSlice<'_>],
+    ) -> Result<usize, SendAllError> {
+        self.check_loop(operation, flags)?;
+        if !self.kind().is_stream() && slices.len() > limits::SLICES_PER_MESSAGE {
+            return Err(SendAllError::at_once(Error::refused(operation, Refusal::TooManySlices)));
+        }
+        checked_length(operation, slices).map_err(SendAllError::at_once)
+    }
+
+    /// Takes the empty slices off the front of what can be divided: a part of them alone would move nothing on.
+    pub(crate) fn skip_empty(&self, slices: &mut &mut [IoSlice<'_>]) {
+        if self.kind().is_stream() {
+            IoSlice::advance_slices(slices, 0);
+        }
+    }
+
+    /// Sends part after part until all bytes were accepted. Each part has a byte if there is one left, so that a
+    /// part that was accepted moves the loop on, and what moves nothing on ends it.
     pub(crate) fn send_parts(
         &self,
         operation: Operation,
         flags: SendFlags,
-        accepted: &mut usize,
-        mut send_part: impl FnMut(usize) -> Result<(usize, bool), Error>,
-    ) -> Result<(), Error> {
-        if flags.contains(SendFlags::OUT_OF_BAND) {
-            return Err(Error::refused(operation, Refusal::UrgentInLoop));
-        }
+        total: usize,
+        mut send_part: impl FnMut(usize) -> Result<usize, Error>,
+    ) -> Result<(), SendAllError> {
+        let mut accepted = 0;
+        let mut time = TimeLimit::default();
         let mut pauses = PAUSES.iter();
         loop {
-            match send_part(*accepted) {
-                Ok((count, last)) => {
-                    *accepted += count;
-                    if last {
+            let error = match send_part(accepted) {
+                Ok(count) => {
+                    accepted += count;
+                    if accepted == total {
                         return Ok(());
                     }
+                    if count > 0 && self.kind().is_stream() {
+                        time = TimeLimit::default();
+                        continue;
+                    }
+                    Error::refused(operation, Refusal::Stalled)
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    if flags.contains(SendFlags::DONT_WAIT) || time.is_left_for(self.fd()) {
+                        continue;
+                    }
+                    Error::time_limit(operation)
+                }
                 Err(error) => match pauses.next().filter(|_| self.pretends_to_block(error, flags)) {
-                    Some(&milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
-                    None => return Err(error.during(operation)),
+                    Some(&milliseconds) => {
+                        std::thread::sleep(Duration::from_millis(milliseconds));
+                        continue;
+                    }
+                    None => error.during(operation),
                 },
-            }
+            };
+            return Err(SendAllError { accepted, error });
         }
     }
 
@@ -140,6 +187,73 @@ impl Socket<'_> {
     }
 }
 
+/// `SO_SNDTIMEO` of a call that is made again after signals: the time limit runs from the first one on, whatever
+/// follows (clause I4b). It is asked for only then.
+#[derive(Default)]
+pub(crate) struct TimeLimit(Option<Instant>);
+
+impl TimeLimit {
+    /// Whether there is time for one more call, which this waits for: then the call has no need to, and to begin
+    /// its own time limit.
+    #[cold]
+    pub(crate) fn is_left_for(&mut self, output: BorrowedFd<'_>) -> bool {
+        if self.0.is_none() {
+            let limit = platform::send_timeout(output).filter(|_| platform::is_blocking(output));
+            self.0 = limit.and_then(|limit| Instant::now().checked_add(limit));
+        }
+        let Some(end) = self.0 else { return true };
+        platform::wait_for_room(output, end.saturating_duration_since(Instant::now()));
+        Instant::now() < end
+    }
+}
+
 /// How long to wait for a receiver that the kernel does not wait for, in milliseconds: about a second in all.
 /// A receiver that will never have room looks the same (clauses B2, S15), so it has to end.
 const PAUSES: [u64; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 128, 128, 128, 128, 256];
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::platform::contract::SocketKind;
+
+    /// A kernel that accepts these counts, one a call; a call too many fails the test.
+    fn sent(socket: &Socket<'_>, total: usize, counts: &[usize]) -> Result<(), SendAllError> {
+        let mut counts = counts.iter();
+        socket.send_parts(Operation::SendAll, SendFlags::empty(), total, |_| {
+            Ok(*counts.next().expect("a call for each count and no more"))
+        })
+    }
+
+    #[rstest]
+    #[case::all_at_once(10, &[10], Ok(()))]
+    #[case::part_by_part(10, &[3, 6, 1], Ok(()))]
+    #[case::nothing_to_send(0, &[0], Ok(()))]
+    #[case::nothing_accepted(10, &[0], Err(0))]
+    #[case::nothing_more_accepted(10, &[3, 0], Err(3))]
+    fn l4c_a_loop_that_makes_no_progress_ends(
+        #[case] total: usize,
+        #[case] counts: &[usize],
+        #[case] expected: Result<(), usize>,
+    ) {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let outcome = sent(&Socket::from(&ours), total, counts);
+        assert_eq!(outcome.map_err(|stopped| stopped.accepted()), expected);
+        if let Err(stopped) = outcome {
+            assert_eq!((stopped.kind(), stopped.error().raw_os_error()), (ErrorKind::Other, None));
+        }
+    }
+
+    #[rstest]
+    fn l4c_what_is_no_stream_is_not_sent_in_parts(
+        #[values(SocketKind::UdpV4, SocketKind::UnixDatagram, SocketKind::UnixSeqpacket, SocketKind::Other)]
+        kind: SocketKind,
+    ) {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let stopped = sent(&Socket::new(&ours, kind), 10, &[3]).unwrap_err();
+        assert_eq!((stopped.accepted(), stopped.kind()), (3, ErrorKind::Other));
+    }
+}

@@ -7,7 +7,8 @@ use std::process::ChildStdin;
 use crate::error::{Error, SendAllError};
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind};
 use crate::platform::{FileSender, Method, Sink, Stopped, Why};
-use crate::socket::Socket;
+use crate::send_all::TimeLimit;
+use crate::socket::{BorrowFd, Socket};
 
 /// Where [`sendfile()`] sends: a socket, or a file, which says which it is.
 ///
@@ -37,8 +38,8 @@ pub enum Output<'fd> {
 impl<'fd> Output<'fd> {
     /// What is no socket: a pipe, a regular file, a device.
     #[must_use]
-    pub fn file(fd: &'fd impl AsFd) -> Self {
-        Self::File(fd.as_fd())
+    pub fn file(fd: impl BorrowFd<'fd>) -> Self {
+        Self::File(fd.borrow_fd())
     }
 
     #[inline]
@@ -134,8 +135,8 @@ impl<'a> Offset<'a> {
 /// Linux: `sendfile`, between two `rt_sigprocmask`, for no flag of sendfile(2) keeps SIGPIPE away. If SIGPIPE was
 /// blocked already, `rt_sigpending`; after a short count or EPIPE `rt_sigtimedwait`, to take back a SIGPIPE that
 /// this call raised, and `getpid` to know it; if it took another's, `rt_sigqueueinfo` or `rt_tgsigqueueinfo` to
-/// send that one again. What is no socket is asked for room before, by `poll`, and if it has none the file for its
-/// end, by `fstat`, `lseek` and `pread`. Where the kernel cannot (clause X8), for a count of 0, and on OpenBSD:
+/// send that one again. An output that is no socket is asked for room first, by `poll`. If it has none, the input is
+/// asked whether it has a byte, by `fstat`, `lseek` and `pread`. Where the kernel cannot (clause X8), for a count of 0, and on OpenBSD:
 /// those of [`sendfile_by_copying`].
 ///
 /// # Errors
@@ -158,13 +159,27 @@ impl<'a> Offset<'a> {
 /// OpenBSD's exception is clause A13's: if [`Error::may_have_sent`] is true, a part may have been queued on a
 /// connection that goes on; the offset has been moved by what is known to be accepted.
 ///
+/// If the file's own position cannot be set after bytes were accepted, the error of lseek(2) is returned, and how many
+/// they were is not known. No regular file and no block device is known to do so.
+///
+/// # What else to know
+///
+/// A file that is sent onto itself reads what it has just written, and grows until the count is reached.
+///
+/// An output that is a regular file and would become longer than `RLIMIT_FSIZE` allows raises SIGXFSZ, as write(2)
+/// does. SIGPIPE alone is kept away.
+///
+/// On Linux a socket can be sent into a pipe (clause X7b). If the socket has nothing to read it is that which would
+/// block: wait for the input to be readable too, or the output will be said to be writable again and again.
+///
 /// A file that was opened with `O_DIRECT` wants its own alignment of offsets and counts and, if it is copied, of
 /// the buffer: otherwise it is `InvalidInput`. One that is used up by being read (/proc/kmsg) loses what was read
 /// and not accepted.
 ///
 /// A SIGPIPE that others send meanwhile is delivered when the call returns. Not told apart are, on Linux, one that
 /// this very process sends to itself by kill(2) in a call that is cut short or fails with `Disconnected`, which is
-/// taken back with the call's own; and one that was pending for the whole process before, while SIGPIPE was
+/// taken back with the call's own; one that another thread sends to this thread (pthread_kill(3)) while the call's own
+/// is pending, for the kernel keeps one of them; and one that was pending for the whole process before, while SIGPIPE was
 /// blocked, beside which the call's own may stay pending for the thread. On OpenBSD, for pipes, any that is sent to
 /// the whole process in a call that fails with `Disconnected` is taken back.
 ///
@@ -262,7 +277,7 @@ pub fn sendfile_by_copying<'fd>(
 ///
 /// It calls again as [`sendfile()`] does it, after a short count, an interruption, and the most that one call
 /// sends, so that the range can be of any length. The guard against SIGPIPE is put up once: SIGPIPE stays blocked
-/// on this thread until it returns.
+/// on this thread until it returns. `SO_SNDTIMEO` limits each part, as in [`Socket::send_all`].
 ///
 /// **It waits as the output does.** On a non-blocking one, or after `SO_SNDTIMEO`, it stops at "would block" and
 /// says how much was accepted: wait until the output is writable, and call it again for the rest. The offset, or
@@ -362,10 +377,11 @@ fn all(
     const OPERATION: Operation = Operation::SendfileAll;
     let sink = output.sink();
     if let Some(refusal) = refusal(sink, &method) {
-        return Err(SendAllError { accepted: 0, error: Error::refused(OPERATION, refusal) });
+        return Err(SendAllError::at_once(Error::refused(OPERATION, refusal)));
     }
     let mut sender = FileSender::new(sink, input, offset.given(), method);
     let mut accepted = 0;
+    let mut time = TimeLimit::default();
     loop {
         match sender.send(count - accepted) {
             Ok(0) => return Ok(accepted),
@@ -374,12 +390,16 @@ fn all(
                 if accepted == count {
                     return Ok(accepted);
                 }
+                time = TimeLimit::default();
             }
             Err(stopped) => {
                 accepted += stopped.accepted;
                 let error = error(sink, OPERATION, stopped);
                 if error.kind() != ErrorKind::Interrupted {
                     return Err(SendAllError { accepted, error });
+                }
+                if !time.is_left_for(sink.fd) {
+                    return Err(SendAllError { accepted, error: Error::time_limit(OPERATION) });
                 }
             }
         }

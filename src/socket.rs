@@ -9,13 +9,52 @@ use std::net::TcpStream;
 use crate::error::Error;
 use crate::platform::{self, contract::Operation, contract::SocketKind};
 
+/// What a [`Socket`] or an [`Output`](crate::Output) borrows: a reference to anything that is [`AsFd`], or a
+/// [`BorrowedFd`] itself, whose lifetime is kept.
+///
+/// ```
+/// use std::os::fd::BorrowedFd;
+/// use unisend::{Error, Socket};
+///
+/// fn probed(fd: BorrowedFd<'_>) -> Result<Socket<'_>, Error> {
+///     Socket::probe(fd) // it outlives this function, as the descriptor does
+/// }
+/// ```
+pub trait BorrowFd<'fd>: sealed::Sealed {
+    /// The descriptor, for as long as it is borrowed.
+    fn borrow_fd(self) -> BorrowedFd<'fd>;
+}
+
+impl<'fd, T: AsFd> BorrowFd<'fd> for &'fd T {
+    #[inline]
+    fn borrow_fd(self) -> BorrowedFd<'fd> {
+        self.as_fd()
+    }
+}
+
+impl<'fd> BorrowFd<'fd> for BorrowedFd<'fd> {
+    #[inline]
+    fn borrow_fd(self) -> BorrowedFd<'fd> {
+        self
+    }
+}
+
+mod sealed {
+    use std::os::fd::{AsFd, BorrowedFd};
+
+    pub trait Sealed {}
+    impl<T: AsFd> Sealed for &T {}
+    impl Sealed for BorrowedFd<'_> {}
+}
+
 /// A socket that is borrowed, with what it is.
 ///
 /// What a socket is decides half of the contract, so it is declared once, by a constructor or a conversion
 /// from a type of std that says it, or learnt once, by [`Socket::probe`]; never per call. A declaration makes
 /// no system call. A wrong one gives wrong errors, never unsoundness.
 ///
-/// Any type that is [`AsFd`] will do: std's, tokio's, mio's, socket2's, or an `OwnedFd`.
+/// A reference to any type that is [`AsFd`] will do: std's, tokio's, mio's, socket2's, or an `OwnedFd`. So will a
+/// [`BorrowedFd`], whose lifetime the socket then has.
 ///
 /// ```
 /// use std::net::{TcpListener, TcpStream};
@@ -39,66 +78,68 @@ pub struct Socket<'fd> {
 }
 
 impl<'fd> Socket<'fd> {
-    #[inline]
-    fn declared(fd: &'fd impl AsFd, kind: SocketKind) -> Self {
-        Self::new(fd.as_fd(), kind)
-    }
-
-    /// A socket of this kind. The other constructors borrow what owns the descriptor; this takes the borrowed
-    /// descriptor itself, for a `Socket` that is to be kept beside it.
+    /// A socket of this kind.
     #[must_use]
     #[inline]
-    pub const fn new(fd: BorrowedFd<'fd>, kind: SocketKind) -> Self {
-        Self { fd, kind, send_buffer: None }
+    pub fn new(fd: impl BorrowFd<'fd>, kind: SocketKind) -> Self {
+        Self { fd: fd.borrow_fd(), kind, send_buffer: None }
     }
 
-    /// A TCP socket, of IPv4 or IPv6. Multipath TCP is [`other`](Self::other).
+    /// A TCP socket, of IPv4 or IPv6. Multipath TCP is [`other_stream`](Self::other_stream).
     #[must_use]
     #[inline]
-    pub fn tcp(fd: &'fd impl AsFd) -> Self {
-        Self::declared(fd, SocketKind::Tcp)
+    pub fn tcp(fd: impl BorrowFd<'fd>) -> Self {
+        Self::new(fd, SocketKind::Tcp)
     }
 
     /// A UDP socket of IPv4.
     #[must_use]
     #[inline]
-    pub fn udp_v4(fd: &'fd impl AsFd) -> Datagram<'fd> {
-        Datagram(Self::declared(fd, SocketKind::UdpV4))
+    pub fn udp_v4(fd: impl BorrowFd<'fd>) -> Datagram<'fd> {
+        Datagram(Self::new(fd, SocketKind::UdpV4))
     }
 
     /// A UDP socket of IPv6.
     #[must_use]
     #[inline]
-    pub fn udp_v6(fd: &'fd impl AsFd) -> Datagram<'fd> {
-        Datagram(Self::declared(fd, SocketKind::UdpV6))
+    pub fn udp_v6(fd: impl BorrowFd<'fd>) -> Datagram<'fd> {
+        Datagram(Self::new(fd, SocketKind::UdpV6))
     }
 
     /// A unix stream socket.
     #[must_use]
     #[inline]
-    pub fn unix_stream(fd: &'fd impl AsFd) -> Self {
-        Self::declared(fd, SocketKind::UnixStream)
+    pub fn unix_stream(fd: impl BorrowFd<'fd>) -> Self {
+        Self::new(fd, SocketKind::UnixStream)
     }
 
     /// A unix datagram socket.
     #[must_use]
     #[inline]
-    pub fn unix_datagram(fd: &'fd impl AsFd) -> Datagram<'fd> {
-        Datagram(Self::declared(fd, SocketKind::UnixDatagram))
+    pub fn unix_datagram(fd: impl BorrowFd<'fd>) -> Datagram<'fd> {
+        Datagram(Self::new(fd, SocketKind::UnixDatagram))
     }
 
     /// A unix socket of sequenced packets.
     #[must_use]
     #[inline]
-    pub fn unix_seqpacket(fd: &'fd impl AsFd) -> Self {
-        Self::declared(fd, SocketKind::UnixSeqpacket)
+    pub fn unix_seqpacket(fd: impl BorrowFd<'fd>) -> Self {
+        Self::new(fd, SocketKind::UnixSeqpacket)
+    }
+
+    /// A stream of another family or protocol. It gets the kernel's own answers, and nothing is reconciled, but
+    /// the loops and the end of file know that it is a stream.
+    #[must_use]
+    #[inline]
+    pub fn other_stream(fd: impl BorrowFd<'fd>) -> Self {
+        Self::new(fd, SocketKind::OtherStream)
     }
 
     /// A socket of any other kind. It gets the kernel's own answers, and nothing is reconciled.
     #[must_use]
     #[inline]
-    pub fn other(fd: &'fd impl AsFd) -> Self {
-        Self::declared(fd, SocketKind::Other)
+    pub fn other(fd: impl BorrowFd<'fd>) -> Self {
+        Self::new(fd, SocketKind::Other)
     }
 
     /// Asks the kernel what the socket is, and how large its send buffer. Do it once and keep the answer.
@@ -127,8 +168,8 @@ impl<'fd> Socket<'fd> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn probe(fd: &'fd impl AsFd) -> Result<Self, Error> {
-        let fd = fd.as_fd();
+    pub fn probe(fd: impl BorrowFd<'fd>) -> Result<Self, Error> {
+        let fd = fd.borrow_fd();
         let (kind, send_buffer) =
             platform::probe(fd).map_err(|errno| Error::plain(Operation::Probe, errno))?;
         Ok(Self { fd, kind, send_buffer: NonZeroUsize::new(send_buffer) })

@@ -198,40 +198,9 @@ fn an_abstract_name_arrives_and_answers(#[case] kind_of_name: &[u8]) {
     sockets::wait_readable(&receiver);
     let (length, from) = receiver.recv_from(&mut buffer).unwrap();
     assert_eq!(&buffer[..length], b"ping");
-    let back = Address::try_from(&from).unwrap();
+    let back = Address::unix_abstract(from.as_abstract_name().unwrap()).unwrap();
     assert_eq!(Socket::unix_datagram(&receiver).send_to(b"pong", &back, NO_FLAGS), Ok(4));
     assert_eq!(sockets::received(&sender).unwrap(), b"pong");
-}
-
-#[test]
-fn a6_a_peer_is_answered_by_its_path() {
-    let directory = tempfile::tempdir().unwrap();
-    let ours = UnixDatagram::bind(directory.path().join("ours")).unwrap();
-    let theirs_path = directory.path().join("theirs");
-    let theirs = UnixDatagram::bind(&theirs_path).unwrap();
-    let to = Address::unix(&theirs_path).unwrap();
-    assert_eq!(Socket::unix_datagram(&ours).send_to(b"ping", &to, NO_FLAGS), Ok(4));
-
-    sockets::wait_readable(&theirs);
-    let (_, from) = theirs.recv_from(&mut [0; 8]).unwrap();
-    let back = Address::try_from(&from).unwrap();
-    assert_eq!(Socket::unix_datagram(&theirs).send_to(b"pong", &back, NO_FLAGS), Ok(4));
-    assert_eq!(sockets::received(&ours).unwrap(), b"pong");
-}
-
-#[test]
-fn a6_a_peer_without_a_name_cannot_be_answered() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("receiver");
-    let receiver = UnixDatagram::bind(&path).unwrap();
-    let sender = UnixDatagram::unbound().unwrap();
-    let to = Address::unix(&path).unwrap();
-    assert_eq!(Socket::unix_datagram(&sender).send_to(b"ping", &to, NO_FLAGS), Ok(4));
-
-    sockets::wait_readable(&receiver);
-    let (_, from) = receiver.recv_from(&mut [0; 8]).unwrap();
-    let error = Address::try_from(&from).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (InvalidInput, None));
 }
 
 /// An address is made once and stays what it is.
@@ -373,6 +342,6 @@ fn a12_a_broadcast_without_permission() {
 fn a5_a_wrong_declaration_is_the_kernels_to_refuse() {
     let unix = UnixDatagram::unbound().unwrap();
     let error = Socket::udp_v4(&unix).send_to(b"x", &internet("127.0.0.1:9"), NO_FLAGS).unwrap_err();
-    assert_eq!(error.kind(), differs(InvalidInput, AddressFamily));
+    assert_eq!(error.kind(), differs(Unreachable, AddressFamily)); // I8 takes Linux's EINVAL on UDP for that
     assert_eq!(error.raw_os_error(), Some(differs(libc::EINVAL, libc::EAFNOSUPPORT)));
 }

@@ -169,8 +169,8 @@ fn a_refusal() {
 #[test]
 fn descriptors_sent_and_received() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let (slices, descriptors) = ([IoSlice::new(b"data")], [ours.as_fd(); 126]);
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let (mut slices, descriptors) = ([IoSlice::new(b"data")], [ours.as_fd(); 126]);
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     let mut buffer = [0; 4];
     let (allocations, taken) = counted(|| {
         message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap();
@@ -179,7 +179,7 @@ fn descriptors_sent_and_received() {
         let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
         let taken = received.into_descriptors().count();
         socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT).unwrap_err();
-        Message::new(&[]).with_descriptors(&descriptors).send(&socket, NO_FLAGS).unwrap_err();
+        Message::new(&mut []).with_descriptors(&descriptors).send(&socket, NO_FLAGS).unwrap_err();
         socket.peer_credentials().unwrap();
         taken
     });

@@ -2,8 +2,8 @@
 
 mod sockets;
 
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, read_exactly, tcp_pair, unconnected};
 use unisend::ErrorKind::NotSocket;
-use unisend::SocketKind::{self, Other, Tcp, UdpV4, UdpV6, UnixSeqpacket};
-use unisend::{Datagram, Operation, Socket};
+use unisend::SocketKind::{self, Other, OtherStream, Tcp, UdpV4, UdpV6, UnixSeqpacket};
+use unisend::{ControlBuffer, Datagram, Operation, ReceiveFlags, Socket};
 
 /// Sends through the socket, so that it is seen to be of that descriptor.
 fn reaches(socket: &Socket<'_>, theirs: &(impl AsFd + AsRawFd)) {
@@ -99,6 +99,7 @@ fn types_of_std_that_say_what_they_are() {
 #[case::unix_stream(SocketKind::UnixStream)]
 #[case::unix_datagram(SocketKind::UnixDatagram)]
 #[case::unix_seqpacket(UnixSeqpacket)]
+#[case::other_stream(OtherStream)]
 #[case::other(Other)]
 fn a_declaration_is_taken_at_its_word(#[case] kind: SocketKind) {
     let file = tempfile::tempfile().unwrap();
@@ -108,7 +109,7 @@ fn a_declaration_is_taken_at_its_word(#[case] kind: SocketKind) {
     assert_eq!(socket.as_datagram().map(|datagram| datagram.kind()), is_datagram.then_some(kind));
     assert_eq!(
         (kind.is_stream(), kind.is_datagram()),
-        (matches!(kind, Tcp | SocketKind::UnixStream), is_datagram)
+        (matches!(kind, Tcp | SocketKind::UnixStream | OtherStream), is_datagram)
     );
     let error = socket.send(b"x", NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), NotSocket, "{error}");
@@ -160,6 +161,53 @@ fn a_probe_of_another_family() {
     let probed = Socket::probe(&netlink).unwrap();
     assert_eq!(probed.kind(), Other);
     assert!(probed.as_datagram().is_none());
+}
+
+/// A socket that was probed is as long as the descriptor that was borrowed, and keeps what it learnt.
+#[test]
+fn a_probe_of_a_borrowed_descriptor_can_be_kept() {
+    fn probed(fd: BorrowedFd<'_>) -> Result<Socket<'_>, unisend::Error> {
+        Socket::probe(fd)
+    }
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let socket = probed(ours.as_fd()).unwrap();
+    assert_eq!(socket.send_buffer(), Socket::probe(&ours).unwrap().send_buffer());
+    assert!(socket.send_buffer().is_some());
+    assert_eq!(socket.send(b"x", NO_FLAGS), Ok(1));
+    assert_eq!(Socket::unix_stream(ours.as_fd()).as_fd().as_raw_fd(), ours.as_raw_fd());
+}
+
+/// A stream of another protocol is a stream: its end is seen as the end, and it is sent in parts.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_probe_of_multipath_tcp() {
+    use nix::sys::socket as raw;
+
+    // SAFETY: it takes integers, and makes a descriptor.
+    let number =
+        unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_MPTCP) };
+    if number < 0 {
+        println!("skipped: this kernel has no multipath TCP: {}", std::io::Error::last_os_error());
+        return;
+    }
+    // SAFETY: it has just been made for us.
+    let ours = unsafe { OwnedFd::from_raw_fd(number) };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("it is bound to IPv4") };
+    raw::connect(ours.as_raw_fd(), &raw::SockaddrIn::from(address)).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut &theirs, &mut std::io::sink()).unwrap());
+
+    let socket = Socket::probe(&ours).unwrap();
+    assert_eq!(socket.kind(), OtherStream);
+    assert_eq!(socket.send_all(&vec![7; 3_000_000], NO_FLAGS), Ok(()));
+    raw::shutdown(ours.as_raw_fd(), raw::Shutdown::Write).unwrap();
+    assert_eq!(reader.join().unwrap(), 3_000_000);
+    let mut buffer = [0; 4];
+    let mut slices = [std::io::IoSliceMut::new(&mut buffer)];
+    let mut control = ControlBuffer::new();
+    let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
+    assert_eq!((received.bytes(), received.is_end_of_file()), (0, true));
 }
 
 #[test]

@@ -136,10 +136,13 @@ fn a_refusal_says_what_would_be_right(
         assert!(text.contains(word), "{word:?} is not in {text:?}");
     }
     assert_eq!(format!("{error:?}"), format!("Error({kind:?}, {text})"));
-    // To std it is an error like any other.
+    // As an io::Error it keeps its text, and can be had back.
     let converted = io::Error::from(error);
-    assert_eq!(converted.raw_os_error(), kind.canonical_errno());
-    assert_eq!(converted.kind(), Std::from(kind));
+    assert_eq!((converted.kind(), converted.raw_os_error()), (Std::from(kind), None));
+    assert_eq!(converted.to_string(), text);
+    let inner = converted.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    assert_eq!(inner, Some(&error));
+    assert_eq!(converted.downcast::<Error>().unwrap(), error);
 }
 
 #[test]

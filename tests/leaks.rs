@@ -148,9 +148,9 @@ fn two_at_once_by_two_messages() {
 fn many_times() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(b"data")], [null.as_fd(); 9]);
+    let (mut slices, descriptors) = ([IoSlice::new(b"data")], [null.as_fd(); 9]);
     for round in 0..500 {
-        let message = Message::new(&slices).with_descriptors(&descriptors);
+        let message = Message::new(&mut slices).with_descriptors(&descriptors);
         message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
         assert_eq!(receive(&Socket::from(&theirs), round % 12).0.len(), (round % 12).min(9));
     }
@@ -158,10 +158,10 @@ fn many_times() {
 
 fn a_socket_in_itself() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let slices = [IoSlice::new(b"x")];
+    let mut slices = [IoSlice::new(b"x")];
     for _ in 0..20 {
         let descriptors = [ours.as_fd(), theirs.as_fd()];
-        let message = Message::new(&slices).with_descriptors(&descriptors);
+        let message = Message::new(&mut slices).with_descriptors(&descriptors);
         message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
     }
 }
@@ -169,8 +169,8 @@ fn a_socket_in_itself() {
 fn a_flood_until_it_is_refused() {
     let (ours, _theirs) = UnixStream::pair().expect("a pair");
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd(); 20]);
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let (mut slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd(); 20]);
+    let message = Message::new(&mut slices).with_descriptors(&descriptors);
     let refused = (0..10_000).find_map(|_| message.send(&Socket::from(&ours), SendFlags::DONT_WAIT).err());
     let kind = refused.expect("there is an end to it").kind();
     assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::DescriptorsInFlight), "{kind}");
@@ -180,15 +180,17 @@ fn refused_by_unisend() {
     let (ours, _theirs) = UnixStream::pair().expect("a pair");
     let null = null();
     let descriptors = [null.as_fd(); 127];
-    assert!(Message::new(&[]).with_descriptors(&descriptors).send(&Socket::from(&ours), NO_FLAGS).is_err());
+    assert!(
+        Message::new(&mut []).with_descriptors(&descriptors).send(&Socket::from(&ours), NO_FLAGS).is_err()
+    );
 }
 
 fn refused_by_the_kernel() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     drop(theirs);
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd(); 3]);
-    let error = Message::new(&slices).with_descriptors(&descriptors).send(&Socket::from(&ours), NO_FLAGS);
+    let (mut slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd(); 3]);
+    let error = Message::new(&mut slices).with_descriptors(&descriptors).send(&Socket::from(&ours), NO_FLAGS);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Disconnected);
 }
 

@@ -101,7 +101,6 @@ fn more_slices_than_a_message_can_have(#[case] count: usize, #[case] slice: &[u8
         let error = pair.socket().send_vectored(&slices, NO_FLAGS).unwrap_err();
         assert_eq!((error.kind(), error.raw_os_error()), (TooManySlices, None), "{kind:?}");
         assert_eq!(error.operation(), Operation::SendVectored);
-        assert_eq!(std::io::Error::from(error).raw_os_error(), Some(libc::EMSGSIZE));
         assert_eq!(pair.received(), None, "{kind:?}");
         // It comes before whatever is wrong with the socket, and after a flag that is refused.
         let fd = unconnected(kind);

@@ -42,7 +42,6 @@ fn receive(socket: &Socket<'_>, room: usize) -> Result<(Vec<u8>, Vec<OwnedFd>, b
 #[rstest]
 #[case::l11_too_many(b"x", 127, ErrorKind::TooManyDescriptors, "126")]
 #[case::l11_far_too_many(b"x", 2000, ErrorKind::TooManyDescriptors, "126")]
-#[case::r3_without_a_byte(b"", 1, ErrorKind::DescriptorsWithoutData, "at least one byte")]
 fn refused_on_every_unix_socket(
     #[case] bytes: &[u8],
     #[case] count: usize,
@@ -53,8 +52,8 @@ fn refused_on_every_unix_socket(
     let (datagram, datagram_peer) = UnixDatagram::pair().expect("a pair");
     let (seqpacket, seqpacket_peer) = seqpacket_pair();
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(bytes)], vec![null.as_fd(); count]);
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let (mut slices, descriptors) = ([IoSlice::new(bytes)], vec![null.as_fd(); count]);
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     for (socket, peer) in [
         (Socket::from(&stream), Socket::from(&stream_peer)),
         (Socket::from(&datagram), Socket::from(&datagram_peer)),
@@ -74,8 +73,8 @@ fn l12_refused_on_internet_sockets() {
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd()]);
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let (mut slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd()]);
+    let message = Message::new(&mut slices).with_descriptors(&descriptors);
     for socket in [Socket::tcp(&tcp), Socket::udp_v4(&udp).into(), Socket::other(&udp)] {
         let error = message.send(&socket, NO_FLAGS).unwrap_err();
         assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
@@ -90,8 +89,8 @@ fn they_arrive_in_order_and_are_the_same_files(#[values(1, 2, 3, 126)] count: us
         .collect();
     let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let slices = [IoSlice::new(b"fi"), IoSlice::new(b""), IoSlice::new(b"les")];
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let mut slices = [IoSlice::new(b"fi"), IoSlice::new(b""), IoSlice::new(b"les")];
+    let message = Message::new(&mut slices).with_descriptors(&descriptors);
     assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(5));
 
     let (bytes, received, end) = receive(&Socket::from(&theirs), 64).expect("a message");
@@ -108,8 +107,8 @@ fn a_control_buffer_is_used_again() {
     let mut control = ControlBuffer::new();
     let mut bytes = [0; 8];
     for (count, descriptor) in [(126, &null), (0, &null), (1, &zero), (0, &zero), (2, &null)] {
-        let (slices, descriptors) = ([IoSlice::new(b"x")], vec![descriptor.as_fd(); count]);
-        let message = Message::new(&slices).with_descriptors(&descriptors);
+        let (mut slices, descriptors) = ([IoSlice::new(b"x")], vec![descriptor.as_fd(); count]);
+        let message = Message::new(&mut slices).with_descriptors(&descriptors);
         message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
         let mut slices = [IoSliceMut::new(&mut bytes)];
         let received = Socket::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
@@ -148,29 +147,29 @@ fn r8_the_rest_goes_without_them(#[case] length: usize) {
     ours.set_nonblocking(true).expect("a flag");
     let data: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
     let (first, second) = data.split_at(length / 3);
-    let slices = [IoSlice::new(first), IoSlice::new(&[]), IoSlice::new(second)];
+    let mut slices = [IoSlice::new(first), IoSlice::new(&[]), IoSlice::new(second)];
     let null = null();
     let descriptors = [null.as_fd(); 3];
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
 
-    let (mut read, mut arrived, mut rest) = (Vec::new(), 0, Some(message));
-    while let Some(message) = rest {
-        rest = match message.send_all(&Socket::from(&ours), NO_FLAGS) {
-            Ok(()) => None,
+    let (mut read, mut arrived, mut accepted, mut done) = (Vec::new(), 0, 0, false);
+    while !done {
+        match message.send_all(&Socket::from(&ours), NO_FLAGS) {
+            Ok(()) => done = true,
             Err(stopped) => {
                 assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
                 // It is full: a second try accepts nothing, and must not begin again.
-                let rest = message.after(stopped.accepted());
-                let again = rest.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
-                Some(rest.after(again.accepted()))
+                let again = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+                accepted += stopped.accepted() + again.accepted();
             }
-        };
+        }
         while let Ok((bytes, descriptors, _)) = receive(&Socket::from(&theirs), 1 << 20) {
             arrived += descriptors.len();
             read.extend(bytes);
         }
     }
     assert_eq!(arrived, 3);
+    assert!(accepted <= length, "no byte was counted twice");
     assert!(read == data, "the bytes are those that were sent, in order");
 }
 
@@ -178,10 +177,10 @@ fn r8_the_rest_goes_without_them(#[case] length: usize) {
 fn more_slices_than_one_message_takes() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let data: Vec<u8> = (0..5000_usize).map(|index| (index % 251) as u8).collect();
-    let slices: Vec<IoSlice<'_>> = data.chunks(1).map(IoSlice::new).collect();
+    let mut slices: Vec<IoSlice<'_>> = data.chunks(1).map(IoSlice::new).collect();
     let null = null();
     let descriptors = [null.as_fd()];
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS).unwrap_err().kind(), ErrorKind::TooManySlices);
     let reader = std::thread::spawn(move || {
         let (mut read, mut arrived) = (Vec::<u8>::new(), 0);
@@ -206,38 +205,104 @@ fn more_slices_than_one_message_takes() {
     assert!(read == data);
 }
 
+/// An empty slice is nothing to send, and must not be all that a call is given.
 #[rstest]
-#[case::datagram(true)]
-#[case::seqpacket(false)]
-fn nothing_is_left_of_a_record(#[case] datagram: bool) {
-    let (one, other) = UnixDatagram::pair().expect("a pair");
-    let (three, _four) = seqpacket_pair();
-    let socket = if datagram { Socket::from(&one) } else { Socket::unix_seqpacket(&three) };
-    let slices = [IoSlice::new(b"record")];
-    let error = Message::new(&slices).after(2).send(&socket, NO_FLAGS).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
-    assert_eq!(receive(&Socket::from(&other), 8).unwrap_err(), ErrorKind::WouldBlock);
-}
-
-#[test]
-fn what_is_left_after_more_than_there_was_is_refused() {
-    let (ours, _theirs) = UnixStream::pair().expect("a pair");
-    let slices = [IoSlice::new(b"four")];
-    let message = Message::new(&slices);
-    assert_eq!(message.after(4).send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
-    let error = message.after(5).send(&Socket::from(&ours), NO_FLAGS).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
-    let stopped = message.after(5).send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
-    assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::InvalidInput, 0));
-}
-
-/// A kind that is not known may be a stream: what is left of a message can be sent on it.
-#[test]
-fn what_is_left_goes_on_other_sockets_too() {
+#[case::none(0)]
+#[case::one_call_of_them(1024)]
+#[case::more(3000)]
+fn l4c_empty_slices_before_the_data(#[case] empty: usize, #[values(0, 1)] count: usize) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let slices = [IoSlice::new(b"first"), IoSlice::new(b"second")];
-    assert_eq!(Message::new(&slices).after(3).send_all(&Socket::other(&ours), NO_FLAGS), Ok(()));
+    let null = null();
+    let mut slices = vec![IoSlice::new(&[]); empty];
+    slices.extend([IoSlice::new(b"da"), IoSlice::new(&[]), IoSlice::new(b"ta")]);
+    let descriptors = vec![null.as_fd(); count];
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
+    assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
+    let (bytes, received, _) = receive(&Socket::from(&theirs), 64).expect("a message");
+    assert_eq!((bytes.as_slice(), received.len()), (b"data".as_slice(), count));
+}
+
+/// A part of a message, and a message that was sent, are sent nowhere but on a stream: neither what is left nor, if
+/// nothing is, an empty datagram.
+#[rstest]
+fn r8c_nothing_is_sent_of_the_rest_of_a_record(
+    #[values("unix datagram", "seqpacket", "udp", "other")] what: &str,
+    #[values(1, 2, 3, 4)] accepted: usize,
+) {
+    let (unix, unix_peer) = UnixDatagram::pair().expect("a pair");
+    let (packet, packet_peer) = seqpacket_pair();
+    let (udp, udp_peer) = sockets::udp_pair();
+    let (socket, peer) = match what {
+        "unix datagram" => (Socket::from(&unix), Socket::from(&unix_peer)),
+        "seqpacket" => (Socket::unix_seqpacket(&packet), Socket::unix_seqpacket(&packet_peer)),
+        "udp" => (Socket::udp_v4(&udp).into(), Socket::udp_v4(&udp_peer).into()),
+        _ => (Socket::other(&unix), Socket::from(&unix_peer)),
+    };
+    let mut slices = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];
+    let mut message = Message::new(&mut slices);
+    message.advance(accepted);
+    let error = message.send(&socket, NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+    let stopped = message.send_all(&socket, NO_FLAGS).unwrap_err();
+    assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::InvalidInput, 0));
+    assert_eq!(receive(&peer, 8).unwrap_err(), ErrorKind::WouldBlock, "nothing was sent");
+}
+
+#[test]
+fn r8c_a_datagram_is_not_sent_twice() {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair");
+    let mut slices = [IoSlice::new(b"once")];
+    let mut message = Message::new(&mut slices);
+    assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
+    let stopped = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::InvalidInput);
+    assert_eq!(receive(&Socket::from(&theirs), 8).expect("a datagram").0, b"once");
+    assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn what_is_left_goes_on_other_streams_too() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut slices = [IoSlice::new(b"first"), IoSlice::new(b"second")];
+    let mut message = Message::new(&mut slices);
+    message.advance(3);
+    assert_eq!(message.send_all(&Socket::other_stream(&ours), NO_FLAGS), Ok(()));
     assert_eq!(receive(&Socket::from(&theirs), 64).expect("data").0, b"stsecond");
+}
+
+/// Descriptors without a byte: in a datagram or record they are delivered, and are not the end of file. On a stream
+/// they are refused.
+#[rstest]
+fn r4_descriptors_without_a_byte(#[values(1, 3)] count: usize) {
+    let (datagram, datagram_peer) = UnixDatagram::pair().expect("a pair");
+    let (packet, packet_peer) = seqpacket_pair();
+    let (stream, stream_peer) = UnixStream::pair().expect("a pair");
+    let null = null();
+    let descriptors = vec![null.as_fd(); count];
+    for (socket, peer) in [
+        (Socket::from(&datagram), Socket::from(&datagram_peer)),
+        (Socket::unix_seqpacket(&packet), Socket::unix_seqpacket(&packet_peer)),
+    ] {
+        let message = Message::new(&mut []).with_descriptors(&descriptors);
+        assert_eq!(message.send(&socket, NO_FLAGS), Ok(0));
+        let mut message = Message::new(&mut []).with_descriptors(&descriptors);
+        assert_eq!(message.send_all(&socket, NO_FLAGS), Ok(()));
+        for _ in 0..2 {
+            let (bytes, received, end) = receive(&peer, 4).expect("a message");
+            assert_eq!((bytes.len(), received.len(), end), (0, count, false));
+        }
+    }
+    let mut message = Message::new(&mut []).with_descriptors(&descriptors);
+    let error = message.send(&Socket::from(&stream), NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::DescriptorsWithoutData, None));
+    assert!(error.to_string().contains("at least one byte"), "{error}");
+    let stopped = message.send_all(&Socket::from(&stream), NO_FLAGS).unwrap_err();
+    assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::DescriptorsWithoutData, 0));
+    assert_eq!(
+        receive(&Socket::from(&stream_peer), 4).unwrap_err(),
+        ErrorKind::WouldBlock,
+        "nothing was sent"
+    );
 }
 
 #[test]
@@ -247,8 +312,8 @@ fn a_datagram_with_a_descriptor_to_an_address() {
     let receiver = UnixDatagram::bind(&path).expect("a socket");
     let sender = UnixDatagram::unbound().expect("a socket");
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(b"data"), IoSlice::new(b"gram")], [null.as_fd()]);
-    let message = Message::new(&slices).with_descriptors(&descriptors);
+    let (mut slices, descriptors) = ([IoSlice::new(b"data"), IoSlice::new(b"gram")], [null.as_fd()]);
+    let message = Message::new(&mut slices).with_descriptors(&descriptors);
     let to = Address::unix(&path).expect("a path");
     assert_eq!(message.send_to(&Socket::unix_datagram(&sender), &to, NO_FLAGS), Ok(8));
     let (bytes, received, _) = receive(&Socket::from(&receiver), 64).expect("a datagram");
@@ -269,8 +334,8 @@ fn s17_and_a10_by_message() {
     let sender = UnixDatagram::unbound().expect("a socket");
     sender.connect(&path).expect("a receiver");
     drop(receiver);
-    let slices = [IoSlice::new(b"x")];
-    let message = Message::new(&slices);
+    let mut slices = [IoSlice::new(b"x")];
+    let message = Message::new(&mut slices);
     assert_eq!(message.send(&Socket::from(&sender), NO_FLAGS).unwrap_err().kind(), ErrorKind::Reset);
     let kind = message.send(&Socket::from(&sender), NO_FLAGS).unwrap_err().kind();
     assert_eq!(kind, ErrorKind::DestinationRequired);
@@ -286,8 +351,8 @@ fn r13b_a_record_that_never_fits_is_refused_where_the_buffer_is_known() {
     let probed = Socket::probe(&ours).expect("a socket");
     let bytes = vec![0; probed.send_buffer().expect("it was probed")];
     let null = null();
-    let (slices, descriptors) = ([IoSlice::new(&bytes)], [null.as_fd()]);
-    let error = Message::new(&slices).with_descriptors(&descriptors).send(&probed, SendFlags::DONT_WAIT);
+    let (mut slices, descriptors) = ([IoSlice::new(&bytes)], [null.as_fd()]);
+    let error = Message::new(&mut slices).with_descriptors(&descriptors).send(&probed, SendFlags::DONT_WAIT);
     let error = error.unwrap_err();
     // On Linux the kernel says so itself, of its own limit.
     let by_kernel = differs(true, false);

@@ -100,14 +100,14 @@ fn child() {
         }
         ["message"] => {
             let (ours, theirs) = UnixDatagram::pair().unwrap();
-            let (slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd(); 3]);
-            let message = Message::new(&slices).with_descriptors(&descriptors);
+            let (mut slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd(); 3]);
+            let message = Message::new(&mut slices).with_descriptors(&descriptors);
             repeat(|| assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(4)));
         }
         ["received"] => {
             let (ours, theirs) = UnixDatagram::pair().unwrap();
-            let (slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd()]);
-            let message = Message::new(&slices).with_descriptors(&descriptors);
+            let (mut slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd()]);
+            let message = Message::new(&mut slices).with_descriptors(&descriptors);
             (0..ROUNDS).for_each(|_| assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(4)));
             let (mut control, mut buffer) = (ControlBuffer::new(), [0; 4]);
             // They are kept: to close one is a call of std's own, or two.

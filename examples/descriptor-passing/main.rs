@@ -40,8 +40,8 @@ fn parent(names: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let socket = Socket::from(&ours);
     for name in names {
         let file = File::open(name).map_err(|error| format!("{name}: {error}"))?;
-        let (data, descriptors) = ([IoSlice::new(name.as_bytes())], [file.as_fd()]);
-        Message::new(&data).with_descriptors(&descriptors).send_all(&socket, SendFlags::empty())?;
+        let (mut data, descriptors) = ([IoSlice::new(name.as_bytes())], [file.as_fd()]);
+        Message::new(&mut data).with_descriptors(&descriptors).send_all(&socket, SendFlags::empty())?;
     }
     drop(ours); // the end of file that the child waits for
     Ok(if child.wait()?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -15,8 +15,9 @@ pub enum ErrorKind {
     /// (`SO_SNDTIMEO`). The system call that said so accepted nothing. It can be said although poll says writable
     /// (clauses B3, B5, R13), and on OpenBSD when two threads send on one socket (B10): poll again, retry.
     WouldBlock,
-    /// A TCP socket whose connection is still being made (clause S3). As an [`io::Error`] it is a "would
-    /// block", but waiting for it may never end: give it a time limit.
+    /// A TCP socket whose connection is still being made (clause S3), or that a send with Linux's
+    /// `TCP_FASTOPEN_CONNECT` has just begun to make (S3c; `EINPROGRESS`, `EALREADY`). As an [`io::Error`] it is a
+    /// "would block", but waiting for it may never end: give it a time limit.
     Connecting,
     /// A signal came before anything was accepted (clause I2). Call again.
     Interrupted,
@@ -51,8 +52,8 @@ pub enum ErrorKind {
     /// More than [`limits::DESCRIPTORS_PER_MESSAGE`](crate::limits::DESCRIPTORS_PER_MESSAGE) descriptors in one
     /// message (clause L11).
     TooManyDescriptors,
-    /// Descriptors without a byte to go with: Linux drops them in silence, and OpenBSD delivers what looks like
-    /// end of file (clause R3).
+    /// Descriptors without a byte to go with on a stream: Linux drops them in silence, and OpenBSD delivers what looks
+    /// like end of file (clause R3).
     DescriptorsWithoutData,
     /// The limit on descriptors that were sent and not yet received was met: the user's on Linux
     /// (`ETOOMANYREFS`), the whole system's on OpenBSD (`EMFILE`; clause R10). Others fill it too: retry later.
@@ -65,8 +66,8 @@ pub enum ErrorKind {
     NoBufferSpace,
     /// The kernel is out of memory (`ENOMEM`).
     OutOfMemory,
-    /// No way to that host: no route, a rejecting route, or no answer on the link (clause I8; `EHOSTUNREACH`,
-    /// `ENETUNREACH`, `EHOSTDOWN`: the kernels do not agree on which, so it is one kind).
+    /// No way to that host: no route, a rejecting route, or no answer on the link (clauses I8, I8b; `EHOSTUNREACH`,
+    /// `ENETUNREACH`, `EHOSTDOWN`, Linux's `EINVAL` on UDP: the kernels do not agree on which, so it is one kind).
     Unreachable,
     /// The interface is down (`ENETDOWN`).
     NetworkDown,
@@ -95,7 +96,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// An input or output error below the socket (`EIO`).
     Io,
-    /// An errno that the contract has no word for: see [`Error::raw_os_error`](crate::Error::raw_os_error).
+    /// An errno that the contract has no word for: see [`Error::raw_os_error`](crate::Error::raw_os_error). Without
+    /// an errno it is what ends a loop that the kernel neither moves on nor fails (clause L4c).
     Other,
 }
 
@@ -117,7 +119,7 @@ pub(crate) const MEANINGS: &[Meaning] = {
     use ErrorKind::*;
     &[
         meaning(WouldBlock, EAGAIN, &[EAGAIN]),
-        meaning(Connecting, EAGAIN, &[]),
+        meaning(Connecting, EAGAIN, &[EALREADY, EINPROGRESS]),
         meaning(Interrupted, EINTR, &[EINTR, ERESTARTSYS]),
         meaning(NotConnected, ENOTCONN, &[ENOTCONN]),
         meaning(Disconnected, EPIPE, &[EPIPE]),

@@ -14,7 +14,7 @@ pub(crate) enum Refusal {
     DescriptorsNotCarried,
     RecordNeverFits,
     RecordInPart,
-    PastTheEnd,
+    Stalled,
     CredentialsOfUnixPeers,
     NoPeer,
     RangeOverflow,
@@ -53,7 +53,7 @@ impl Refusal {
         Self::DescriptorsNotCarried,
         Self::RecordNeverFits,
         Self::RecordInPart,
-        Self::PastTheEnd,
+        Self::Stalled,
         Self::CredentialsOfUnixPeers,
         Self::NoPeer,
         Self::RangeOverflow,
@@ -81,6 +81,7 @@ impl Refusal {
             Self::EmptyRecord => ErrorKind::EmptyRecord,
             Self::DescriptorsNotCarried | Self::CredentialsOfUnixPeers => ErrorKind::Unsupported,
             Self::NoPeer => ErrorKind::NotConnected,
+            Self::Stalled => ErrorKind::Other,
             Self::TooManyDescriptors => ErrorKind::TooManyDescriptors,
             Self::DescriptorsWithoutData => ErrorKind::DescriptorsWithoutData,
             Self::RecordNeverFits => ErrorKind::MessageTooLong,
@@ -93,7 +94,6 @@ impl Refusal {
             }
             Self::PortZero | Self::Unspecified | Self::MappedV4 => ErrorKind::AddressNotAvailable,
             Self::RecordInPart
-            | Self::PastTheEnd
             | Self::PathEmpty
             | Self::PathTooLong
             | Self::PathWithNul
@@ -119,18 +119,22 @@ impl Refusal {
                 "OUT_OF_BAND marks the last byte of one call, and this makes several; send the urgent byte with send"
             }
             Self::TooManyDescriptors => "more than 126 descriptors in one message; send several messages",
-            Self::DescriptorsWithoutData => "descriptors need at least one byte to go with",
+            Self::DescriptorsWithoutData => {
+                "on a stream descriptors need at least one byte to go with; send one"
+            }
             Self::DescriptorsNotCarried => "only unix sockets carry descriptors",
             Self::RecordNeverFits => {
                 "the record and its descriptors never fit into the send buffer; set SO_SNDBUF or send less"
             }
             Self::RecordInPart => {
-                "a datagram or record is sent whole; only on a stream is something left of a message"
+                "the message was sent, or advanced, before, and what is left of it is no datagram or record; make a new one"
             }
-            Self::PastTheEnd => "nothing is left of the message: more was said to be accepted than it has",
+            Self::Stalled => {
+                "the kernel accepted a part of what is no stream, or no byte, and gave no error; the rest was not sent"
+            }
             Self::CredentialsOfUnixPeers => "only the peer of a unix socket has credentials",
             Self::NoPeer => {
-                "the socket has no peer, or one that was found by address alone; connect it first"
+                "the socket has no peer, or one that was found by address alone; ask a connected stream"
             }
             Self::RangeOverflow => {
                 "the offset and the count together are over 2^63 - 1, which no file has; ask for what the file has"

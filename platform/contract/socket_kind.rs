@@ -18,8 +18,11 @@ pub enum SocketKind {
     UnixDatagram,
     /// A unix socket of sequenced packets: connected, and a record per call.
     UnixSeqpacket,
-    /// Anything else: raw, vsock, netlink, SCTP, multipath TCP. It gets the kernel's own answers: each errno
-    /// has its plain meaning, and nothing is reconciled.
+    /// A stream of another family or protocol: multipath TCP, a stream over vsock. Each errno has its plain
+    /// meaning and nothing is reconciled, but the loops and the end of file know that it is a stream.
+    OtherStream,
+    /// Anything else: raw, netlink, SCTP, vsock's records. It gets the kernel's own answers: each errno has its
+    /// plain meaning, and nothing is reconciled.
     Other,
 }
 
@@ -28,7 +31,7 @@ impl SocketKind {
     #[must_use]
     #[inline]
     pub const fn is_stream(self) -> bool {
-        matches!(self, Self::Tcp | Self::UnixStream)
+        matches!(self, Self::Tcp | Self::UnixStream | Self::OtherStream)
     }
 
     /// Whether it sends datagrams, each to an address of its own if need be.
@@ -39,13 +42,14 @@ impl SocketKind {
     }
 
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Tcp,
         Self::UdpV4,
         Self::UdpV6,
         Self::UnixStream,
         Self::UnixDatagram,
         Self::UnixSeqpacket,
+        Self::OtherStream,
         Self::Other,
     ];
 }

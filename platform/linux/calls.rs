@@ -2,9 +2,8 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::SocketAddr;
 use std::ptr;
+use std::time::Duration;
 
 use super::verdict::{TcpInfo, Witness};
 use crate::platform::RawErrno;
@@ -34,6 +33,13 @@ const _: () = {
 };
 
 impl Witness for BorrowedFd<'_> {
+    fn has_peer(&self) -> bool {
+        let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
+        let mut length = size_of_val(&name) as libc::socklen_t;
+        // SAFETY: the pointers are to room for any name, which is ours to write, and to its length.
+        unsafe { libc::getpeername(self.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut length) == 0 }
+    }
+
     fn tcp_info(&self) -> Option<TcpInfo> {
         let mut info = [0; TCP_INFO_BYTES];
         let length = option::get(*self, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;
@@ -44,9 +50,15 @@ impl Witness for BorrowedFd<'_> {
     }
 }
 
-/// The abstract name in a unix address, if it has one.
-pub(crate) fn abstract_name(address: &SocketAddr) -> Option<&[u8]> {
-    address.as_abstract_name()
+/// `SO_SNDTIMEO`, if it is set.
+pub(crate) fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration> {
+    let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut length = size_of_val(&limit) as libc::socklen_t;
+    let (level, name, value) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO, (&raw mut limit).cast());
+    // SAFETY: the pointers are to the structure that this option has, which is ours to write, and to its length.
+    let returned = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value, &raw mut length) };
+    let limit = Duration::new(limit.tv_sec as u64, limit.tv_usec as u32 * 1000);
+    (returned == 0 && !limit.is_zero()).then_some(limit)
 }
 
 /// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more

@@ -46,6 +46,8 @@ errnos!("linux", {
     ECONNREFUSED = 111,
     EHOSTDOWN = 112,
     EHOSTUNREACH = 113,
+    EALREADY = 114,
+    EINPROGRESS = 115,
 } and {
     ERESTARTSYS = 512,
 });

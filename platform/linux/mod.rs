@@ -17,6 +17,10 @@ pub(super) use verdict::Witness;
 
 pub(super) enum Linux {}
 
+/// The numbers of /dev/null, which are a part of Linux's interface: its devices.txt has them.
+const NULL_MAJOR: u64 = 1;
+const NULL_MINOR: u64 = 3;
+
 impl Kernel for Linux {
     const NUMBERS: Numbers = numbers::NUMBERS;
     const ERRNOS: &'static [(Errno, c_int)] = errno::ERRNOS;
@@ -26,6 +30,8 @@ impl Kernel for Linux {
     const ABSTRACT_NAMES: bool = true;
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const STREAMS_DELIVER_NO_BYTES: bool = false;
+    const LISTENERS_HAVE_CREDENTIALS: bool = true;
+    const NULL_DEVICE: Option<u64> = Some(NULL_MAJOR << 8 | NULL_MINOR);
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 

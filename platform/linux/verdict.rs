@@ -9,8 +9,11 @@ use super::Linux;
 
 /// What Linux can be asked about a socket after a failure.
 pub(crate) trait Witness {
-    /// `TCP_INFO`, as far as the kernel filled it in. It has no side effects; poll and getpeername say the
-    /// same of a socket that was never connected and of one that is dead.
+    /// Whether getpeername(2) names a peer. It costs a third of `TCP_INFO`, but says the same of a socket that
+    /// was never connected, of one that is connecting, and of one that is dead.
+    fn has_peer(&self) -> bool;
+
+    /// `TCP_INFO`, as far as the kernel filled it in. It has no side effects.
     fn tcp_info(&self) -> Option<TcpInfo>;
 }
 
@@ -24,21 +27,21 @@ pub(crate) struct TcpInfo {
 
 impl TcpInfo {
     const SYN_SENT: u8 = 2;
-    const SYN_RECEIVED: u8 = 3;
+    const CLOSE: u8 = 7;
     const LISTEN: u8 = 10;
 
     fn is_connecting(self) -> bool {
-        matches!(self.state, Self::SYN_SENT | Self::SYN_RECEIVED)
+        self.state == Self::SYN_SENT
     }
 
     fn never_connected(self) -> bool {
-        self.state == Self::LISTEN || self.segments == Some(0)
+        self.state == Self::LISTEN || self.state == Self::CLOSE && self.segments == Some(0)
     }
 }
 
 pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EAGAIN, ECONNREFUSED, EINVAL, ENOTCONN, EPIPE};
-    use SocketKind::{Tcp, UnixDatagram, UnixStream};
+    use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram, UnixStream};
 
     let plain = plain_meaning_on::<Linux>(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
@@ -46,13 +49,17 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     let kind = match (failure.kind, Linux::errno_name(failure.errno.number())) {
         // S1, S2: EPIPE is also what a socket gets that was never connected, or that listens.
         (Tcp, Some(EPIPE)) if tcp_info(TcpInfo::never_connected) => ErrorKind::NotConnected,
-        // S3: EAGAIN is also what a socket gets that is still connecting.
-        (Tcp, Some(EAGAIN)) if sends && tcp_info(TcpInfo::is_connecting) => ErrorKind::Connecting,
+        // S3: EAGAIN is also what a socket gets that is still connecting. One with a peer is not.
+        (Tcp, Some(EAGAIN)) if sends && !witness.has_peer() && tcp_info(TcpInfo::is_connecting) => {
+            ErrorKind::Connecting
+        }
         // S16: a datagram socket that lacks a peer lacks a destination, as it does on OpenBSD and for UDP.
         (UnixDatagram, Some(ENOTCONN)) => ErrorKind::DestinationRequired,
         // S17: the receiver that this socket was connected to has closed. A destination that is named and
         // has closed is refused on both systems (A10).
         (UnixDatagram, Some(ECONNREFUSED)) if !failure.operation.names_destination() => ErrorKind::Reset,
+        // I8: a blackhole route, or an IPv6 link-local address that does not say its interface.
+        (UdpV4 | UdpV6, Some(EINVAL)) if sends => ErrorKind::Unreachable,
         // B9: receiving from a stream that was never connected.
         (UnixStream, Some(EINVAL)) if failure.operation == Operation::Receive => ErrorKind::NotConnected,
         _ => plain,

@@ -1,7 +1,7 @@
 //! The calls that only OpenBSD has, or that only OpenBSD needs.
 
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::SocketAddr;
+use std::time::Duration;
 
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
@@ -19,8 +19,8 @@ impl Witness for BorrowedFd<'_> {
     }
 }
 
-/// OpenBSD has no abstract names.
-pub(crate) fn abstract_name(_address: &SocketAddr) -> Option<&[u8]> {
+/// `SO_SNDTIMEO` cannot be asked for: under pledge's "stdio" that would kill the process (clause I4b).
+pub(crate) fn send_timeout(_socket: BorrowedFd<'_>) -> Option<Duration> {
     None
 }
 

@@ -21,6 +21,8 @@ errnos!("openbsd", {
     ESPIPE = 29,
     EPIPE = 32,
     EAGAIN = 35,
+    EINPROGRESS = 36,
+    EALREADY = 37,
     ENOTSOCK = 38,
     EDESTADDRREQ = 39,
     EMSGSIZE = 40,

@@ -27,6 +27,8 @@ impl Kernel for OpenBsd {
     const ABSTRACT_NAMES: bool = false;
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const STREAMS_DELIVER_NO_BYTES: bool = true;
+    const LISTENERS_HAVE_CREDENTIALS: bool = false;
+    const NULL_DEVICE: Option<u64> = None;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 

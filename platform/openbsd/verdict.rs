@@ -25,6 +25,11 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     let plain = Cause { kind: plain_meaning_on::<OpenBsd>(failure.errno), errno: failure.errno };
     let means = |kind| Cause { kind, ..plain };
     let sends = failure.operation != Operation::Receive;
+    if failure.kind == Tcp && sends && ends_a_connection(plain.kind) {
+        // S8, S9: the send itself can give a connection's last error, if that comes while it is in the kernel.
+        // The same error is then left pending, and would be said a second time.
+        witness.pending_error();
+    }
     match (failure.kind, OpenBsd::errno_name(failure.errno.number())) {
         // S5, S8, S9: EPIPE comes first, and the reason is left pending.
         (Tcp, Some(EPIPE)) => witness
@@ -47,6 +52,13 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         }
         _ => plain,
     }
+}
+
+/// Whether this is an error that a TCP connection can have pending.
+fn ends_a_connection(kind: ErrorKind) -> bool {
+    use ErrorKind::{Aborted, NetworkDown, Refused, Reset, TimedOut, Unreachable};
+
+    matches!(kind, Reset | Refused | TimedOut | Aborted | Unreachable | NetworkDown)
 }
 
 /// Whether a socket that the kernel calls not connected is on its way there, or has just arrived (S3). End

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{count, last_errno};
-use crate::platform::RawErrno;
+use crate::platform::{Kernel, Native, RawErrno};
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 use libc::{fstat, lseek, off_t, pread, stat};
@@ -19,9 +19,13 @@ const _: () = assert!(size_of::<off_t>() == size_of::<u64>(), "an offset has 64 
 pub(in crate::platform) enum FileKind {
     /// A regular file or a block device: it has offsets, and what was read can be read again.
     Seekable,
-    /// A pipe or a socket: what was read is gone.
-    Stream,
-    /// A directory or a character device.
+    /// A pipe or FIFO: what was read is gone.
+    Pipe,
+    /// A socket: what was read is gone.
+    Socket,
+    /// A device of bytes that may have some to read: a terminal, /dev/zero.
+    Device,
+    /// What has no bytes: a directory, /dev/null, a descriptor of events, timers, signals or processes.
     Other,
 }
 
@@ -35,7 +39,9 @@ pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno
     let status = unsafe { status.assume_init() };
     Ok(match status.st_mode & libc::S_IFMT {
         libc::S_IFREG | libc::S_IFBLK => FileKind::Seekable,
-        libc::S_IFIFO | libc::S_IFSOCK => FileKind::Stream,
+        libc::S_IFIFO => FileKind::Pipe,
+        libc::S_IFSOCK => FileKind::Socket,
+        libc::S_IFCHR if Native::NULL_DEVICE != Some(status.st_rdev as u64) => FileKind::Device,
         _ => FileKind::Other,
     })
 }

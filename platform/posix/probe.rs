@@ -18,7 +18,7 @@ pub(in crate::platform) fn probe<K: Kernel>(fd: BorrowedFd<'_>) -> Result<(Socke
 }
 
 /// The kind that a family, type and protocol make. The protocol matters: a datagram socket of the internet
-/// family can be ICMP's, and a stream SCTP's or multipath TCP's.
+/// family can be ICMP's, and a stream multipath TCP's.
 pub(in crate::platform) fn socket_kind<K: Kernel>(domain: c_int, kind: c_int, protocol: c_int) -> SocketKind {
     let n = K::NUMBERS;
     let kinds = [
@@ -33,5 +33,9 @@ pub(in crate::platform) fn socket_kind<K: Kernel>(domain: c_int, kind: c_int, pr
     kinds
         .iter()
         .find(|row| (row.0, row.1) == (domain, kind) && row.2.is_none_or(|wanted| wanted == protocol))
-        .map_or(SocketKind::Other, |row| row.3)
+        .map_or_else(|| other::<K>(kind), |row| row.3)
+}
+
+fn other<K: Kernel>(kind: c_int) -> SocketKind {
+    if kind == K::NUMBERS.SOCK_STREAM { SocketKind::OtherStream } else { SocketKind::Other }
 }

@@ -90,7 +90,7 @@ impl<'a> FileSender<'a> {
     pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
         self.check_range(count)?;
         match self.method {
-            Method::Kernel if !self.waits_for_nothing(count) => match self.by_kernel(count) {
+            Method::Kernel if !self.needs_no_room(count) => match self.by_kernel(count) {
                 Ok(sent) => Ok(sent),
                 Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
                 Err(errno) => Err(Why::Output(errno).into()),
@@ -99,12 +99,13 @@ impl<'a> FileSender<'a> {
         }
     }
 
-    /// Linux asks a pipe for room before it looks at the count (L14) and at the file (X3), though there may be
-    /// nothing to send. A socket it asks last.
+    /// Whether the call ends the same with and without room in the output. Linux asks a pipe for room before it
+    /// looks at the count (L14) and at the input (X3, X7), and would wait for it, or say that there is none, or that
+    /// the reader is gone. A socket it asks last.
     #[inline]
-    fn waits_for_nothing(&self, count: u64) -> bool {
+    fn needs_no_room(&self, count: u64) -> bool {
         let is_full = || self.sink.socket.is_none() && !status::has_room(self.sink.fd);
-        count == 0 || is_full() && matches!(self.is_at_end(), Ok(true))
+        count == 0 || is_full() && !self.has_something_to_send()
     }
 
     /// Whether the range can be one of a file (X4). What the file's own position makes of it is for the kernel to
@@ -127,13 +128,19 @@ impl<'a> FileSender<'a> {
         }
     }
 
+    /// Whether the input may have bytes for the kernel's sendfile. Nothing is read of what cannot be read again: of a
+    /// socket, and of a device of bytes, which some kernels can send (X7b), it is assumed.
     #[cold]
-    fn is_at_end(&self) -> Result<bool, RawErrno> {
-        if file::kind(self.input)? != FileKind::Seekable {
-            return Ok(false);
+    fn has_something_to_send(&self) -> bool {
+        match file::kind(self.input) {
+            Ok(FileKind::Seekable) => {
+                let mut byte = [MaybeUninit::uninit()];
+                let read = self.start().and_then(|start| file::read_at(self.input, &mut byte, start));
+                read.is_ok_and(|read| !read.is_empty())
+            }
+            Ok(FileKind::Socket | FileKind::Device) => true,
+            Ok(FileKind::Pipe | FileKind::Other) | Err(_) => false,
         }
-        let mut byte = [MaybeUninit::uninit()];
-        file::read_at(self.input, &mut byte, self.start()?).map(<[u8]>::is_empty)
     }
 
     #[inline]
@@ -220,14 +227,14 @@ pub(in crate::platform) fn admit_on<K: Kernel>(
         if !status.writable {
             return Err(Why::File(RawErrno(K::errno_number(Errno::EBADF))));
         }
-        if status.appends && kind != FileKind::Stream {
+        if status.appends && kind != FileKind::Pipe {
             return Err(Why::Refused(Refusal::AppendingOutput));
         }
     }
     match input {
         FileKind::Seekable => Ok(()),
-        FileKind::Other if count == 0 => Ok(()),
-        FileKind::Stream | FileKind::Other => Err(Why::Refused(Refusal::InputNotSeekable)),
+        FileKind::Device | FileKind::Other if count == 0 => Ok(()),
+        _ => Err(Why::Refused(Refusal::InputNotSeekable)),
     }
 }
 

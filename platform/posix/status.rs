@@ -1,6 +1,7 @@
 //! fcntl(2) and poll(2), as far as they are needed to know what calls on a descriptor do.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use super::last_errno;
 use crate::platform::{Kernel, Native, RawErrno};
@@ -31,10 +32,20 @@ pub(in crate::platform) fn of(fd: BorrowedFd<'_>) -> Result<Status, RawErrno> {
 
 /// Whether poll(2) says that there is room to write, and nothing else.
 pub(in crate::platform) fn has_room(fd: BorrowedFd<'_>) -> bool {
+    poll_for_room(fd, 0) == libc::POLLOUT
+}
+
+/// Waits until poll(2) says something of this descriptor, a signal comes, or the time has passed.
+pub(crate) fn wait_for_room(fd: BorrowedFd<'_>, longest: Duration) {
+    let milliseconds = longest.as_nanos().div_ceil(1_000_000);
+    poll_for_room(fd, milliseconds.try_into().unwrap_or(libc::c_int::MAX));
+}
+
+fn poll_for_room(fd: BorrowedFd<'_>, milliseconds: libc::c_int) -> libc::c_short {
     let mut watched = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: the pointer is to one structure, whose events are filled.
-    unsafe { libc::poll(&raw mut watched, 1, 0) };
-    watched.revents == libc::POLLOUT
+    unsafe { libc::poll(&raw mut watched, 1, milliseconds) };
+    watched.revents
 }
 
 fn flags(fd: BorrowedFd<'_>) -> Result<libc::c_int, RawErrno> {

@@ -180,6 +180,7 @@ pub(crate) fn declared<'fd>(kind: SocketKind, fd: &'fd impl AsFd) -> Socket<'fd>
         SocketKind::UnixStream => Socket::unix_stream(fd),
         SocketKind::UnixDatagram => Socket::unix_datagram(fd).into(),
         SocketKind::UnixSeqpacket => Socket::unix_seqpacket(fd),
+        SocketKind::OtherStream => Socket::other_stream(fd),
         _ => Socket::other(fd),
     }
 }

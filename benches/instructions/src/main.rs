@@ -174,8 +174,8 @@ fn pass_raw(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>) -
 
 #[inline(never)]
 fn pass_unisend(_: &UnixDatagram, socket: &Socket<'_>, descriptor: BorrowedFd<'_>) -> Option<usize> {
-    let (slices, descriptors) = ([IoSlice::new(DATA)], [descriptor]);
-    Message::new(&slices).with_descriptors(&descriptors).send(socket, SendFlags::empty()).ok()
+    let (mut slices, descriptors) = ([IoSlice::new(DATA)], [descriptor]);
+    Message::new(&mut slices).with_descriptors(&descriptors).send(socket, SendFlags::empty()).ok()
 }
 
 #[inline(never)]

@@ -184,8 +184,8 @@ impl Trial {
                 );
             }
             Route::Portable => {
-                let slices = [IoSlice::new(bytes)];
-                match Message::new(&slices).with_descriptors(descriptors).send(socket, flags) {
+                let mut slices = [IoSlice::new(bytes)];
+                match Message::new(&mut slices).with_descriptors(descriptors).send(socket, flags) {
                     Ok(count) if is_part(count, bytes.len()) => self.note("partial"),
                     outcome => self.note_portable(outcome),
                 }
@@ -203,8 +203,8 @@ impl Trial {
         match self.route {
             Route::Kernel => self.send_message(socket, bytes, descriptors, SendFlags::empty()),
             Route::Portable => {
-                let slices = [IoSlice::new(bytes)];
-                let message = Message::new(&slices).with_descriptors(descriptors);
+                let mut slices = [IoSlice::new(bytes)];
+                let mut message = Message::new(&mut slices).with_descriptors(descriptors);
                 let outcome = message.send_all(socket, SendFlags::empty());
                 self.note_portable(outcome.map(|()| bytes.len()).map_err(SendAllError::into));
             }

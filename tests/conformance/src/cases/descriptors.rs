@@ -547,8 +547,8 @@ fn send_until_refused(
     socket: &Socket<'_>,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<bool, Stop> {
-    let slices = [std::io::IoSlice::new(b"x")];
-    let message = Message::new(&slices).with_descriptors(descriptors);
+    let mut slices = [std::io::IoSlice::new(b"x")];
+    let message = Message::new(&mut slices).with_descriptors(descriptors);
     for _ in 0..1000 {
         match trial.route() {
             Route::Kernel => match raw::send_rights(socket.as_fd(), b"x", descriptors, libc::MSG_DONTWAIT) {
@@ -583,8 +583,8 @@ fn nested(trial: &mut Trial) -> Result<(), Stop> {
         sent += usize::from(match trial.route() {
             Route::Kernel => raw::send_rights(ours.as_fd(), b"x", &descriptors, 0).is_ok(),
             Route::Portable => {
-                let slices = [std::io::IoSlice::new(b"x")];
-                let message = Message::new(&slices).with_descriptors(&descriptors);
+                let mut slices = [std::io::IoSlice::new(b"x")];
+                let message = Message::new(&mut slices).with_descriptors(&descriptors);
                 message.send(&Socket::from(&ours), SendFlags::empty()).is_ok()
             }
         });

@@ -1,6 +1,8 @@
 //! What a case is: a script, and what it is expected to show on each system, through the kernel and through
 //! unisend.
 
+use crate::expected::{Expected, Right};
+use crate::report::Host;
 use crate::trial::Trial;
 
 /// A script: it makes sockets, brings them into a state, and has the trial send on them.
@@ -73,24 +75,24 @@ impl Topic {
 }
 
 /// What a case shows on each system.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PerSystem {
     /// On Linux.
-    pub linux: &'static str,
+    pub linux: Expected,
     /// On OpenBSD.
-    pub openbsd: &'static str,
+    pub openbsd: Expected,
 }
 
 impl PerSystem {
-    /// What it shows on the system that this runs on.
+    /// What is right on this machine.
     #[must_use]
-    pub fn here(&self) -> &'static str {
-        if cfg!(target_os = "openbsd") { self.openbsd } else { self.linux }
+    pub fn on(&self, host: &Host) -> Right {
+        if host.os == "OpenBSD" { self.openbsd.on(host) } else { self.linux.on(host) }
     }
 }
 
 /// What the contract promises of a case.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Promise {
     /// This, on every system.
     Same(&'static str),
@@ -127,7 +129,7 @@ pub(crate) struct Draft {
 
 impl Topic {
     pub(crate) fn case(self, id: &'static str, title: &'static str, script: Script) -> Draft {
-        Draft { topic: self, id, title, script, kernel: PerSystem { linux: "", openbsd: "" } }
+        Draft { topic: self, id, title, script, kernel: PerSystem { linux: "".into(), openbsd: "".into() } }
     }
 }
 
@@ -138,8 +140,8 @@ impl Draft {
     }
 
     /// What each kernel does.
-    pub(crate) fn kernel(mut self, linux: &'static str, openbsd: &'static str) -> Self {
-        self.kernel = PerSystem { linux, openbsd };
+    pub(crate) fn kernel(mut self, linux: impl Into<Expected>, openbsd: impl Into<Expected>) -> Self {
+        self.kernel = PerSystem { linux: linux.into(), openbsd: openbsd.into() };
         self
     }
 
@@ -149,8 +151,14 @@ impl Draft {
     }
 
     /// unisend gives this on each, for this reason.
-    pub(crate) fn differs(self, linux: &'static str, openbsd: &'static str, reason: &'static str) -> Case {
-        self.promising(Promise::Differs(PerSystem { linux, openbsd }, reason))
+    pub(crate) fn differs(
+        self,
+        linux: impl Into<Expected>,
+        openbsd: impl Into<Expected>,
+        reason: &'static str,
+    ) -> Case {
+        let per_system = PerSystem { linux: linux.into(), openbsd: openbsd.into() };
+        self.promising(Promise::Differs(per_system, reason))
     }
 
     /// unisend's types make it impossible, by this rule.

@@ -8,6 +8,7 @@ mod case;
 mod cases;
 mod child;
 pub mod emulation;
+mod expected;
 mod raw;
 pub mod report;
 pub mod run;
@@ -16,4 +17,5 @@ mod trial;
 
 pub use case::{Case, PerSystem, Promise, Topic};
 pub use cases::suite;
+pub use expected::{Answer, Expected, Release, Right};
 pub use trial::Route;

@@ -258,10 +258,10 @@ pub(crate) fn catch_signal(restart: bool) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Linux takes whole pages at most, and what is expected of it has pages of 4096 bytes.
-pub(crate) fn need_small_pages() -> Result<(), Stop> {
+/// How many bytes a page of memory has here.
+pub(crate) fn page_size() -> Result<u64, Stop> {
     let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
-    if cfg!(target_os = "linux") && bytes != Some(4096) { skip("pages are larger here") } else { Ok(()) }
+    Ok(bytes.map_or(4096, |bytes| bytes as u64))
 }
 
 /// Sends SIGUSR1 to this thread from another one, after so many milliseconds.

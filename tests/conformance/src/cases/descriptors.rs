@@ -13,6 +13,7 @@ use nix::unistd::{Uid, dup, setuid};
 use unisend::{ErrorKind, Message, SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
+use crate::expected::{always, since};
 use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
@@ -153,8 +154,12 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("40 sent, 40 received"),
         topic
             .case("R12", "a receiver that takes no descriptors (SO_PASSRIGHTS)", receiver_refuses)
-            .kernel("0, EPERM", "ENOPROTOOPT, 1")
-            .differs("0, PermissionDenied", "ENOPROTOOPT, 1", "OpenBSD has no such option"),
+            .kernel([always("ENOPROTOOPT, 1"), since(6, 16, "0, EPERM")], "ENOPROTOOPT, 1")
+            .differs(
+                [always("ENOPROTOOPT, 1"), since(6, 16, "0, PermissionDenied")],
+                "ENOPROTOOPT, 1",
+                "OpenBSD has no such option; Linux has it since 6.16",
+            ),
         topic
             .case(
                 "R13",
@@ -604,11 +609,7 @@ fn nested(trial: &mut Trial) -> Result<(), Stop> {
 fn receiver_refuses(trial: &mut Trial) -> Result<(), Stop> {
     const SO_PASSRIGHTS: c_int = 83;
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-    let option = raw::set_option(theirs.as_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, 0);
-    if cfg!(target_os = "linux") && option == Err(Errno::ENOPROTOOPT) {
-        return scene::skip("this Linux is older than SO_PASSRIGHTS");
-    }
-    trial.note_raw(option);
+    trial.note_raw(raw::set_option(theirs.as_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, 0));
     let null = null()?;
     trial.send_message(&Socket::unix_stream(&ours), b"x", &[null.as_fd()], SendFlags::empty());
     Ok(())

@@ -10,6 +10,7 @@ mod tap;
 use std::fmt::Display;
 
 pub use diff::{Difference, compare};
+use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
 use crate::emulation;
@@ -42,6 +43,14 @@ pub struct Host {
     pub libc: String,
     /// Whether an emulator stands between the suite and the kernel.
     pub emulated: bool,
+    /// The size of its pages, in bytes.
+    #[serde(default = "small_page")]
+    pub page_size: u64,
+}
+
+/// What reports that do not say it were made with.
+fn small_page() -> u64 {
+    4096
 }
 
 /// How many cases came out how. A case fails if either side does; one that differs as the contract says passes.
@@ -162,6 +171,10 @@ impl Host {
             }
             .to_owned(),
             emulated: emulation::is_emulated(),
+            page_size: sysconf(SysconfVar::PAGE_SIZE)
+                .ok()
+                .flatten()
+                .map_or_else(small_page, |size| size as u64),
         }
     }
 }

@@ -193,7 +193,9 @@ impl<'a, 'data> Message<'a, 'data> {
     /// ```
     pub fn send_all(&mut self, socket: &Socket<'_>, flags: SendFlags) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendMessageAll;
-        let total = socket.check_slices(OPERATION, flags, self.slices)?;
+        socket.check_loop(OPERATION, flags)?;
+        self.check_rest(OPERATION, socket).map_err(SendAllError::at_once)?;
+        let total = socket.check_slices(OPERATION, self.slices)?;
         socket.skip_empty(&mut self.slices);
         socket.send_parts(OPERATION, flags, total, |_| {
             let count = self.send_part(OPERATION, socket, flags)?;
@@ -217,6 +219,15 @@ impl<'a, 'data> Message<'a, 'data> {
         }
     }
 
+    /// Refuses what is left of a datagram or record.
+    #[inline]
+    fn check_rest(&self, operation: Operation, socket: &Socket<'_>) -> Result<(), Error> {
+        match self.is_rest && !socket.kind().is_stream() {
+            true => Err(Error::refused(operation, Refusal::RecordInPart)),
+            false => Ok(()),
+        }
+    }
+
     /// Checks all there is to check, in the order of clause G5, and sends.
     #[inline]
     fn send_slices(
@@ -231,9 +242,7 @@ impl<'a, 'data> Message<'a, 'data> {
         if let Some(refusal) = to.and_then(|to| to.refusal_for(socket.kind())) {
             return Err(Error::refused(operation, refusal));
         }
-        if self.is_rest && !socket.kind().is_stream() {
-            return Err(Error::refused(operation, Refusal::RecordInPart));
-        }
+        self.check_rest(operation, socket)?;
         if slices.len() > limits::SLICES_PER_MESSAGE {
             return Err(Error::refused(operation, Refusal::TooManySlices));
         }

@@ -95,7 +95,8 @@ impl Socket<'_> {
         flags: SendFlags,
     ) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendAllVectored;
-        let total = self.check_slices(OPERATION, flags, slices)?;
+        self.check_loop(OPERATION, flags)?;
+        let total = self.check_slices(OPERATION, slices)?;
         self.skip_empty(slices);
         self.send_parts(OPERATION, flags, total, |_| {
             let part = &slices[..slices.len().min(limits::SLICES_PER_MESSAGE)];
@@ -106,22 +107,20 @@ impl Socket<'_> {
     }
 
     /// What a loop checks of its flags before the first call.
-    fn check_loop(&self, operation: Operation, flags: SendFlags) -> Result<(), SendAllError> {
+    pub(crate) fn check_loop(&self, operation: Operation, flags: SendFlags) -> Result<(), SendAllError> {
         if flags.contains(SendFlags::OUT_OF_BAND) {
             return Err(SendAllError::at_once(Error::refused(operation, Refusal::UrgentInLoop)));
         }
         self.raw_flags(operation, flags).map(drop).map_err(SendAllError::at_once)
     }
 
-    /// What a loop checks of its flags and slices before the first call, in the order in which a call does (clause
-    /// G5): how many bytes the slices have together. What is no stream takes as many of them as one message can have.
+    /// What a loop checks of its slices before the first call: how many bytes they have together. What is no stream
+    /// takes as many of them as one message can have.
     pub(crate) fn check_slices(
         &self,
         operation: Operation,
-        flags: SendFlags,
         slices: &[IoSlice<'_>],
     ) -> Result<usize, SendAllError> {
-        self.check_loop(operation, flags)?;
         if !self.kind().is_stream() && slices.len() > limits::SLICES_PER_MESSAGE {
             return Err(SendAllError::at_once(Error::refused(operation, Refusal::TooManySlices)));
         }

@@ -141,6 +141,19 @@ pub(crate) fn send_vectors(fd: BorrowedFd<'_>, vectors: *const libc::iovec, leng
     count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) })
 }
 
+/// sendmsg(2) of so many empty slices to an address.
+pub(crate) fn send_message_to(fd: BorrowedFd<'_>, slices: usize, to: SocketAddr) -> Result<usize> {
+    let vectors = vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; slices];
+    let (mut name, length) = socket_name(Destination::Internet(to));
+    // SAFETY: zero is a value for every member: no control data.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_name = (&raw mut name).cast();
+    message.msg_namelen = length as libc::socklen_t;
+    message.msg_iov = vectors.as_ptr().cast_mut();
+    message.msg_iovlen = slices as _;
+    count(sendmsg(fd, &message, 0))
+}
+
 /// sendto(2).
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: Destination<'_>) -> Result<usize> {
     let (name, length) = socket_name(to);
@@ -206,6 +219,28 @@ fn stored(name: *const u8, length: usize) -> (libc::sockaddr_storage, usize) {
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> Result<usize> {
     // SAFETY: the pointer and length are one slice's, which is ours to write.
     count(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+}
+
+/// Brings the loopback interface of this process's network up, with 127.0.0.1.
+#[cfg(target_os = "linux")]
+pub(crate) fn bring_loopback_up() -> Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+    let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: zero is a value for every member.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as _;
+    // SAFETY: the pointer is to what this request reads: a name and flags.
+    let returned = unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
+    Errno::result(returned).map(drop)
+}
+
+/// accept(2).
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let number = nix::sys::socket::accept(listener.as_raw_fd())?;
+    // SAFETY: it has just been made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// setsockopt(2) of an int.

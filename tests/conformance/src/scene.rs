@@ -275,6 +275,17 @@ pub(crate) fn signal_after(milliseconds: u64) -> JoinHandle<()> {
     })
 }
 
+/// Sends SIGUSR1 to this thread from another one, after so many milliseconds and again, so many times.
+pub(crate) fn signal_every(milliseconds: u64, times: u32) -> JoinHandle<()> {
+    let target = nix::sys::pthread::pthread_self() as usize;
+    thread::spawn(move || {
+        for _ in 0..times {
+            thread::sleep(Duration::from_millis(milliseconds));
+            let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
+        }
+    })
+}
+
 /// What a call gave, and how long it took.
 pub(crate) fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
@@ -295,6 +306,18 @@ pub(crate) fn enter_empty_network() -> Result<(), Stop> {
     unshare(CloneFlags::CLONE_NEWNET)
         .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET))
         .or_else(|errno| skip(format!("needs a network namespace of its own, and unshare(2) says {errno:?}")))
+}
+
+/// The same, with the loopback interface up and nothing else.
+#[cfg(target_os = "linux")]
+pub(crate) fn enter_own_network() -> Result<(), Stop> {
+    enter_empty_network()?;
+    Ok(crate::raw::bring_loopback_up()?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn enter_own_network() -> Result<(), Stop> {
+    enter_empty_network()
 }
 
 /// OpenBSD's network cannot be left without a change to the machine's routes.

@@ -232,6 +232,13 @@ impl Trial {
         }
     }
 
+    /// Puts words behind the last step.
+    pub(crate) fn add_to_last(&mut self, words: &str) {
+        if let Some(last) = self.steps.last_mut() {
+            last.push_str(words);
+        }
+    }
+
     /// Puts a word before the last step.
     pub(crate) fn name_last(&mut self, word: &str) {
         if let Some(last) = self.steps.last_mut() {
@@ -280,7 +287,8 @@ impl Trial {
         }
     }
 
-    fn note_portable(&mut self, outcome: Result<usize, Error>) {
+    /// Notes what a call of unisend gave.
+    pub(crate) fn note_portable(&mut self, outcome: Result<usize, Error>) {
         match outcome {
             Ok(count) => self.note(count),
             Err(error) => self.note(error.kind()),

@@ -1,13 +1,13 @@
 //! What all ways to send have in common.
 
-use std::io::IoSlice;
-use std::os::fd::AsFd;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::PollFlags;
 use nix::sys::select::{FdSet, select};
 use nix::sys::socket::{AddressFamily, SockType};
 use nix::sys::time::TimeVal;
-use unisend::{SendFlags, Socket};
+use unisend::{Address, Datagram, Error, ErrorKind, Message, ReceiveFlags, SendAllError, SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
@@ -37,6 +37,15 @@ pub(super) fn cases() -> Vec<Case> {
             .case("G3", "a descriptor that is no socket: a pipe, a file", no_socket)
             .kernels("ENOTSOCK, ENOTSOCK")
             .promise("NotSocket, NotSocket"),
+        topic
+            .case(
+                "G5",
+                "every pair of mistakes in every call: the first of the order is said. Raw: 1025 slices to a wrong family",
+                pairs_of_mistakes,
+            )
+            .kernels("EMSGSIZE")
+            .promise("send 1, send_to 1, send_vectored 3, Message::send 10, Message::send_to 10, \
+                 send_all 1, send_all_vectored 3, Message::send_all 10, receive 1"),
         topic
             .case("G4", "pointers that cannot be read, descriptors that are closed", bad_memory)
             .kernels("EFAULT, EBADF")
@@ -108,5 +117,154 @@ fn bad_memory(trial: &mut Trial) -> Result<(), Stop> {
     trial.note_raw(raw::send_memory(ours.as_fd(), std::ptr::without_provenance(8), 1, 0));
     let number = std::os::fd::AsRawFd::as_raw_fd(&scene::new_socket(AddressFamily::Unix, SockType::Stream)?);
     trial.note_raw(raw::send_number(number));
+    Ok(())
+}
+
+/// What can be wrong with a call, in the order in which it is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    Flag,
+    Address,
+    Rest,
+    Slices,
+    Descriptors,
+    Empty,
+}
+
+impl Mistake {
+    fn kind(self) -> ErrorKind {
+        match self {
+            Self::Flag => ErrorKind::Unsupported,
+            Self::Address => ErrorKind::AddressFamily,
+            Self::Rest => ErrorKind::InvalidInput,
+            Self::Slices => ErrorKind::TooManySlices,
+            Self::Descriptors => ErrorKind::TooManyDescriptors,
+            Self::Empty => ErrorKind::EmptyRecord,
+        }
+    }
+}
+
+/// Sockets without a peer, so that their state is wrong as well.
+struct Alone {
+    seqpacket: OwnedFd,
+    datagram: OwnedFd,
+}
+
+impl Alone {
+    fn seqpacket(&self) -> Socket<'_> {
+        Socket::unix_seqpacket(&self.seqpacket)
+    }
+
+    fn datagram(&self) -> Datagram<'_> {
+        Socket::unix_datagram(&self.datagram)
+    }
+}
+
+/// Arguments with these mistakes in them.
+struct Arguments<'a> {
+    mistakes: &'a [Mistake],
+    alone: &'a Alone,
+}
+
+impl<'a> Arguments<'a> {
+    fn has(&self, mistake: Mistake) -> bool {
+        self.mistakes.contains(&mistake)
+    }
+
+    fn flags(&self) -> SendFlags {
+        if self.has(Mistake::Flag) { SendFlags::from_bits_retain(0x80) } else { SendFlags::empty() }
+    }
+
+    fn bytes(&self) -> &'static [u8] {
+        if self.has(Mistake::Empty) { b"" } else { b"x" }
+    }
+
+    fn address(&self) -> Address {
+        match self.has(Mistake::Address) {
+            true => scene::LOOPBACK.into(),
+            false => Address::unix("nowhere").expect("a path that is right"),
+        }
+    }
+
+    fn slices(&self) -> Vec<IoSlice<'static>> {
+        vec![IoSlice::new(self.bytes()); if self.has(Mistake::Slices) { 1025 } else { 1 }]
+    }
+
+    fn with_message<T>(&self, call: impl FnOnce(&mut Message<'_, '_>) -> T) -> T {
+        let mut slices = self.slices();
+        slices.insert(0, IoSlice::new(if self.has(Mistake::Rest) { b"r" } else { b"" }));
+        let slices = if self.has(Mistake::Rest) { &mut slices[..] } else { &mut slices[1..] };
+        let descriptors =
+            vec![self.alone.datagram.as_fd(); if self.has(Mistake::Descriptors) { 127 } else { 0 }];
+        let mut message = Message::new(slices);
+        if self.has(Mistake::Rest) {
+            message.advance(1);
+        }
+        call(&mut message.with_descriptors(&descriptors))
+    }
+}
+
+type Call = fn(&Arguments<'_>) -> Result<(), Error>;
+
+fn calls() -> [(&'static str, &'static [Mistake], Call); 9] {
+    use Mistake::{Address, Descriptors, Empty, Flag, Rest, Slices};
+
+    [
+        ("send", &[Flag, Empty], |with| with.alone.seqpacket().send(with.bytes(), with.flags()).map(drop)),
+        ("send_to", &[Flag, Address], |with| {
+            with.alone.datagram().send_to(with.bytes(), &with.address(), with.flags()).map(drop)
+        }),
+        ("send_vectored", &[Flag, Slices, Empty], |with| {
+            with.alone.seqpacket().send_vectored(&with.slices(), with.flags()).map(drop)
+        }),
+        ("Message::send", &[Flag, Rest, Slices, Descriptors, Empty], |with| {
+            with.with_message(|message| message.send(&with.alone.seqpacket(), with.flags()).map(drop))
+        }),
+        ("Message::send_to", &[Flag, Address, Rest, Slices, Descriptors], |with| {
+            let to = with.address();
+            with.with_message(|message| message.send_to(&with.alone.datagram(), &to, with.flags()).map(drop))
+        }),
+        ("send_all", &[Flag, Empty], |with| {
+            with.alone.seqpacket().send_all(with.bytes(), with.flags()).map_err(SendAllError::into)
+        }),
+        ("send_all_vectored", &[Flag, Slices, Empty], |with| {
+            let sent = with.alone.seqpacket().send_all_vectored(&mut &mut with.slices()[..], with.flags());
+            sent.map_err(SendAllError::into)
+        }),
+        ("Message::send_all", &[Flag, Rest, Slices, Descriptors, Empty], |with| {
+            let socket = with.alone.seqpacket();
+            with.with_message(|message| message.send_all(&socket, with.flags()).map_err(SendAllError::into))
+        }),
+        ("receive", &[Flag, Slices], |with| {
+            let flags = if with.has(Flag) { 0x80 } else { 0 };
+            let mut empty: Vec<_> = with.slices().iter().map(|_| IoSliceMut::new(&mut [])).collect();
+            let flags = ReceiveFlags::from_bits_retain(flags);
+            with.alone.seqpacket().receive_without_descriptors(&mut empty, flags).map(drop)
+        }),
+    ]
+}
+
+fn pairs_of_mistakes(trial: &mut Trial) -> Result<(), Stop> {
+    let alone = Alone {
+        seqpacket: scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?,
+        datagram: scene::new_socket(AddressFamily::Unix, SockType::Datagram)?,
+    };
+    if trial.route() == Route::Kernel {
+        trial.note_raw(raw::send_message_to(alone.datagram.as_fd(), 1025, scene::LOOPBACK));
+        return Ok(());
+    }
+    for (name, possible, call) in calls() {
+        let mut right = 0;
+        for (at, &first) in possible.iter().enumerate() {
+            for &second in &possible[at + 1..] {
+                let error = call(&Arguments { mistakes: &[first, second], alone: &alone }).err();
+                match error.map(|error| error.kind()) {
+                    Some(kind) if kind == first.kind() => right += 1,
+                    other => trial.note(format!("{name} with {first:?} and {second:?}: {other:?}")),
+                }
+            }
+        }
+        trial.note(format!("{name} {right}"));
+    }
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, Backlog, SockType, connect, listen};
+use nix::sys::socket::{AddressFamily, Backlog, SockType, UnixAddr, connect, listen};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, getgid, getpid, getuid};
-use unisend::Socket;
+use unisend::{Socket, SocketKind};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
@@ -50,6 +50,24 @@ pub(super) fn cases() -> Vec<Case> {
             .case("C4", "no peer: unix stream never connected, datagram connected by address, TCP", nobody)
             .kernel("process 0, process 0, process 0", "ENOTCONN, ENOTCONN, EOPNOTSUPP")
             .promise("NotConnected, NotConnected, Unsupported"),
+        topic
+            .case(
+                "C4b",
+                "a listener, unix stream and seqpacket: no connection waits, one does, as many as can, one accepted",
+                listeners,
+            )
+            .kernel(
+                "its own, its own, its own, its own, its own, its own, its own, its own",
+                "ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN",
+            )
+            .promise(
+                "NotConnected, NotConnected, NotConnected, NotConnected, \
+                 NotConnected, NotConnected, NotConnected, NotConnected",
+            ),
+        topic
+            .case("C4c", "an accepted unix stream and seqpacket whose peer has closed", closed)
+            .kernels("this process, this process")
+            .promise("this process, this process"),
     ]
 }
 
@@ -132,7 +150,7 @@ fn server(trial: &mut Trial) -> Result<(), Stop> {
             let mut answer = [0];
             nix::unistd::read(&told, &mut answer)?;
             let client = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
-            let connected = connect(client.as_raw_fd(), &nix::sys::socket::UnixAddr::new(&path)?);
+            let connected = connect(client.as_raw_fd(), &UnixAddr::new(&path)?);
             let known = [
                 (child.as_raw() as u32, "the one that listens"),
                 (getpid().as_raw() as u32, "the one that bound"),
@@ -167,6 +185,69 @@ fn nobody(trial: &mut Trial) -> Result<(), Stop> {
                 Err(error) => trial.note(error.kind()),
             },
         }
+    }
+    Ok(())
+}
+
+fn listener(trial: &Trial, kind: SockType, name: &str) -> Result<(OwnedFd, UnixAddr), Stop> {
+    let path = trial.path(name);
+    let listener = scene::new_socket(AddressFamily::Unix, kind)?;
+    scene::bind_to_path(&listener, &path)?;
+    listen(&listener, Backlog::new(1)?)?;
+    Ok((listener, UnixAddr::new(&path)?))
+}
+
+fn client(kind: SockType, to: &UnixAddr) -> Result<nix::Result<OwnedFd>, Stop> {
+    let client = scene::new_socket(AddressFamily::Unix, kind)?;
+    scene::set_nonblocking(&client, true)?;
+    Ok(connect(client.as_raw_fd(), to).map(|()| client))
+}
+
+fn listeners(trial: &mut Trial) -> Result<(), Stop> {
+    for (kind, name) in [(SockType::Stream, "stream"), (SockType::SeqPacket, "seqpacket")] {
+        let (listener, address) = listener(trial, kind, name)?;
+        note_listener(trial, kind, &listener);
+        let mut clients = vec![client(kind, &address)??];
+        note_listener(trial, kind, &listener);
+        while let Ok(client) = client(kind, &address)? {
+            clients.push(client);
+            if clients.len() > 1000 {
+                return Err(Stop::Broken("a backlog of one takes a thousand connections".to_owned()));
+            }
+        }
+        note_listener(trial, kind, &listener);
+        let _accepted = raw::accept(listener.as_fd())?;
+        note_listener(trial, kind, &listener);
+    }
+    Ok(())
+}
+
+fn note_listener(trial: &mut Trial, kind: SockType, listener: &OwnedFd) {
+    let socket = Socket::new(
+        listener,
+        if kind == SockType::Stream { SocketKind::UnixStream } else { SocketKind::UnixSeqpacket },
+    );
+    match trial.route() {
+        Route::Kernel => match raw::peer_credentials(listener.as_fd()) {
+            Ok(numbers) if numbers.contains(&(getpid().as_raw() as u32)) => trial.note("its own"),
+            Ok(_) => trial.note("somebody's"),
+            Err(errno) => trial.note_raw(Err(errno)),
+        },
+        Route::Portable => match socket.peer_credentials() {
+            Ok(_) => trial.note("somebody's"),
+            Err(error) => trial.note(error.kind()),
+        },
+    }
+}
+
+fn closed(trial: &mut Trial) -> Result<(), Stop> {
+    let this_process = [(getpid().as_raw() as u32, "this process")];
+    for (kind, name) in [(SockType::Stream, "stream"), (SockType::SeqPacket, "seqpacket")] {
+        let (listener, address) = listener(trial, kind, name)?;
+        let client = client(kind, &address)??;
+        let accepted = raw::accept(listener.as_fd())?;
+        drop(client);
+        note_process(trial, &accepted, &this_process)?;
     }
     Ok(())
 }

@@ -87,9 +87,13 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("5, 5, received 10")
             .promise("5, 5, received 10"),
         topic
-            .case("F4b", "MORE on UDP: a datagram stays a datagram", more_udp)
-            .kernel("1, 1, received 2, received EAGAIN", "1, 1, received 1, received 1")
-            .promise("1, 1, received 1, received 1"),
+            .case(
+                "F4b",
+                "MORE on UDP: a datagram stays a datagram; on seqpacket and unix datagram",
+                more_elsewhere,
+            )
+            .kernel("1, 1, received 2, received EAGAIN, 1, 1", "1, 1, received 1, received 1, 1, 1")
+            .promise("Unsupported, 1, received 1, received EAGAIN, Unsupported, Unsupported"),
         topic
             .case("F4c", "CONFIRM on TCP, UDP and a unix socket", confirm)
             .kernels("1, 1, 1")
@@ -237,7 +241,7 @@ fn more(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-fn more_udp(trial: &mut Trial) -> Result<(), Stop> {
+fn more_elsewhere(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::udp_pair()?;
     trial.send_flags(&Socket::udp_v4(&ours), b"x", SendFlags::MORE);
     trial.send(&Socket::udp_v4(&ours), b"y");
@@ -245,6 +249,10 @@ fn more_udp(trial: &mut Trial) -> Result<(), Stop> {
     trial.receive(&theirs);
     scene::wait_for(&theirs, nix::poll::PollFlags::POLLIN, 20)?;
     trial.receive(&theirs);
+    let pairs = [seqpacket()?, datagram()?];
+    let [seqpacket, datagram] = &pairs;
+    trial.send_flags(&Socket::unix_seqpacket(&seqpacket.0), b"x", SendFlags::MORE);
+    trial.send_flags(&Socket::unix_datagram(&datagram.0), b"x", SendFlags::MORE);
     Ok(())
 }
 

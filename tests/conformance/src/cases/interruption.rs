@@ -48,6 +48,18 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("EAGAIN, partial")
             .promise("WouldBlock, partial"),
         topic
+            .case(
+                "I4b",
+                "SO_SNDTIMEO of 500 ms, and a signal each 100 ms for 3 s: send_all on a full unix stream",
+                signals_and_timeout,
+            )
+            .kernels("EINTR while signals come")
+            .differs(
+                "WouldBlock while signals come",
+                "WouldBlock after the last signal",
+                "OpenBSD would have to be asked for the option, which needs more of pledge than the send",
+            ),
+        topic
             .case("I5", "TCP, reset while a blocking send has sent a part; the send after", reset_midway)
             .kernel("partial, ECONNRESET", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .differs(
@@ -137,6 +149,18 @@ fn timeout(trial: &mut Trial) -> Result<(), Stop> {
     scene::set_send_timeout(&empty, 100)?;
     trial.send_partly(&Socket::unix_stream(&empty), &vec![0; LONG]);
     Ok(())
+}
+
+fn signals_and_timeout(trial: &mut Trial) -> Result<(), Stop> {
+    scene::catch_signal(false)?;
+    let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
+    scene::fill(&unix)?;
+    scene::set_send_timeout(&unix, 500)?;
+    let signals = scene::signal_every(100, 30);
+    trial.send_all(&Socket::unix_stream(&unix), &[0; 100]);
+    let when = if signals.is_finished() { " after the last signal" } else { " while signals come" };
+    trial.add_to_last(when);
+    signals.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))
 }
 
 fn reset_midway(trial: &mut Trial) -> Result<(), Stop> {

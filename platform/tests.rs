@@ -456,8 +456,8 @@ const STATE_LISTEN: u8 = 10;
     LinuxSocket::TcpInfo(STATE_CLOSE_WAIT, Some(0)),
     ErrorKind::Disconnected
 )]
-#[case::i8_blackhole_route(UdpV4, EINVAL, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
-#[case::i8_link_local_without_interface(UdpV6, EINVAL, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8b_blackhole_route(UdpV4, EINVAL, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8b_blackhole_route_v6(UdpV6, EINVAL, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
 #[case::s3_connecting_before_4_2(
     Tcp,
     EAGAIN,

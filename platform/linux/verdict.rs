@@ -58,7 +58,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // S17: the receiver that this socket was connected to has closed. A destination that is named and
         // has closed is refused on both systems (A10).
         (UnixDatagram, Some(ECONNREFUSED)) if !failure.operation.names_destination() => ErrorKind::Reset,
-        // I8: a blackhole route, or an IPv6 link-local address that does not say its interface.
+        // I8b: a blackhole route.
         (UdpV4 | UdpV6, Some(EINVAL)) if sends => ErrorKind::Unreachable,
         // B9: receiving from a stream that was never connected.
         (UnixStream, Some(EINVAL)) if failure.operation == Operation::Receive => ErrorKind::NotConnected,

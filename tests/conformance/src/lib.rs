@@ -9,6 +9,7 @@ mod cases;
 mod child;
 pub mod emulation;
 mod expected;
+mod network;
 mod raw;
 pub mod report;
 pub mod run;

@@ -65,6 +65,11 @@ impl Trial {
         self.steps.push(step.to_string());
     }
 
+    /// Whether the last step was this.
+    pub(crate) fn last_was(&self, step: &str) -> bool {
+        self.steps.last().is_some_and(|last| last == step)
+    }
+
     /// Takes the last step back if it was this; whether it was.
     pub(crate) fn retract(&mut self, step: &str) -> bool {
         self.steps.pop_if(|last| last == step).is_some()

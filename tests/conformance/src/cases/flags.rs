@@ -9,6 +9,7 @@ use unisend::{SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
+use crate::network::FarHost;
 use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
@@ -63,6 +64,22 @@ pub(super) fn cases() -> Vec<Case> {
             .case("F1c", "DONT_ROUTE on a unix socket, which has no routes", dont_route_unix)
             .kernels("1")
             .promise("Unsupported"),
+        topic
+            .case("F1d", "DONT_ROUTE through a gateway: TCP, UDP over IPv6; what came there", gateway)
+            .kernels("1, 1 came, 1, 1 came")
+            .promise("Unsupported, 0 came, Unsupported, 0 came"),
+        topic
+            .case(
+                "F1e",
+                "DONT_ROUTE through a gateway, UDP over IPv4: with the flag and without; what came there",
+                gateway_v4,
+            )
+            .kernel("ENETUNREACH, 0 came, 1, 1 came", "1, 1 came, 1, 1 came")
+            .differs(
+                "Unreachable, 0 came, 1, 1 came",
+                "Unsupported, 0 came, 1, 1 came",
+                "OpenBSD has no such thing: it ignores the flag",
+            ),
         topic
             .case("F2", "OUT_OF_BAND on TCP: the last byte is urgent", urgent)
             .kernels("3, urgent z, received 2")
@@ -188,6 +205,35 @@ fn dont_route(trial: &mut Trial) -> Result<(), Stop> {
 fn dont_route_unix(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = stream()?;
     trial.send_flags(&Socket::unix_stream(&ours), b"x", SendFlags::DONT_ROUTE);
+    Ok(())
+}
+
+/// Without the gateway there is no way to the far host.
+fn gateway(trial: &mut Trial) -> Result<(), Stop> {
+    let mut far = FarHost::new()?;
+    let tcp = std::net::TcpStream::connect(far.tcp)?;
+    trial.send_flags(&Socket::tcp(&tcp), b"x", SendFlags::DONT_ROUTE);
+    note_what_came(trial, &mut far, b't')?;
+    let udp = std::net::UdpSocket::bind("[::]:0")?;
+    udp.connect(far.udp_v6)?;
+    trial.send_flags(&Socket::udp_v6(&udp), b"x", SendFlags::DONT_ROUTE);
+    note_what_came(trial, &mut far, b'6')
+}
+
+fn gateway_v4(trial: &mut Trial) -> Result<(), Stop> {
+    let mut far = FarHost::new()?;
+    let udp = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    udp.connect(far.udp_v4)?;
+    for flags in [SendFlags::DONT_ROUTE, SendFlags::empty()] {
+        trial.send_flags(&Socket::udp_v4(&udp), b"x", flags);
+        note_what_came(trial, &mut far, b'4')?;
+    }
+    Ok(())
+}
+
+fn note_what_came(trial: &mut Trial, far: &mut FarHost, socket: u8) -> Result<(), Stop> {
+    let count = far.received(socket, trial.last_was("1"))?;
+    trial.note(format!("{count} came"));
     Ok(())
 }
 

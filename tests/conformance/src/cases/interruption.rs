@@ -9,6 +9,7 @@ use nix::sys::socket::SockType;
 use unisend::Socket;
 
 use crate::case::{Case, Stop, Topic};
+use crate::network;
 use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Trial};
@@ -87,6 +88,11 @@ pub(super) fn cases() -> Vec<Case> {
             .case("I8", "UDP, no route to the destination", no_route)
             .kernel("ENETUNREACH", "EADDRNOTAVAIL")
             .promise("Unreachable"),
+        topic
+            .case("I8b", "UDP, a blackhole route", no_way)
+            // OpenBSD: looutput() of if_loop.c, which such a route leads to. Only that source says so.
+            .kernel("EINVAL", "1")
+            .differs("Unreachable", "1", "OpenBSD accepts the datagram and drops it"),
     ]
 }
 
@@ -192,6 +198,15 @@ fn fault_midway(trial: &mut Trial) -> Result<(), Stop> {
     scene::set_send_timeout(&ours, 1000)?;
     let memory = raw::readable_then_not(HALF)?;
     trial.note_raw_partly(raw::send_memory(ours.as_fd(), memory, 2 * HALF, 0), 2 * HALF);
+    Ok(())
+}
+
+fn no_way(trial: &mut Trial) -> Result<(), Stop> {
+    scene::enter_own_network()?;
+    network::ip("route add blackhole 192.0.2.0/24")?;
+    let sender = UdpSocket::bind("0.0.0.0:0")?;
+    let swallowed = "192.0.2.1:9".parse().expect("an address for documentation");
+    trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet(swallowed));
     Ok(())
 }
 

@@ -1,0 +1,168 @@
+//! Two hosts with a gateway between their networks, in network namespaces that this process makes. What is made here
+//! goes with the processes.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::case::Stop;
+use crate::scene;
+
+/// How long the far host waits for what must come.
+const PATIENCE_SECONDS: u8 = 5;
+/// How long it waits for what must not come.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Runs ip(8) with these words.
+pub(crate) fn ip(words: &str) -> Result<(), Stop> {
+    let ran = Command::new("ip").args(words.split_whitespace()).stdin(Stdio::null()).output();
+    match ran {
+        Err(error) => scene::skip(format!("needs ip(8), of iproute2: {error}")),
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            scene::skip(format!("needs a network of its own, and `ip {words}` says: {said}"))
+        }
+    }
+}
+
+/// A host beyond a gateway: a process in a namespace of its own, with a TCP listener and UDP sockets at addresses that
+/// are reached through it alone.
+pub(crate) struct FarHost {
+    process: Pid,
+    tell: UnixStream,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) udp_v4: SocketAddr,
+    pub(crate) udp_v6: SocketAddr,
+}
+
+/// What the far host has.
+struct Sockets {
+    tcp: TcpListener,
+    udp_v4: UdpSocket,
+    udp_v6: UdpSocket,
+}
+
+impl FarHost {
+    /// Enters a network of this process's own, and makes the far host.
+    pub(crate) fn new() -> Result<Self, Stop> {
+        scene::enter_own_network()?;
+        let (mut ours, theirs) = UnixStream::pair()?;
+        // SAFETY: this process has one thread, so that the child can go on with all that it had.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                drop(ours);
+                let ended = far_host(theirs);
+                // SAFETY: ends the child without what the parent wants done at its own end.
+                unsafe { libc::_exit(i32::from(ended.is_err())) }
+            }
+            ForkResult::Parent { child } => {
+                ours.set_read_timeout(Some(3 * Duration::from_secs(PATIENCE_SECONDS.into())))?;
+                let ports = connect_the_two(child, &mut ours);
+                let [tcp, udp_v4, udp_v6] = ports.inspect_err(|_| end(child))?;
+                let at = |host: &str, port| SocketAddr::new(host.parse().expect("an address"), port);
+                Ok(Self {
+                    process: child,
+                    tell: ours,
+                    tcp: at("10.8.0.1", tcp),
+                    udp_v4: at("10.8.0.1", udp_v4),
+                    udp_v6: at("fd00:8::1", udp_v6),
+                })
+            }
+        }
+    }
+
+    /// How many bytes came to the far host: "t", "4" or "6" for the socket. It accepts a connection first. What must
+    /// come is waited for longer than what must not: the first packet over a new link takes a while.
+    pub(crate) fn received(&mut self, socket: u8, must_come: bool) -> Result<u8, Stop> {
+        self.tell.write_all(&[socket, if must_come { PATIENCE_SECONDS } else { 0 }])?;
+        let mut count = [0];
+        self.tell.read_exact(&mut count)?;
+        Ok(count[0])
+    }
+}
+
+impl Drop for FarHost {
+    fn drop(&mut self) {
+        end(self.process);
+    }
+}
+
+fn end(process: Pid) {
+    let _ = kill(process, Signal::SIGKILL);
+    let _ = waitpid(process, None);
+}
+
+/// Lays the link to the far host, and gives the ports at which it listens.
+fn connect_the_two(far: Pid, tell: &mut UnixStream) -> Result<[u16; 3], Stop> {
+    tell.read_exact(&mut [0])?; // it has its namespace
+    ip(&format!("link add near type veth peer name far netns {far}"))?;
+    for words in [
+        "addr add 10.9.0.1/24 dev near",
+        "-6 addr add fd00:9::1/64 dev near nodad",
+        "link set near up",
+        "route add 10.8.0.0/24 via 10.9.0.2",
+        "-6 route add fd00:8::/64 via fd00:9::2",
+    ] {
+        ip(words)?;
+    }
+    tell.write_all(b"l")?;
+    let mut ports = [0; 6];
+    tell.read_exact(&mut ports)?;
+    Ok([0, 2, 4].map(|at| u16::from_be_bytes([ports[at], ports[at + 1]])))
+}
+
+fn far_host(mut near: UnixStream) -> Result<(), Stop> {
+    scene::enter_own_network()?;
+    near.write_all(b"n")?;
+    near.read_exact(&mut [0])?;
+    for words in [
+        "addr add 10.9.0.2/24 dev far",
+        "-6 addr add fd00:9::2/64 dev far nodad",
+        "link set far up",
+        "addr add 10.8.0.1/24 dev lo",
+        "-6 addr add fd00:8::1/64 dev lo nodad",
+    ] {
+        ip(words)?;
+    }
+    let sockets = Sockets {
+        tcp: TcpListener::bind("10.8.0.1:0")?,
+        udp_v4: UdpSocket::bind("10.8.0.1:0")?,
+        udp_v6: UdpSocket::bind("[fd00:8::1]:0")?,
+    };
+    let ports = [sockets.tcp.local_addr()?, sockets.udp_v4.local_addr()?, sockets.udp_v6.local_addr()?];
+    near.write_all(&ports.map(|address| address.port().to_be_bytes()).concat())?;
+    let mut asked = [0; 2];
+    while near.read_exact(&mut asked).is_ok() {
+        let [socket, seconds] = asked;
+        let patience = MOMENT + Duration::from_secs(seconds.into());
+        near.write_all(&[count_received(&sockets, socket, patience)?])?;
+    }
+    Ok(())
+}
+
+fn count_received(sockets: &Sockets, socket: u8, patience: Duration) -> Result<u8, Stop> {
+    let mut buffer = [0; 16];
+    let count = match socket {
+        b't' => {
+            let mut stream: TcpStream = sockets.tcp.accept()?.0;
+            stream.set_read_timeout(Some(patience))?;
+            stream.read(&mut buffer)
+        }
+        b'4' => {
+            sockets.udp_v4.set_read_timeout(Some(patience))?;
+            sockets.udp_v4.recv(&mut buffer)
+        }
+        _ => {
+            sockets.udp_v6.set_read_timeout(Some(patience))?;
+            sockets.udp_v6.recv(&mut buffer)
+        }
+    };
+    Ok(count.unwrap_or(0) as u8)
+}

@@ -2,6 +2,7 @@
 //! unisend.
 
 use crate::expected::{Expected, Right};
+use crate::machine;
 use crate::report::Host;
 use crate::trial::Trial;
 
@@ -19,13 +20,16 @@ pub(crate) enum Stop {
 
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Self {
-        Self::Broken(error.to_string())
+        match error.raw_os_error() {
+            Some(number) => machine::why(nix::Error::from_raw(number)),
+            None => Self::Broken(error.to_string()),
+        }
     }
 }
 
 impl From<nix::Error> for Stop {
     fn from(error: nix::Error) -> Self {
-        Self::Broken(error.to_string())
+        machine::why(error)
     }
 }
 

@@ -15,14 +15,12 @@ use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Stop};
+use crate::machine::{self, DESCRIPTOR_LIMIT};
 use crate::raw;
 use crate::trial::{Route, Trial};
 
 /// How long a run may take. A run that must move gigabytes takes the longest.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
-
-/// How many descriptors a run may have.
-const DESCRIPTOR_LIMIT: u64 = 1024;
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,14 +36,23 @@ pub(crate) enum Outcome {
 /// Runs a case by one route in a child process. The caller must have no other thread: the child goes on where
 /// this process was.
 pub(crate) fn run(case: &Case, route: Route) -> Outcome {
-    attempt(case, route).unwrap_or_else(|error| Outcome::Broken(error.to_string()))
+    attempt(case, route).unwrap_or_else(Outcome::from)
 }
 
-fn attempt(case: &Case, route: Route) -> std::io::Result<Outcome> {
+impl From<Stop> for Outcome {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Skip(reason) => Self::Skipped(reason),
+            Stop::Broken(what) => Self::Broken(what),
+        }
+    }
+}
+
+fn attempt(case: &Case, route: Route) -> Result<Outcome, Stop> {
     let directory = tempfile::Builder::new().prefix("unisend-").tempdir()?;
     let (reader, writer) = pipe()?;
     // SAFETY: this process has one thread, so that the child can go on with all that it had.
-    match unsafe { fork() }? {
+    match unsafe { fork() }.map_err(machine::no_process)? {
         ForkResult::Child => {
             drop(reader);
             let outcome = in_child(case, route, directory.path(), &writer);
@@ -88,11 +95,7 @@ fn in_child(case: &Case, route: Route, directory: &Path, keep: &OwnedFd) -> Outc
         }))
         .unwrap_or_else(|_| Err(Stop::Broken("the script panicked".to_owned())))
     });
-    match outcome {
-        Ok(observed) => Outcome::Observed(observed),
-        Err(Stop::Skip(reason)) => Outcome::Skipped(reason),
-        Err(Stop::Broken(what)) => Outcome::Broken(what),
-    }
+    outcome.map_or_else(Outcome::from, Outcome::Observed)
 }
 
 fn prepare(route: Route, keep: &OwnedFd) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ mod cases;
 mod child;
 pub mod emulation;
 mod expected;
+pub mod machine;
 mod network;
 mod raw;
 pub mod report;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use unisend_conformance::report::{self, Format, Report};
-use unisend_conformance::{Case, Topic, run, suite};
+use unisend_conformance::{Case, Topic, machine, run, suite};
 
 /// Checks what this system's kernel does when a program sends on a socket, and whether unisend keeps its
 /// contract here. Each case runs twice, in a process of its own: through raw libc and through unisend.
@@ -55,7 +55,16 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
-        None => examine(&cases, arguments.format),
+        None => match machine::prepare() {
+            Ok(lacks) => {
+                lacks.iter().for_each(|lacking| eprintln!("{lacking}"));
+                examine(&cases, arguments.format)
+            }
+            Err(wrong) => {
+                eprintln!("error: {wrong}");
+                return ExitCode::from(2);
+            }
+        },
     };
     match std::io::stdout().write_all(printed.as_bytes()) {
         Ok(()) => code,

@@ -1,9 +1,10 @@
 //! Sockets in a certain state, made the same way on both systems.
 
+use std::fs::File;
 use std::io::Read;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,17 +17,29 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, setsockopt, socketpair, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
+use nix::unistd::{Uid, setuid};
 
 use crate::case::Stop;
+use crate::machine::{self, Need};
 
 /// How long anything here waits for what must happen.
 const PATIENCE: u16 = 2000;
 
-pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// The loopback address, and a port that is free.
+pub(crate) fn loopback() -> Result<SocketAddr, Stop> {
+    machine::need(Need::Loopback)?;
+    Ok((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+/// A UDP socket that is bound to the IPv6 loopback address.
+pub(crate) fn udp_v6() -> Result<UdpSocket, Stop> {
+    machine::need(Need::LoopbackV6)?;
+    Ok(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?)
+}
 
 /// Two ends of a TCP connection over loopback.
 pub(crate) fn tcp_pair() -> Result<(TcpStream, TcpStream), Stop> {
-    let listener = TcpListener::bind(LOOPBACK)?;
+    let listener = TcpListener::bind(loopback()?)?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
     let (theirs, _) = listener.accept()?;
     Ok((ours, theirs))
@@ -39,11 +52,15 @@ pub(crate) fn tcp() -> Result<OwnedFd, Stop> {
 
 /// A socket fresh from socket(2).
 pub(crate) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedFd, Stop> {
+    if family == AddressFamily::Unix {
+        need_unix(kind)?;
+    }
     Ok(socket::socket(family, kind, SockFlag::empty(), None)?)
 }
 
 /// Binds an IPv4 socket to a free port of the loopback address.
 pub(crate) fn bind_to_loopback(socket: &impl AsRawFd) -> Result<(), Stop> {
+    machine::need(Need::Loopback)?;
     Ok(socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?)
 }
 
@@ -68,13 +85,34 @@ pub(crate) fn abandoned(kind: SockType, unread: bool) -> Result<OwnedFd, Stop> {
 
 /// Two connected unix sockets.
 pub(crate) fn unix_pair(kind: SockType) -> Result<(OwnedFd, OwnedFd), Stop> {
+    need_unix(kind)?;
     Ok(socketpair(AddressFamily::Unix, kind, None, SockFlag::empty())?)
+}
+
+/// Two connected unix streams of std's.
+pub(crate) fn unix_streams() -> Result<(UnixStream, UnixStream), Stop> {
+    let (ours, theirs) = unix_pair(SockType::Stream)?;
+    Ok((ours.into(), theirs.into()))
+}
+
+/// A unix datagram socket without a name.
+pub(crate) fn unbound_datagram() -> Result<UnixDatagram, Stop> {
+    machine::need(Need::UnixDatagram)?;
+    Ok(UnixDatagram::unbound()?)
+}
+
+fn need_unix(kind: SockType) -> Result<(), Stop> {
+    machine::need(match kind {
+        SockType::Datagram => Need::UnixDatagram,
+        SockType::SeqPacket => Need::UnixSeqpacket,
+        _ => Need::UnixStream,
+    })
 }
 
 /// A UDP socket that is connected to a second one.
 pub(crate) fn udp_pair() -> Result<(UdpSocket, UdpSocket), Stop> {
-    let ours = UdpSocket::bind(LOOPBACK)?;
-    let theirs = UdpSocket::bind(LOOPBACK)?;
+    let ours = UdpSocket::bind(loopback()?)?;
+    let theirs = UdpSocket::bind(loopback()?)?;
     ours.connect(theirs.local_addr()?)?;
     theirs.connect(ours.local_addr()?)?;
     Ok((ours, theirs))
@@ -88,7 +126,7 @@ pub(crate) fn udp_to_closed_port() -> Result<UdpSocket, Stop> {
 
 /// The address of a TCP port that has just been closed.
 pub(crate) fn closed_tcp_port() -> Result<SocketAddr, Stop> {
-    Ok(TcpListener::bind(LOOPBACK)?.local_addr()?)
+    Ok(TcpListener::bind(loopback()?)?.local_addr()?)
 }
 
 /// Calls `examine` with TCP sockets that are being connected until it says that it has seen one so.
@@ -158,6 +196,12 @@ pub(crate) fn reset(theirs: TcpStream, ours: &TcpStream) -> Result<(), Stop> {
 pub(crate) fn finish(theirs: TcpStream, ours: &TcpStream) -> Result<(), Stop> {
     drop(theirs);
     wait_until(ours, PollFlags::POLLIN)
+}
+
+/// Opens a file that the system has, unless it is kept from this process.
+pub(crate) fn open(path: impl AsRef<Path>) -> Result<File, Stop> {
+    let path = path.as_ref();
+    File::open(path).or_else(|error| skip(format!("needs {}: {error}", path.display())))
 }
 
 /// Sets `O_NONBLOCK`.
@@ -231,8 +275,8 @@ pub(crate) fn set_send_timeout(socket: &impl AsFd, milliseconds: i64) -> Result<
 }
 
 /// Reads and drops all that comes, in a thread of its own, until the end or an error.
-pub(crate) fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<u64> {
-    thread::spawn(move || {
+pub(crate) fn drain(mut from: impl Read + Send + 'static) -> Result<JoinHandle<u64>, Stop> {
+    start(move || {
         let mut buffer = vec![0; 1 << 20];
         let mut total = 0;
         while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -244,6 +288,7 @@ pub(crate) fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<u64> {
 
 /// A unix datagram socket bound in this directory.
 pub(crate) fn bound_datagram(path: &Path) -> Result<UnixDatagram, Stop> {
+    machine::need(Need::UnixDatagram)?;
     Ok(UnixDatagram::bind(path)?)
 }
 
@@ -265,10 +310,10 @@ pub(crate) fn page_size() -> Result<u64, Stop> {
 }
 
 /// Sends SIGUSR1 to this thread from another one, after so many milliseconds.
-pub(crate) fn signal_after(milliseconds: u64) -> JoinHandle<()> {
+pub(crate) fn signal_after(milliseconds: u64) -> Result<JoinHandle<()>, Stop> {
     // A number here, a pointer there: it is only carried to the other thread.
     let target = nix::sys::pthread::pthread_self() as usize;
-    thread::spawn(move || {
+    start(move || {
         thread::sleep(Duration::from_millis(milliseconds));
         // The thread that started this one is still there: it waits for this one to end.
         let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
@@ -276,13 +321,33 @@ pub(crate) fn signal_after(milliseconds: u64) -> JoinHandle<()> {
 }
 
 /// Sends SIGUSR1 to this thread from another one, after so many milliseconds and again, so many times.
-pub(crate) fn signal_every(milliseconds: u64, times: u32) -> JoinHandle<()> {
+pub(crate) fn signal_every(milliseconds: u64, times: u32) -> Result<JoinHandle<()>, Stop> {
     let target = nix::sys::pthread::pthread_self() as usize;
-    thread::spawn(move || {
+    start(move || {
         for _ in 0..times {
             thread::sleep(Duration::from_millis(milliseconds));
             let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
         }
+    })
+}
+
+/// Starts a thread.
+pub(crate) fn start<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Stop> {
+    machine::need(Need::Thread)?;
+    thread::Builder::new().spawn(work).map_err(|error| machine::no_process(machine::errno_of(&error)))
+}
+
+/// Makes this process, which is a case's own, an ordinary user's if it is root's.
+pub(crate) fn leave_root(user: u32) -> Result<(), Stop> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    setuid(Uid::from_raw(user)).or_else(|errno| {
+        skip(format!(
+            "needs another user than root, whom this namespace does not have: setuid(2) says {errno:?}"
+        ))
     })
 }
 

@@ -30,6 +30,55 @@ fn a_skip_names_its_reason_and_is_no_failure() {
     assert!(printed(&output).contains(expected), "{output:?}");
 }
 
+/// Runs the program by a shell that takes something from it first.
+fn program_after(setup: &str, arguments: &str) -> Output {
+    let script = format!("{setup} && exec {} {arguments}", env!("CARGO_BIN_EXE_unisend-conformance"));
+    Command::new("sh").args(["-c", &script]).output().expect("there is a shell")
+}
+
+#[rstest]
+#[case::descriptors("ulimit -n 20", "--case R10 --case R22", "this machine lacks 1024 descriptors")]
+#[case::file_size("ulimit -f 4000", "--case X5 --case X1", "ulimit -f")]
+fn what_the_machine_lacks_is_a_skip_and_no_failure(
+    #[case] setup: &str,
+    #[case] arguments: &str,
+    #[case] says: &str,
+) {
+    let output = program_after(setup, &format!("{arguments} --format tap"));
+    assert!(output.status.success(), "{output:?}");
+    assert!(printed(&output).contains("# SKIP") && printed(&output).contains(says), "{output:?}");
+    assert_eq!(printed(&output).lines().last(), Some("# 1 passed, 0 failed, 1 skipped"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_loopback_the_remedy_is_said_once_and_what_needs_it_is_skipped() {
+    let unshare = ["unshare --net", "unshare --user --map-root-user --net"]
+        .into_iter()
+        .find(|unshare| program_after(&format!("{unshare} true"), "list").status.success());
+    let Some(unshare) = unshare else {
+        println!("skipped: no network namespace of its own can be made here");
+        return;
+    };
+    let script =
+        format!("{unshare} {} --case S7 --case F2b --case S13", env!("CARGO_BIN_EXE_unisend-conformance"));
+    let output = Command::new("sh").args(["-c", &script]).output().expect("there is a shell");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(printed(&output).lines().last(), Some("1 passed, 0 failed, 2 skipped"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.matches("lacks IPv4").count(), 1, "{said}");
+    assert!(said.contains("ip link set lo up"), "{said}");
+}
+
+#[test]
+fn without_a_directory_for_temporary_files_nothing_runs_and_one_sentence_says_why() {
+    let output = program_after("export TMPDIR=/nonexistent", "--case S7");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("/nonexistent is no directory") && said.contains("TMPDIR"), "{said}");
+}
+
 #[test]
 fn json_has_the_form_that_is_promised() {
     let output = program(&["--case", "S1", "--case", "A1", "--format", "json"]);

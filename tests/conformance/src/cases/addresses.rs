@@ -7,11 +7,12 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
 use nix::sys::socket::SockType;
-use nix::unistd::{Uid, chdir, setuid};
+use nix::unistd::chdir;
 use unisend::Socket;
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::always;
+use crate::machine::{self, Need};
 use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Route, Trial};
@@ -134,13 +135,9 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn v6() -> Result<UdpSocket, Stop> {
-    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).or_else(|_| scene::skip("this machine has no IPv6 loopback"))
-}
-
 fn on_tcp(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::tcp_pair()?;
-    let elsewhere = TcpListener::bind(scene::LOOPBACK)?.local_addr()?;
+    let elsewhere = TcpListener::bind(scene::loopback()?)?.local_addr()?;
     trial.note_raw(raw::send_to(ours.as_fd(), b"x", Destination::Internet(elsewhere)));
     Ok(())
 }
@@ -165,7 +162,7 @@ fn on_unix_connection(trial: &mut Trial, kind: SockType) -> Result<(), Stop> {
 
 fn on_connected(trial: &mut Trial) -> Result<(), Stop> {
     let (udp, _udp_peer) = scene::udp_pair()?;
-    let other = UdpSocket::bind(scene::LOOPBACK)?;
+    let other = UdpSocket::bind(scene::loopback()?)?;
     trial.send_to(&Socket::udp_v4(&udp), b"x", Destination::Internet(other.local_addr()?));
     let (unix, _unix_peer) = scene::unix_pair(SockType::Datagram)?;
     let path = trial.path("other");
@@ -175,16 +172,16 @@ fn on_connected(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn other_family(trial: &mut Trial) -> Result<(), Stop> {
-    let v4 = UdpSocket::bind(scene::LOOPBACK)?;
+    let v4 = UdpSocket::bind(scene::loopback()?)?;
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
     trial.send_to(&Socket::udp_v4(&v4), b"x", Destination::Internet(v6));
-    let unix = UnixDatagram::unbound()?;
+    let unix = scene::unbound_datagram()?;
     trial.send_to(&Socket::unix_datagram(&unix), b"x", Destination::Internet(v4.local_addr()?));
     Ok(())
 }
 
 fn unspecified(trial: &mut Trial) -> Result<(), Stop> {
-    let receiver = UdpSocket::bind(scene::LOOPBACK)?;
+    let receiver = UdpSocket::bind(scene::loopback()?)?;
     let to = SocketAddr::from((Ipv4Addr::UNSPECIFIED, receiver.local_addr()?.port()));
     let sender = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet(to));
@@ -192,7 +189,7 @@ fn unspecified(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn unspecified_v6(trial: &mut Trial) -> Result<(), Stop> {
-    let receiver = v6()?;
+    let receiver = scene::udp_v6()?;
     let to = SocketAddr::from((Ipv6Addr::UNSPECIFIED, receiver.local_addr()?.port()));
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     trial.send_to(&Socket::udp_v6(&sender), b"x", Destination::Internet(to));
@@ -200,8 +197,8 @@ fn unspecified_v6(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn inexact_length(trial: &mut Trial) -> Result<(), Stop> {
-    let receiver = UdpSocket::bind(scene::LOOPBACK)?;
-    let sender = UdpSocket::bind(scene::LOOPBACK)?;
+    let receiver = UdpSocket::bind(scene::loopback()?)?;
+    let sender = UdpSocket::bind(scene::loopback()?)?;
     let (name, length) = raw::socket_name(Destination::Internet(receiver.local_addr()?));
     for length in [length - 1, length + 1] {
         trial.note_raw(raw::send_to_name(sender.as_fd(), b"x", &name, length));
@@ -211,7 +208,7 @@ fn inexact_length(trial: &mut Trial) -> Result<(), Stop> {
 
 fn long_paths(trial: &mut Trial) -> Result<(), Stop> {
     chdir(trial.directory())?;
-    let sender = UnixDatagram::unbound()?;
+    let sender = scene::unbound_datagram()?;
     for length in [103, 104] {
         let name = "p".repeat(length);
         let path = Path::new(&name);
@@ -227,21 +224,25 @@ fn abstract_name(trial: &mut Trial) -> Result<(), Stop> {
     let receiver = scene::new_socket(nix::sys::socket::AddressFamily::Unix, SockType::Datagram)?;
     // OpenBSD cannot bind it.
     let _ = scene::bind_to_abstract(&receiver, name.as_bytes());
-    let sender = UnixDatagram::unbound()?;
+    let sender = scene::unbound_datagram()?;
     trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Abstract(name.as_bytes()));
     Ok(())
 }
 
 fn port_zero(trial: &mut Trial) -> Result<(), Stop> {
-    let v4 = UdpSocket::bind(scene::LOOPBACK)?;
+    let v4 = UdpSocket::bind(scene::loopback()?)?;
     trial.send_to(&Socket::udp_v4(&v4), b"x", Destination::Internet((Ipv4Addr::LOCALHOST, 0).into()));
-    trial.send_to(&Socket::udp_v6(&v6()?), b"x", Destination::Internet((Ipv6Addr::LOCALHOST, 0).into()));
+    trial.send_to(
+        &Socket::udp_v6(&scene::udp_v6()?),
+        b"x",
+        Destination::Internet((Ipv6Addr::LOCALHOST, 0).into()),
+    );
     Ok(())
 }
 
 fn v4_on_v6(trial: &mut Trial) -> Result<(), Stop> {
-    v6()?;
-    let receiver = UdpSocket::bind(scene::LOOPBACK)?.local_addr()?;
+    scene::udp_v6()?;
+    let receiver = UdpSocket::bind(scene::loopback()?)?.local_addr()?;
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), receiver.port()));
     trial.send_to(&Socket::udp_v6(&sender), b"x", Destination::Internet(receiver));
@@ -252,8 +253,8 @@ fn v4_on_v6(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn zero_length(trial: &mut Trial) -> Result<(), Stop> {
-    let udp = UdpSocket::bind(scene::LOOPBACK)?;
-    let unix = UnixDatagram::unbound()?;
+    let udp = UdpSocket::bind(scene::loopback()?)?;
+    let unix = scene::unbound_datagram()?;
     let (name, _) = raw::socket_name(Destination::Internet(udp.local_addr()?));
     trial.note_raw(raw::send_to_name(udp.as_fd(), b"x", &name, 0));
     let (name, _) = raw::socket_name(Destination::Path(&trial.path("missing")));
@@ -263,9 +264,10 @@ fn zero_length(trial: &mut Trial) -> Result<(), Stop> {
 
 fn bad_paths(trial: &mut Trial) -> Result<(), Stop> {
     drop(scene::bound_datagram(&trial.path("stale"))?);
+    machine::need(Need::UnixStream)?;
     let _listener = UnixListener::bind(trial.path("stream"))?;
     std::fs::write(trial.path("file"), "")?;
-    let sender = UnixDatagram::unbound()?;
+    let sender = scene::unbound_datagram()?;
     for name in ["missing", "stale", "stream", "file", "."] {
         let path = trial.path(name);
         trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&path));
@@ -278,18 +280,16 @@ fn forbidden_path(trial: &mut Trial) -> Result<(), Stop> {
     let _receiver = scene::bound_datagram(&path)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
     std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
-    if Uid::effective().is_root() {
-        // Permissions are nothing to root. This process is this case's own.
-        setuid(Uid::from_raw(32_767))?;
-    }
-    let sender = UnixDatagram::unbound()?;
+    // Permissions are nothing to root.
+    scene::leave_root(32_767)?;
+    let sender = scene::unbound_datagram()?;
     trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&path));
     Ok(())
 }
 
 fn broken_paths(trial: &mut Trial) -> Result<(), Stop> {
     std::fs::write(trial.path("file"), "")?;
-    let sender = UnixDatagram::unbound()?;
+    let sender = scene::unbound_datagram()?;
     let through_file = trial.path("file/socket");
     trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&through_file));
     match trial.route() {
@@ -310,13 +310,13 @@ fn receiver_connected(trial: &mut Trial) -> Result<(), Stop> {
     let connected = scene::bound_datagram(&receiver)?;
     let _other = scene::bound_datagram(&other)?;
     connected.connect(&other)?;
-    let sender = UnixDatagram::unbound()?;
+    let sender = scene::unbound_datagram()?;
     trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&receiver));
     Ok(())
 }
 
 fn broadcast(trial: &mut Trial) -> Result<(), Stop> {
-    let sender = UdpSocket::bind(scene::LOOPBACK)?;
+    let sender = UdpSocket::bind(scene::loopback()?)?;
     let everybody = Ipv4Addr::new(127, 255, 255, 255);
     trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet((everybody, 9).into()));
     Ok(())

@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockType, UnixAddr, connect, listen};
@@ -11,6 +10,7 @@ use nix::unistd::{ForkResult, fork, getgid, getpid, getuid};
 use unisend::{Socket, SocketKind};
 
 use crate::case::{Case, Stop, Topic};
+use crate::machine;
 use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
@@ -95,7 +95,7 @@ fn all_that_can_be(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn pair(trial: &mut Trial) -> Result<(), Stop> {
-    let (ours, _theirs) = UnixStream::pair()?;
+    let (ours, _theirs) = scene::unix_streams()?;
     let own =
         [(getpid().as_raw() as u32, "process"), (getuid().as_raw(), "user"), (getgid().as_raw(), "group")];
     let numbers = match trial.route() {
@@ -138,7 +138,7 @@ fn server(trial: &mut Trial) -> Result<(), Stop> {
     scene::bind_to_path(&server, &path)?;
     let (told, tell) = nix::unistd::pipe()?;
     // SAFETY: this process has one thread; the child makes two system calls and waits to be killed.
-    match unsafe { fork() }? {
+    match unsafe { fork() }.map_err(machine::no_process)? {
         ForkResult::Child => {
             let listening = listen(&server, Backlog::new(1).expect("a small backlog"));
             let _ = nix::unistd::write(&tell, if listening.is_ok() { b"y" } else { b"n" });
@@ -167,7 +167,7 @@ fn nobody(trial: &mut Trial) -> Result<(), Stop> {
     let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
     let path = trial.path("receiver");
     let _receiver = scene::bound_datagram(&path)?;
-    let datagram = UnixDatagram::unbound()?;
+    let datagram = scene::unbound_datagram()?;
     datagram.connect(&path)?;
     let (tcp, _theirs) = scene::tcp_pair()?;
     for (socket, fd) in [

@@ -3,17 +3,18 @@
 use std::ffi::c_int;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixDatagram;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockType};
-use nix::unistd::{Uid, dup, setuid};
+use nix::unistd::dup;
 use unisend::{ErrorKind, Message, SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
+use crate::machine::{self, Need};
 use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
@@ -280,7 +281,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn null() -> Result<File, Stop> {
-    Ok(File::open("/dev/null")?)
+    scene::open("/dev/null")
 }
 
 /// Has the peer send 4 bytes with so many descriptors, raw: what a foreign program does.
@@ -518,7 +519,7 @@ fn send_to_reader(
     length: usize,
     count: usize,
 ) -> Result<(), Stop> {
-    let reader = std::thread::spawn(move || {
+    let reader = scene::start(move || {
         let mut arrived = 0;
         while let Ok(received) = raw::receive_rights(theirs.as_fd(), 1 << 20, ROOM, 0) {
             arrived += received.descriptors.len();
@@ -527,7 +528,7 @@ fn send_to_reader(
             }
         }
         arrived
-    });
+    })?;
     let null = null()?;
     let (bytes, descriptors) = (vec![0; length], vec![null.as_fd(); count]);
     trial.send_message_all(&Socket::unix_stream(&ours), &bytes, &descriptors);
@@ -549,7 +550,7 @@ fn raised_buffer(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn kinds(trial: &mut Trial) -> Result<(), Stop> {
-    let (ours, theirs) = UnixStream::pair()?;
+    let (ours, theirs) = scene::unix_streams()?;
     let file = File::create(trial.path("file"))?;
     let directory = File::open(trial.directory())?;
     for descriptor in [file.as_fd(), directory.as_fd(), ours.as_fd(), theirs.as_fd()] {
@@ -559,19 +560,18 @@ fn kinds(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn watcher(trial: &mut Trial) -> Result<(), Stop> {
-    let (ours, _theirs) = UnixStream::pair()?;
+    let (ours, _theirs) = scene::unix_streams()?;
     let watcher = raw::watcher()?;
     trial.send_message(&Socket::from(&ours), b"x", &[watcher.as_fd()], SendFlags::empty());
     Ok(())
 }
 
 fn in_flight(trial: &mut Trial) -> Result<(), Stop> {
+    machine::need(Need::Descriptors)?;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, 64, most)?;
-    if Uid::effective().is_root() {
-        // Linux has no limit for root. This process is this case's own.
-        setuid(Uid::from_raw(32_766))?;
-    }
+    // Linux has no limit for root.
+    scene::leave_root(32_766)?;
     let null = null()?;
     let mut pairs = Vec::new();
     for _ in 0..20 {
@@ -620,10 +620,10 @@ fn send_until_refused(
 fn nested(trial: &mut Trial) -> Result<(), Stop> {
     const DEPTH: usize = 40;
     let (mut sent, mut received) = (0, 0);
-    let (mut outer, mut carried) = UnixStream::pair()?;
+    let (mut outer, mut carried) = scene::unix_streams()?;
     for _ in 0..DEPTH {
         // The pair before goes into the next one, and is there only in flight from then on.
-        let (ours, theirs) = UnixStream::pair()?;
+        let (ours, theirs) = scene::unix_streams()?;
         let descriptors = [outer.as_fd(), carried.as_fd()];
         sent += usize::from(match trial.route() {
             Route::Kernel => raw::send_rights(ours.as_fd(), b"x", &descriptors, 0).is_ok(),

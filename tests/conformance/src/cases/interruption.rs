@@ -97,7 +97,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn interrupted(milliseconds: u64, call: impl FnOnce()) -> Result<(), Stop> {
-    let signal = scene::signal_after(milliseconds);
+    let signal = scene::signal_after(milliseconds)?;
     call();
     signal.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))
 }
@@ -127,12 +127,12 @@ fn signal_outlasted(trial: &mut Trial) -> Result<(), Stop> {
     scene::catch_signal(false)?;
     let (unix, peer) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&unix)?;
-    let reader = thread::spawn(move || {
+    let reader = scene::start(move || {
         thread::sleep(Duration::from_millis(300));
         let mut buffer = vec![0; 1 << 20];
         while raw::receive(peer.as_fd(), &mut buffer, libc::MSG_DONTWAIT).is_ok() {}
         peer
-    });
+    })?;
     interrupted(100, || trial.send_all(&Socket::unix_stream(&unix), &[0; 100]))?;
     drop(reader.join());
     Ok(())
@@ -162,7 +162,7 @@ fn signals_and_timeout(trial: &mut Trial) -> Result<(), Stop> {
     let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&unix)?;
     scene::set_send_timeout(&unix, 500)?;
-    let signals = scene::signal_every(100, 30);
+    let signals = scene::signal_every(100, 30)?;
     trial.send_all(&Socket::unix_stream(&unix), &[0; 100]);
     let when = if signals.is_finished() { " after the last signal" } else { " while signals come" };
     trial.add_to_last(when);
@@ -171,10 +171,10 @@ fn signals_and_timeout(trial: &mut Trial) -> Result<(), Stop> {
 
 fn reset_midway(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
-    let resetter = thread::spawn(move || {
+    let resetter = scene::start(move || {
         thread::sleep(Duration::from_millis(150));
         scene::reset_on_close(&theirs).map(|()| drop(theirs))
-    });
+    })?;
     trial.send_partly(&Socket::tcp(&ours), &vec![0; LONG]);
     trial.send(&Socket::tcp(&ours), b"x");
     resetter.join().map_err(|_| Stop::Broken("the resetting thread panicked".to_owned()))?
@@ -182,10 +182,10 @@ fn reset_midway(trial: &mut Trial) -> Result<(), Stop> {
 
 fn closed_midway(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-    let closer = thread::spawn(move || {
+    let closer = scene::start(move || {
         thread::sleep(Duration::from_millis(150));
         drop(theirs);
-    });
+    })?;
     trial.send_partly(&Socket::unix_stream(&ours), &vec![0; LONG]);
     trial.send(&Socket::unix_stream(&ours), b"x");
     closer.join().map_err(|_| Stop::Broken("the closing thread panicked".to_owned()))

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::SockType;
 use unisend::{Message, SendAllError, SendFlags, Socket};
@@ -98,7 +97,7 @@ fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
 
 /// So many bytes that take little memory: one part of them, again and again.
 fn huge_bytes(trial: &Trial) -> Result<&'static [u8], Stop> {
-    const PART: usize = 64 << 20;
+    const PART: usize = 1 << 20;
     const _: () = assert!(HUGE.is_multiple_of(PART));
     if usize::BITS < 64 {
         return scene::skip("32 bits cannot map as much");
@@ -112,8 +111,8 @@ fn huge_bytes(trial: &Trial) -> Result<&'static [u8], Stop> {
 
 fn huge(trial: &mut Trial) -> Result<(), Stop> {
     let bytes = huge_bytes(trial)?;
-    let (ours, theirs) = UnixStream::pair()?;
-    let reader = scene::drain(theirs);
+    let (ours, theirs) = scene::unix_streams()?;
+    let reader = scene::drain(theirs)?;
     trial.send(&Socket::unix_stream(&ours), bytes);
     drop(ours);
     drop(reader.join());
@@ -122,8 +121,8 @@ fn huge(trial: &mut Trial) -> Result<(), Stop> {
 
 fn huge_all(trial: &mut Trial) -> Result<(), Stop> {
     let bytes = huge_bytes(trial)?;
-    let (ours, theirs) = UnixStream::pair()?;
-    let reader = scene::drain(theirs);
+    let (ours, theirs) = scene::unix_streams()?;
+    let reader = scene::drain(theirs)?;
     trial.send_all(&Socket::unix_stream(&ours), bytes);
     drop(ours);
     let read = reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;

@@ -454,7 +454,7 @@ fn no_offsets(trial: &mut Trial) -> Result<(), Stop> {
         raw::write(writer.as_fd(), DIGITS)?;
         let output = unix(&theirs);
         bench.show(output, &File::open(&bench.directory)?, None, 4);
-        bench.show(output, &File::open("/dev/null")?, None, 4);
+        bench.show(output, &scene::open("/dev/null")?, None, 4);
         bench.show(output, &ours, None, 4);
         bench.show(output, &pipe, None, 4);
         bench.show(output, &pipe, Some(&mut 0), 4);
@@ -467,7 +467,7 @@ fn read_once(trial: &mut Trial) -> Result<(), Stop> {
         let (ours, theirs) = scene::tcp_pair()?;
         let (_pipe, writer) = nix::unistd::pipe()?;
         raw::send(ours.as_fd(), DIGITS, 0)?;
-        bench.show((&ours).into(), &File::open("/dev/zero")?, None, 5);
+        bench.show((&ours).into(), &scene::open("/dev/zero")?, None, 5);
         scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
         bench.show(Output::file(&writer), &theirs, None, 5);
         Ok(())
@@ -482,7 +482,8 @@ fn unreadable(trial: &mut Trial) -> Result<(), Stop> {
             false => bench.directory.join("input"),
         };
         bench.file(DIGITS)?;
-        let length = std::fs::read(&path)?.len() as u64;
+        let mut bytes = Vec::new();
+        let length = scene::open(&path)?.read_to_end(&mut bytes)? as u64;
         match bench.send(unix(&ours), &File::open(&path)?, None, length) {
             Outcome { result: Ok(count), .. } if count == length => bench.note("all of it"),
             outcome => bench.note_outcome(outcome),
@@ -537,7 +538,7 @@ fn interrupted(trial: &mut Trial) -> Result<(), Stop> {
         let file = bench.sparse(LONG)?;
         // The first call fills it, so that the second finds no room.
         for _ in 0..2 {
-            let signal = scene::signal_after(100);
+            let signal = scene::signal_after(100)?;
             let outcome = bench.send(unix(&ours), &file, None, LONG);
             bench.note_partly(outcome, LONG);
             signal.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))?;
@@ -557,11 +558,11 @@ fn interrupted_and_restarted(trial: &mut Trial) -> Result<(), Stop> {
         scene::catch_signal(true)?;
         let (reader, pipe) = nix::unistd::pipe()?;
         let file = bench.sparse(LONG)?;
-        let signal = scene::signal_after(100);
-        let reader = thread::spawn(move || {
+        let signal = scene::signal_after(100)?;
+        let reader = scene::start(move || {
             thread::sleep(Duration::from_millis(400));
             std::io::copy(&mut File::from(reader), &mut std::io::sink())
-        });
+        })?;
         let outcome = bench.send(Output::file(&pipe), &file, None, LONG);
         bench.note_partly(outcome, LONG);
         drop(pipe);
@@ -572,9 +573,9 @@ fn interrupted_and_restarted(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 /// Reads so many bytes, waits a moment, and closes.
-fn read_and_close(from: impl Into<OwnedFd>, bytes: u64) -> thread::JoinHandle<()> {
+fn read_and_close(from: impl Into<OwnedFd>, bytes: u64) -> Result<thread::JoinHandle<()>, Stop> {
     let from = File::from(from.into());
-    thread::spawn(move || {
+    scene::start(move || {
         let _ = std::io::copy(&mut (&from).take(bytes), &mut std::io::sink());
         thread::sleep(Duration::from_millis(150));
     })
@@ -587,7 +588,7 @@ fn closed_midway(trial: &mut Trial) -> Result<(), Stop> {
         let file = bench.sparse(8 * LONG)?;
         let ends = [(unix(&unix_ours), unix_theirs), ((&tcp_ours).into(), OwnedFd::from(tcp_theirs))];
         for (output, theirs) in ends {
-            let reader = read_and_close(theirs, 2 << 20);
+            let reader = read_and_close(theirs, 2 << 20)?;
             let outcome = bench.send(output, &file, Some(&mut 0), 8 * LONG);
             // Whether a signal comes already with the count is a matter of the moment: X12b.
             bench.note_partly(Outcome { signal: "", ..outcome }, 8 * LONG);
@@ -625,11 +626,11 @@ fn truncated(trial: &mut Trial) -> Result<(), Stop> {
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
         let file = bench.sparse(LONG)?;
         let cut = file.try_clone()?;
-        let reader = thread::spawn(move || {
+        let reader = scene::start(move || {
             thread::sleep(Duration::from_millis(150));
             cut.set_len(LONG - 100)?;
             std::io::copy(&mut File::from(theirs), &mut std::io::sink())
-        });
+        })?;
         let mut offset = 0;
         match bench.send(unix(&ours), &file, Some(&mut offset), LONG) {
             Outcome { result: Ok(count), .. } if count == LONG - 100 => bench.note("what is left"),
@@ -668,7 +669,7 @@ fn fails_to_be_read(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
         // There is no memory at 0.
-        bench.show(unix(&ours), &File::open("/proc/self/mem")?, Some(&mut 0), 10);
+        bench.show(unix(&ours), &scene::open("/proc/self/mem")?, Some(&mut 0), 10);
         Ok(())
     })
 }
@@ -756,7 +757,7 @@ fn reader_closes(trial: &mut Trial) -> Result<(), Stop> {
     const LENGTH: u64 = 4 << 20;
     if trial.route() == Route::Kernel {
         let (reader, pipe) = nix::unistd::pipe()?;
-        let reader = read_and_close(reader, 0);
+        let reader = read_and_close(reader, 0)?;
         let outcome = raw::write(pipe.as_fd(), &vec![0; LENGTH as usize]);
         let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
         match outcome {
@@ -771,7 +772,7 @@ fn reader_closes(trial: &mut Trial) -> Result<(), Stop> {
         let file = bench.sparse(LENGTH)?;
         // So that what is copied first does not fit.
         raw::write(pipe.as_fd(), &[0; 4096])?;
-        let reader = read_and_close(reader, 0);
+        let reader = read_and_close(reader, 0)?;
         let outcome = bench.send(Output::file(&pipe), &file, None, LENGTH);
         bench.note_partly(outcome, LENGTH);
         reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))

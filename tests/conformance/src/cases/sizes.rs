@@ -9,6 +9,7 @@ use nix::sys::socket::SockType;
 use unisend::{SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
+use crate::machine::{self, Need};
 use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
@@ -134,11 +135,11 @@ fn datagram_full(trial: &mut Trial) -> Result<(), Stop> {
 fn datagram_waits(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
     fill_datagrams(&ours)?;
-    let reader = thread::spawn(move || {
+    let reader = scene::start(move || {
         thread::sleep(Duration::from_millis(100));
         while raw::receive(theirs.as_fd(), &mut [0], libc::MSG_DONTWAIT).is_ok() {}
         theirs
-    });
+    })?;
     trial.send_all(&Socket::unix_datagram(&ours), b"x");
     drop(reader.join());
     Ok(())
@@ -214,6 +215,7 @@ fn send_buffer(trial: &mut Trial) -> Result<(), Stop> {
 fn two_threads(trial: &mut Trial) -> Result<(), Stop> {
     const EACH: usize = 2000;
     const TRIES: usize = 100_000;
+    machine::need(Need::Thread)?;
     let (ours, _theirs) = scene::udp_pair()?;
     let (route, datagram) = (trial.route(), [0; 9000]);
     let send = |length: usize| match route {
@@ -222,9 +224,10 @@ fn two_threads(trial: &mut Trial) -> Result<(), Stop> {
     };
     let send_each = |length| (0..EACH).filter(|_| (0..TRIES).any(|_| send(length))).count();
     let sent = thread::scope(|scope| {
-        let long = scope.spawn(|| send_each(9000));
-        send_each(1) + long.join().unwrap_or(0)
-    });
+        let long = thread::Builder::new().spawn_scoped(scope, || send_each(9000));
+        let long = long.map_err(|error| machine::no_process(machine::errno_of(&error)))?;
+        Ok::<_, Stop>(send_each(1) + long.join().unwrap_or(0))
+    })?;
     trial.note(format!("{sent} sent"));
     Ok(())
 }

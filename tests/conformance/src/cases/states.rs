@@ -168,7 +168,7 @@ fn tcp_never_connected_shut(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn tcp_listening(trial: &mut Trial) -> Result<(), Stop> {
-    let listener = std::net::TcpListener::bind(scene::LOOPBACK)?;
+    let listener = std::net::TcpListener::bind(scene::loopback()?)?;
     trial.send(&Socket::tcp(&listener), b"x");
     Ok(())
 }
@@ -274,7 +274,7 @@ fn reset_midst(trial: &mut Trial) -> Result<(), Stop> {
     for _ in 0..100 {
         let (ours, theirs) = scene::tcp_pair()?;
         scene::reset_on_close(&theirs)?;
-        let closer = std::thread::spawn(move || drop(theirs));
+        let closer = scene::start(move || drop(theirs))?;
         ended &= sends_until_gone(trial.route(), &Socket::tcp(&ours))?;
         after.insert(match trial.route() {
             Route::Kernel => format!("{:?}", raw::send(ours.as_fd(), b"x", libc::MSG_NOSIGNAL)),
@@ -409,7 +409,7 @@ fn unix_datagram_closed(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn udp_alone(trial: &mut Trial) -> Result<(), Stop> {
-    let alone = std::net::UdpSocket::bind(scene::LOOPBACK)?;
+    let alone = std::net::UdpSocket::bind(scene::loopback()?)?;
     trial.send(&Socket::udp_v4(&alone), b"x");
     trial.send(&Socket::udp_v4(&alone), b"");
     Ok(())
@@ -438,7 +438,7 @@ fn own_shutdown_records(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn own_shutdown_udp_alone(trial: &mut Trial) -> Result<(), Stop> {
-    let alone = std::net::UdpSocket::bind(scene::LOOPBACK)?;
+    let alone = std::net::UdpSocket::bind(scene::loopback()?)?;
     // Linux says ENOTCONN, and does it.
     let _ = scene::shutdown(&alone, Shutdown::Write);
     let to = Destination::Internet(alone.local_addr()?);

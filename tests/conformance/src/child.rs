@@ -19,9 +19,6 @@ use crate::machine::{self, DESCRIPTOR_LIMIT};
 use crate::raw;
 use crate::trial::{Route, Trial};
 
-/// How long a run may take. A run that must move gigabytes takes the longest.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
-
 /// How a run ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Outcome {
@@ -31,12 +28,14 @@ pub(crate) enum Outcome {
     Skipped(String),
     /// It did not come to its end, and why.
     Broken(String),
+    /// It took longer than it may.
+    Hung,
 }
 
-/// Runs a case by one route in a child process. The caller must have no other thread: the child goes on where
-/// this process was.
-pub(crate) fn run(case: &Case, route: Route) -> Outcome {
-    attempt(case, route).unwrap_or_else(Outcome::from)
+/// Runs a case by one route in a child process, for so long at most. The caller must have no other thread: the child
+/// goes on where this process was.
+pub(crate) fn run(case: &Case, route: Route, time_limit: Duration) -> Outcome {
+    attempt(case, route, time_limit).unwrap_or_else(Outcome::from)
 }
 
 impl From<Stop> for Outcome {
@@ -48,7 +47,7 @@ impl From<Stop> for Outcome {
     }
 }
 
-fn attempt(case: &Case, route: Route) -> Result<Outcome, Stop> {
+fn attempt(case: &Case, route: Route, time_limit: Duration) -> Result<Outcome, Stop> {
     let directory = tempfile::Builder::new().prefix("unisend-").tempdir()?;
     let (reader, writer) = pipe()?;
     // SAFETY: this process has one thread, so that the child can go on with all that it had.
@@ -62,7 +61,7 @@ fn attempt(case: &Case, route: Route) -> Result<Outcome, Stop> {
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            let told = read_until(reader, Instant::now() + TIME_LIMIT);
+            let told = read_until(reader, Instant::now() + time_limit);
             let _ = killpg(child, Signal::SIGKILL);
             let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
             let ended = waitpid(child, None)?;
@@ -78,9 +77,7 @@ fn parse(told: &[u8]) -> Outcome {
 /// A child that said nothing was killed: by what it did, or for taking too long.
 fn how_it_died(ended: WaitStatus) -> Outcome {
     match ended {
-        WaitStatus::Signaled(_, Signal::SIGKILL, _) => {
-            Outcome::Broken(format!("stopped after {} s", TIME_LIMIT.as_secs()))
-        }
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) => Outcome::Hung,
         WaitStatus::Signaled(_, signal, _) => Outcome::Observed(format!("killed by {signal}")),
         status => Outcome::Broken(format!("ended without a word: {status:?}")),
     }

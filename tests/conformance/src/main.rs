@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,6 +29,11 @@ struct Arguments {
     /// The form of the report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+
+    /// Stop a run that takes longer than so many seconds: each case is run twice
+    #[arg(long, value_name = "SECONDS", default_value_t = run::TIME_LIMIT.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    time_limit: u64,
 }
 
 #[derive(Subcommand)]
@@ -58,7 +64,7 @@ fn main() -> ExitCode {
         None => match machine::prepare() {
             Ok(lacks) => {
                 lacks.iter().for_each(|lacking| eprintln!("{lacking}"));
-                examine(&cases, arguments.format)
+                examine(&cases, arguments.format, Duration::from_secs(arguments.time_limit))
             }
             Err(wrong) => {
                 eprintln!("error: {wrong}");
@@ -101,11 +107,11 @@ fn read(path: &Path) -> Result<Report, String> {
         .map_err(|error| format!("{} is no report, as --format json prints it: {error}", path.display()))
 }
 
-fn examine(cases: &[&Case], format: Format) -> (String, ExitCode) {
+fn examine(cases: &[&Case], format: Format, time_limit: Duration) -> (String, ExitCode) {
     // It is drawn only on a terminal, and from this thread alone: each case forks this process.
     let style = ProgressStyle::with_template("{pos}/{len} {bar:40} {msg}").expect("a template that is right");
     let progress = ProgressBar::new(cases.len() as u64).with_style(style);
-    let report = run::run(cases, |case| {
+    let report = run::run(cases, time_limit, |case| {
         progress.set_message(format!("{} {}", case.id, case.title));
         progress.inc(1);
     });

@@ -453,6 +453,18 @@ pub(crate) fn receive_rights(
     Ok(Received { bytes, flags: message.msg_flags, control: message.msg_controllen as usize, descriptors })
 }
 
+/// A file that is on no disk, where the system has such files.
+pub(crate) fn file_in_memory() -> Option<std::fs::File> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+
+        memfd_create(c"unisend", MFdFlags::MFD_CLOEXEC).ok().map(std::fs::File::from)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// An object of the kernel's own that watches descriptors: epoll on Linux, kqueue on OpenBSD.
 pub(crate) fn watcher() -> Result<OwnedFd> {
     #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
@@ -21,6 +22,7 @@ use nix::unistd::{Uid, setuid};
 
 use crate::case::Stop;
 use crate::machine::{self, Need};
+use crate::raw;
 
 /// How long anything here waits for what must happen.
 const PATIENCE: u16 = 2000;
@@ -71,14 +73,14 @@ pub(crate) fn bind_to_path(socket: &impl AsRawFd, path: &Path) -> Result<(), Sto
 
 /// Binds a unix socket to a name in the abstract namespace.
 pub(crate) fn bind_to_abstract(socket: &impl AsFd, name: &[u8]) -> nix::Result<()> {
-    crate::raw::bind(socket.as_fd(), crate::trial::Destination::Abstract(name))
+    raw::bind(socket.as_fd(), crate::trial::Destination::Abstract(name))
 }
 
 /// A unix socket whose peer has closed, perhaps with a byte that it did not read.
 pub(crate) fn abandoned(kind: SockType, unread: bool) -> Result<OwnedFd, Stop> {
     let (ours, _theirs) = unix_pair(kind)?;
     if unread {
-        crate::raw::send(ours.as_fd(), b"u", 0)?;
+        raw::send(ours.as_fd(), b"u", 0)?;
     }
     Ok(ours)
 }
@@ -204,6 +206,15 @@ pub(crate) fn open(path: impl AsRef<Path>) -> Result<File, Stop> {
     File::open(path).or_else(|error| skip(format!("needs {}: {error}", path.display())))
 }
 
+/// A file of so many bytes that nobody wrote: it takes no room, and little time to be read where it is only in memory.
+pub(crate) fn holes(path: &Path, length: u64) -> Result<File, Stop> {
+    let in_memory = raw::file_in_memory();
+    let on_disk = || File::options().read(true).write(true).create_new(true).open(path);
+    let file = in_memory.map_or_else(on_disk, Ok)?;
+    file.set_len(length)?;
+    Ok(file)
+}
+
 /// Sets `O_NONBLOCK`.
 pub(crate) fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Stop> {
     let mut flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
@@ -253,10 +264,17 @@ pub(crate) fn fill(socket: &impl AsFd) -> Result<(), Stop> {
 }
 
 fn fill_until_quiet_for(socket: &impl AsFd, quiet: Duration) -> Result<(), Stop> {
-    let chunk = [b'f'; 65_536];
+    // Few single bytes, which are slow over TCP.
+    const LENGTHS: [usize; 5] = [65_536, 4096, 256, 16, 1];
+    let bytes = [b'f'; LENGTHS[0]];
     let mut last_accepted = Instant::now();
     loop {
-        match send_without_waiting(socket, &chunk).or_else(|_| send_without_waiting(socket, &chunk[..1])) {
+        let accepted =
+            LENGTHS.iter().try_fold((), |(), &length| match send_without_waiting(socket, &bytes[..length]) {
+                Err(Errno::EAGAIN) => ControlFlow::Continue(()),
+                outcome => ControlFlow::Break(outcome),
+            });
+        match accepted.break_value().unwrap_or(Err(Errno::EAGAIN)) {
             Ok(_) => last_accepted = Instant::now(),
             Err(Errno::EAGAIN) if last_accepted.elapsed() >= quiet => return Ok(()),
             Err(Errno::EAGAIN) => thread::sleep(Duration::from_millis(20)),
@@ -266,7 +284,7 @@ fn fill_until_quiet_for(socket: &impl AsFd, quiet: Duration) -> Result<(), Stop>
 }
 
 fn send_without_waiting(socket: &impl AsFd, bytes: &[u8]) -> nix::Result<usize> {
-    crate::raw::send(socket.as_fd(), bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+    raw::send(socket.as_fd(), bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
 }
 
 /// Lets calls on this socket that wait for room fail after so many milliseconds.

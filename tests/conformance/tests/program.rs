@@ -80,6 +80,14 @@ fn without_a_directory_for_temporary_files_nothing_runs_and_one_sentence_says_wh
 }
 
 #[test]
+fn a_run_that_reaches_its_limit_is_a_failure_and_says_so() {
+    // It waits longer than that, by its script.
+    let output = program(&["--case", "I2", "--time-limit", "1"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(printed(&output).contains("hung: stopped after 1 s"), "{output:?}");
+}
+
+#[test]
 fn json_has_the_form_that_is_promised() {
     let output = program(&["--case", "S1", "--case", "A1", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
@@ -115,6 +123,7 @@ fn list_names_every_case_and_runs_none() {
 #[case::unknown_case(&["--case", "S99"], "no case has this clause")]
 #[case::unknown_topic(&["--topic", "weather"], "possible values: agreement, flags")]
 #[case::unknown_format(&["--format", "smoke"], "possible values: table, tap")]
+#[case::no_time(&["--time-limit", "0"], "0 is not in 1..=86400")]
 #[case::no_report(&["diff", "Cargo.toml", "Cargo.toml"], "Cargo.toml is no report")]
 #[case::no_file(&["diff", "/nonexistent", "Cargo.toml"], "/nonexistent: No such file")]
 fn a_wrong_call_is_answered_with_what_would_be_right(#[case] arguments: &[&str], #[case] says: &str) {

@@ -79,6 +79,9 @@ pub struct Row {
     pub portable: Option<Side>,
     /// Why it was skipped, differs or is unrepresentable.
     pub reason: Option<String>,
+    /// How long its runs took together.
+    #[serde(default)]
+    pub milliseconds: u64,
 }
 
 /// What one side of a case showed.

@@ -12,6 +12,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::case::Stop;
+use crate::machine;
 use crate::scene;
 
 /// How long the far host waits for what must come.
@@ -55,7 +56,7 @@ impl FarHost {
         scene::enter_own_network()?;
         let (mut ours, theirs) = UnixStream::pair()?;
         // SAFETY: this process has one thread, so that the child can go on with all that it had.
-        match unsafe { fork() }? {
+        match unsafe { fork() }.map_err(machine::no_process)? {
             ForkResult::Child => {
                 drop(ours);
                 let ended = far_host(theirs);

@@ -27,10 +27,13 @@ use crate::raw;
 /// How long anything here waits for what must happen.
 const PATIENCE: u16 = 2000;
 
-/// The loopback address, and a port that is free.
+/// The loopback address, and a port that is free, whether or not this machine's interface is up.
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The loopback address of this machine, and a port that is free.
 pub(crate) fn loopback() -> Result<SocketAddr, Stop> {
     machine::need(Need::Loopback)?;
-    Ok((Ipv4Addr::LOCALHOST, 0).into())
+    Ok(LOOPBACK)
 }
 
 /// A UDP socket that is bound to the IPv6 loopback address.

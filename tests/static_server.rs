@@ -1,16 +1,15 @@
 //! The example static-server, by real requests: over std's TcpStream, and by curl where it is installed.
 //!
-//! What a client could end the whole server with is done to a server in a process of its own, which is this test
-//! program again with one test, `child`.
+//! What a client could end the whole server with is done to the example itself, in a process of its own.
 
 #[path = "../examples/static-server/main.rs"]
 mod server;
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -27,9 +26,7 @@ static UNREAD: [u8; 20_000] = [b'x'; 20_000];
 const PATIENCE: Duration = Duration::from_secs(30);
 const IMPATIENCE: Duration = Duration::from_secs(2);
 
-const CHILD: &str = "UNISEND_STATIC_SERVER_CHILD";
-
-/// The size of the child's table of descriptors.
+/// The size of the table of a server that runs out of descriptors.
 const DESCRIPTORS: usize = 32;
 
 /// A server that all tests ask, and the directory with its files, which is not in its own.
@@ -72,7 +69,7 @@ fn connect() -> TcpStream {
 }
 
 fn connect_to(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
@@ -389,7 +386,7 @@ fn curl_gets_files_and_parts_of_them() {
     assert_eq!(printed(&["--path-as-is", "--write-out", "%{http_code}"], "/../secret"), b"404\n404");
 }
 
-/// A server in a process of its own, which ends with this.
+/// The example in a process of its own, which ends with this.
 struct OtherProcess {
     child: Child,
     address: SocketAddr,
@@ -397,18 +394,26 @@ struct OtherProcess {
 }
 
 impl OtherProcess {
-    fn start(variables: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child", "--exact", "--nocapture", "--test-threads=1"])
-            .env(CHILD, "yes")
-            .envs(variables.iter().copied())
-            .stdin(OwnedFd::from(listener))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    /// With a table of so many descriptors, and threads whose stacks are to have so many bytes.
+    fn start(descriptors: Option<usize>, stack: Option<usize>) -> Self {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let prepare = move || {
+            nix::unistd::alarm::set(60); // ends it if its parent could not
+            match descriptors {
+                Some(descriptors) => Ok(setrlimit(Resource::RLIMIT_NOFILE, descriptors as _, most)?),
+                None => Ok(()),
+            }
+        };
+        let mut command = Command::new(example());
+        command.args([".", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(stack.map(|bytes| ("RUST_MIN_STACK", bytes.to_string())));
+        // SAFETY: it makes two system calls, and allocates nothing.
+        unsafe { command.pre_exec(prepare) };
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let address =
+            said.trim_end().rsplit("http://").next().unwrap().trim_end_matches('/').parse().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, address, log }
     }
@@ -429,24 +434,23 @@ impl Drop for OtherProcess {
     }
 }
 
-/// No test: the server of a process of its own. Its listener is the standard input.
-#[test]
-fn child() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
-    nix::unistd::alarm::set(60); // ends it if its parent could not
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS as _, most).unwrap();
-    let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    server::serve(&listener, Path::new("."), PATIENCE).unwrap();
+/// The example's executable: beside this test's folder.
+fn example() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let program = this.ancestors().nth(2).unwrap().join("examples/static-server");
+    assert!(
+        program.exists(),
+        "not there: {}; cargo test builds it, or cargo build --examples",
+        program.display()
+    );
+    program
 }
 
 /// It complains and waits, rather than complain as fast as it can, and goes on when clients have left.
 #[test]
 fn a_server_without_descriptors_goes_on() {
     let started = Instant::now();
-    let mut server = OtherProcess::start(&[]);
+    let mut server = OtherProcess::start(Some(DESCRIPTORS), None);
     let clients: Vec<_> = (0..DESCRIPTORS).map(|_| connect_to(server.address)).collect();
     server.expect_complaints(3);
     assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
@@ -456,12 +460,13 @@ fn a_server_without_descriptors_goes_on() {
     assert!(read_reply(&mut stream, true).0.starts_with("HTTP/1.1 404"));
 }
 
-/// No thread can be had if its stack is to be larger than all addresses allow.
+/// No thread can be had if its stack is to be larger than all addresses allow. (The harness of this test could have
+/// none either, so the server is the example's own program.)
 #[test]
 fn a_server_without_threads_goes_on() {
     // More than a quarter of what can be counted made std panic on musl, up to Rust 1.90.
     let stack = if usize::BITS > 32 { usize::MAX / 5 } else { usize::MAX / 16 * 15 };
-    let mut server = OtherProcess::start(&[("RUST_MIN_STACK", &stack.to_string())]);
+    let mut server = OtherProcess::start(None, Some(stack));
     for _ in 0..3 {
         let mut stream = connect_to(server.address);
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is closed");

@@ -168,6 +168,9 @@ fn a_refusal() {
 
 #[test]
 fn descriptors_sent_and_received() {
+    if !sockets::room_for_descriptors() {
+        return;
+    }
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let (mut slices, descriptors) = ([IoSlice::new(b"data")], [ours.as_fd(); 126]);
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);

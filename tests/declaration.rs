@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, read_exactly, tcp_pair, unconnected};
+#[cfg(target_os = "linux")]
+use sockets::{accepted, set_nonblocking, start_connecting};
 use unisend::ErrorKind::NotSocket;
 use unisend::SocketKind::{self, Other, OtherStream, Tcp, UdpV4, UdpV6, UnixSeqpacket};
 use unisend::{ControlBuffer, Datagram, Operation, ReceiveFlags, Socket};
@@ -187,15 +189,18 @@ fn a_probe_of_multipath_tcp() {
     let number =
         unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_MPTCP) };
     if number < 0 {
-        println!("skipped: this kernel has no multipath TCP: {}", std::io::Error::last_os_error());
+        let why = std::io::Error::last_os_error();
+        sockets::skipped(format_args!("this kernel has no multipath TCP: {why}"));
         return;
     }
     // SAFETY: it has just been made for us.
     let ours = unsafe { OwnedFd::from_raw_fd(number) };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("it is bound to IPv4") };
-    raw::connect(ours.as_raw_fd(), &raw::SockaddrIn::from(address)).unwrap();
-    let (theirs, _) = listener.accept().unwrap();
+    let started = start_connecting(&ours, address.into());
+    assert!(matches!(started, Ok(()) | Err(nix::errno::Errno::EINPROGRESS)), "{started:?}");
+    let theirs = accepted(&listener);
+    set_nonblocking(&ours, false);
     let reader = std::thread::spawn(move || std::io::copy(&mut &theirs, &mut std::io::sink()).unwrap());
 
     let socket = Socket::probe(&ours).unwrap();

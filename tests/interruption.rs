@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use rstest::rstest;
 use sockets::{
-    Call, NO_FLAGS, OPENBSD, Pair, close_with_reset, differs, fill, finished, pattern, read_exactly,
-    received, set_buffer, set_send_timeout, wait_readable,
+    Call, NO_FLAGS, OPENBSD, Pair, close_with_reset, differs, fill, finished, narrow, pattern, read_exactly,
+    received, set_send_timeout, wait_readable,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
@@ -60,14 +60,6 @@ fn interrupted<T>(worker: JoinHandle<T>, by: Signal) -> T {
 fn full(kind: SocketKind) -> Pair {
     let pair = Pair::new(kind);
     fill(&pair.socket(), &[7; 500]);
-    pair
-}
-
-/// A pair with far less room than the tests send.
-fn small(kind: SocketKind) -> Pair {
-    let pair = Pair::new(kind);
-    set_buffer(&pair.ours, libc::SO_SNDBUF, 32_768);
-    set_buffer(&pair.theirs, libc::SO_RCVBUF, 32_768);
     pair
 }
 
@@ -118,7 +110,7 @@ fn a_signal_after_the_first_byte(
     #[values(Call::Send, Call::SendVectored)] call: Call,
     #[values(INTERRUPTS, RESTARTS)] by: Signal,
 ) {
-    let Pair { ours, theirs, .. } = small(kind);
+    let Pair { ours, theirs, .. } = narrow(kind);
     let data = pattern(4 << 20);
     let worker = start(move || {
         let outcome = call.run(&sockets::declared(kind, &ours), &data, NO_FLAGS);
@@ -182,7 +174,7 @@ fn a_timeout_before_the_first_byte(#[case] kind: SocketKind) {
 fn a_timeout_after_the_first_byte(#[case] kind: SocketKind) {
     for call in Call::ALL {
         let (stopped, data, pair) = sockets::bounded(move || {
-            let pair = small(kind);
+            let pair = narrow(kind);
             set_send_timeout(&pair.ours, Duration::from_millis(30));
             let data = pattern(4 << 20);
             (call.to_the_end(&pair.socket(), &data, NO_FLAGS), data, pair)
@@ -262,7 +254,7 @@ fn left_alone_during(
     how: Goes,
     call: Call,
 ) -> (Result<usize, sockets::Stopped>, std::os::fd::OwnedFd) {
-    let Pair { ours, theirs, .. } = small(kind);
+    let Pair { ours, theirs, .. } = narrow(kind);
     let worker = start(move || {
         let outcome = call.to_the_end(&sockets::declared(kind, &ours), &vec![7; 4 << 20], NO_FLAGS);
         (outcome, ours)
@@ -283,7 +275,7 @@ fn signals_do_not_end_a_loop(
     #[case] kind: SocketKind,
     #[values(Call::SendAll, Call::SendAllVectored)] call: Call,
 ) {
-    let Pair { ours, theirs, .. } = small(kind);
+    let Pair { ours, theirs, .. } = narrow(kind);
     let data = pattern(2 << 20);
     let expected = data.clone();
     let worker = start(move || call.to_the_end(&sockets::declared(kind, &ours), &data, NO_FLAGS));
@@ -328,7 +320,7 @@ fn i2_signals_do_not_end_a_loop_of_records() {
 /// The slices of a loop that is interrupted are advanced like those of one that is not.
 #[test]
 fn i2_slices_are_advanced_after_signals() {
-    let Pair { ours, theirs, .. } = Pair::new(UnixStream);
+    let Pair { ours, theirs, .. } = narrow(UnixStream);
     let data = pattern(2 << 20);
     let expected = data.clone();
     let worker = start(move || {

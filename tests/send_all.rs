@@ -11,19 +11,11 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use sockets::{
     CONNECTED_KINDS, Call, NO_FLAGS, OPENBSD, PATIENCE, Pair, bounded, differs, fill, finished, is_writable,
-    pattern, read_exactly, reader, received, set_buffer, set_nonblocking, set_send_timeout, wait_readable,
+    narrow, pattern, read_exactly, reader, received, set_nonblocking, set_send_timeout, wait_readable,
 };
 use unisend::ErrorKind::*;
 use unisend::SocketKind::{self, *};
 use unisend::{Operation, SendFlags, Socket, limits};
-
-/// Two ends of a stream with little room, so that much data takes many parts.
-fn narrow(kind: SocketKind) -> Pair {
-    let pair = Pair::new(kind);
-    set_buffer(&pair.ours, libc::SO_SNDBUF, 32_768);
-    set_buffer(&pair.theirs, libc::SO_RCVBUF, 32_768);
-    pair
-}
 
 fn bytes_in(slices: &[IoSlice<'_>]) -> usize {
     slices.iter().map(|slice| slice.len()).sum()
@@ -347,7 +339,7 @@ fn a_full_receiver_and_no_waiting(#[case] nonblocking: bool, #[case] flags: Send
 #[test]
 fn b2_a_message_that_never_fits_is_an_error_at_once() {
     for kind in [UnixDatagram, UnixSeqpacket, UdpV4] {
-        let pair = Pair::new(kind);
+        let pair = narrow(kind);
         let data = vec![7; 4 << 20];
         let stopped = bounded(move || pair.socket().send_all(&data, NO_FLAGS).unwrap_err());
         assert_eq!((stopped.kind(), stopped.accepted()), (MessageTooLong, 0), "{kind:?}");

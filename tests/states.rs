@@ -9,8 +9,8 @@ use std::os::unix::net::UnixDatagram;
 use nix::sys::socket as raw;
 use rstest::rstest;
 use sockets::{
-    Call, NO_FLAGS, Pair, close_with_reset, declared, differs, first_failure, is_writable, port_that_refuses,
-    set_nonblocking, shutdown, start_connecting, tcp_pair, unconnected,
+    Call, NO_FLAGS, Pair, accepted, bounded, close_with_reset, declared, differs, first_failure, is_writable,
+    port_that_refuses, set_nonblocking, shutdown, start_connecting, tcp_connected, tcp_pair, unconnected,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
@@ -86,7 +86,7 @@ fn s1_tcp_shut_down_for_receiving_alone() {
 #[case::s2_a_connection_waits(true)]
 fn a_tcp_listener(#[case] waiting: bool) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let _waiting = waiting.then(|| std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let _waiting = waiting.then(|| tcp_connected(listener.local_addr().unwrap()));
     fails_in_every_call(&Socket::tcp(&listener), NotConnected);
 
     shutdown(&listener, Shutdown::Both).unwrap();
@@ -187,7 +187,7 @@ fn s3_just_after_connect() {
             assert!(is_writable(&fd, sockets::PATIENCE));
             assert_eq!(Socket::tcp(&fd).send(b"x", NO_FLAGS), Ok(1));
         }
-        drop(listener.accept().unwrap());
+        drop(accepted(&listener));
     }
 }
 
@@ -215,7 +215,7 @@ fn s6_a_blocking_connect_that_was_refused() {
     let (_holder, address) = port_that_refuses();
     let std::net::SocketAddr::V4(address) = address else { unreachable!("bound to 127.0.0.1") };
     let fd = unconnected(Tcp);
-    let refused = raw::connect(fd.as_raw_fd(), &raw::SockaddrIn::from(address));
+    let (refused, fd) = bounded(move || (raw::connect(fd.as_raw_fd(), &raw::SockaddrIn::from(address)), fd));
     assert_eq!(refused, Err(nix::errno::Errno::ECONNREFUSED));
     fails_in_every_call(&Socket::tcp(&fd), differs(NotConnected, Disconnected));
 }

@@ -15,8 +15,9 @@ use unisend::{Error, SendAllError, SendFlags, Socket, SocketKind};
 /// Whether this is OpenBSD: where the systems differ, a test says how.
 pub(crate) const OPENBSD: bool = cfg!(target_os = "openbsd");
 
-/// How long anything is waited for before it counts as never happening. Nothing takes nearly as long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything is waited for before it counts as never happening. Nothing takes nearly as long, on a slow and
+/// busy machine neither.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const NO_FLAGS: SendFlags = SendFlags::empty();
 
@@ -171,6 +172,14 @@ impl Pair {
     }
 }
 
+/// A pair with little room. What a machine's settings give can be more than a test sends.
+pub(crate) fn narrow(kind: SocketKind) -> Pair {
+    let pair = Pair::new(kind);
+    set_buffer(&pair.ours, libc::SO_SNDBUF, 32_768);
+    set_buffer(&pair.theirs, libc::SO_RCVBUF, 32_768);
+    pair
+}
+
 /// The socket declared as the kind that it is.
 pub(crate) fn declared<'fd>(kind: SocketKind, fd: &'fd impl AsFd) -> Socket<'fd> {
     match kind {
@@ -187,10 +196,31 @@ pub(crate) fn declared<'fd>(kind: SocketKind, fd: &'fd impl AsFd) -> Socket<'fd>
 
 pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (theirs, from) = listener.accept().unwrap();
-    assert_eq!(from, ours.local_addr().unwrap());
+    let ours = tcp_connected(listener.local_addr().unwrap());
+    let theirs = accepted(&listener);
+    assert_eq!(theirs.peer_addr().unwrap(), ours.local_addr().unwrap());
     (ours, theirs)
+}
+
+/// A connection to a TCP port of this machine, made by calls that do not wait.
+///
+/// On OpenBSD a signal ends a connect(2) that waits, and std's second try fails with EALREADY. And its kernel can lose a
+/// wake-up with two processors, after which a call that waits for a connection never ends.
+pub(crate) fn tcp_connected(to: SocketAddr) -> TcpStream {
+    let fd = unconnected(SocketKind::Tcp);
+    let started = start_connecting(&fd, to);
+    assert!(matches!(started, Ok(()) | Err(nix::errno::Errno::EINPROGRESS)), "{started:?}");
+    assert!(is_writable(&fd, PATIENCE), "hung: the connection is never made");
+    let stream = TcpStream::from(fd);
+    assert!(stream.take_error().unwrap().is_none());
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// The next connection, once it is there.
+pub(crate) fn accepted(listener: &TcpListener) -> TcpStream {
+    wait_readable(listener);
+    listener.accept().unwrap().0
 }
 
 pub(crate) fn udp_pair() -> (UdpSocket, UdpSocket) {
@@ -311,16 +341,24 @@ pub(crate) fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>
     })
 }
 
-/// What poll says of these events, after at most so long.
+/// What poll says of these events, after at most so long. It is asked again after a signal, and every second, should
+/// the kernel have lost a wake-up.
 pub(crate) fn polled(fd: &impl AsFd, events: PollFlags, timeout: Duration) -> PollFlags {
-    let mut fds = [PollFd::new(fd.as_fd(), events)];
-    let timeout = PollTimeout::try_from(timeout).unwrap();
-    poll(&mut fds, timeout).unwrap();
-    fds[0].revents().unwrap()
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut fds = [PollFd::new(fd.as_fd(), events)];
+        let outcome = poll(&mut fds, PollTimeout::try_from(left.min(Duration::from_secs(1))).unwrap());
+        assert!(matches!(outcome, Ok(_) | Err(nix::errno::Errno::EINTR)), "{outcome:?}");
+        let found = fds[0].revents().unwrap();
+        if outcome.is_ok() && !found.is_empty() || left.is_zero() {
+            return found;
+        }
+    }
 }
 
 pub(crate) fn wait_readable(fd: &impl AsFd) {
-    assert!(!polled(fd, PollFlags::POLLIN, PATIENCE).is_empty(), "nothing came");
+    assert!(!polled(fd, PollFlags::POLLIN, PATIENCE).is_empty(), "hung: nothing came");
 }
 
 pub(crate) fn is_writable(fd: &impl AsFd, timeout: Duration) -> bool {
@@ -375,7 +413,7 @@ pub(crate) fn bounded<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 pub(crate) fn finished<T>(worker: JoinHandle<T>, meanwhile: impl Fn(&JoinHandle<T>)) -> T {
     let deadline = Instant::now() + PATIENCE;
     while !worker.is_finished() {
-        assert!(Instant::now() < deadline, "it waits for ever");
+        assert!(Instant::now() < deadline, "hung: it waits for ever");
         meanwhile(&worker);
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -406,6 +444,22 @@ pub(crate) fn udp_v6() -> Option<UdpSocket> {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// More descriptors than any test has.
+pub(crate) const DESCRIPTORS: libc::rlim_t = 512;
+
+/// Whether this process can have `DESCRIPTORS`, for which its limit is raised if need be; says so if it may not.
+/// OpenBSD's class "daemon" has 128.
+pub(crate) fn room_for_descriptors() -> bool {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+
+    let (soft, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
+    let raised = soft >= DESCRIPTORS || setrlimit(RLIMIT_NOFILE, DESCRIPTORS, hard.max(DESCRIPTORS)).is_ok();
+    if !raised {
+        skipped(format_args!("this process may have {hard} descriptors, and {DESCRIPTORS} are needed"));
+    }
+    raised
 }
 
 /// Says that a test was not run, and why: past what is kept of a test that passes.

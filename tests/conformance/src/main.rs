@@ -5,41 +5,76 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use unisend_conformance::report::{self, Format, Report};
+use unisend_conformance::report::{self, Format, Report, Screen};
 use unisend_conformance::{Case, Topic, machine, run, suite};
 
 /// Checks what this system's kernel does when a program sends on a socket, and whether unisend keeps its
 /// contract here. Each case runs twice, in a process of its own: through raw libc and through unisend.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Run the cases of this topic only; can be given more than once
-    #[arg(long, value_enum)]
-    topic: Vec<Topic>,
+    #[command(flatten)]
+    choice: Choice,
 
-    /// Run this case only, by its clause (S8, A6b); can be given more than once
-    #[arg(long, value_name = "CLAUSE", value_parser = known_case)]
-    case: Vec<String>,
-
-    /// The form of the report
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[command(flatten)]
+    form: Form,
 
     /// Stop a run that takes longer than so many seconds: each case is run twice
     #[arg(long, value_name = "SECONDS", default_value_t = run::TIME_LIMIT.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     time_limit: u64,
+
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
+}
+
+/// Which cases are meant.
+#[derive(Args)]
+struct Choice {
+    /// The cases of this topic only; can be given more than once
+    #[arg(long, value_enum)]
+    topic: Vec<Topic>,
+
+    /// This case only, by its clause (S8, A6b); can be given more than once
+    #[arg(long, value_name = "CLAUSE", value_parser = known_case)]
+    case: Vec<String>,
+}
+
+/// How a report is printed.
+#[derive(Args)]
+struct Form {
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Show every case in the table, not only those that failed or were skipped
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// List the cases, with their topics
-    List,
+    List {
+        #[command(flatten)]
+        choice: Choice,
+    },
+    /// Print a report that was kept (JSON), in any form
+    Show {
+        /// The report
+        report: PathBuf,
+
+        #[command(flatten)]
+        choice: Choice,
+
+        #[command(flatten)]
+        form: Form,
+    },
     /// Compare two reports (JSON): where the kernels differ and where unisend does, which is a failure
     Diff {
         /// A report
@@ -51,28 +86,21 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let cases = chosen(&arguments);
-    let (printed, code) = match arguments.command {
-        Some(Command::List) => (list(&cases), ExitCode::SUCCESS),
-        Some(Command::Diff { a, b }) => match diff(&a, &b) {
-            Ok(outcome) => outcome,
-            Err(wrong) => {
-                eprintln!("error: {wrong}");
-                return ExitCode::from(2);
-            }
-        },
-        None => match machine::prepare() {
-            Ok(lacks) => {
-                lacks.iter().for_each(|lacking| eprintln!("{lacking}"));
-                examine(&cases, arguments.format, Duration::from_secs(arguments.time_limit))
-            }
-            Err(wrong) => {
-                eprintln!("error: {wrong}");
-                return ExitCode::from(2);
-            }
-        },
+    arguments.color.write_global();
+    let outcome = match arguments.command {
+        Some(Command::List { choice }) => Ok((list(&choice), ExitCode::SUCCESS)),
+        Some(Command::Show { report, choice, form }) => show(&report, &choice, &form),
+        Some(Command::Diff { a, b }) => diff(&a, &b),
+        None => examine(&arguments.choice, &arguments.form, Duration::from_secs(arguments.time_limit)),
     };
-    match std::io::stdout().write_all(printed.as_bytes()) {
+    let (printed, code) = match outcome {
+        Ok(outcome) => outcome,
+        Err(wrong) => {
+            eprintln!("error: {wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    match anstream::stdout().write_all(printed.as_bytes()) {
         Ok(()) => code,
         Err(_) => ExitCode::FAILURE,
     }
@@ -83,20 +111,51 @@ fn known_case(clause: &str) -> Result<String, String> {
     if known { Ok(clause.to_owned()) } else { Err("no case has this clause: see `list`".to_owned()) }
 }
 
-fn chosen(arguments: &Arguments) -> Vec<&'static Case> {
-    suite()
-        .iter()
-        .filter(|case| arguments.topic.is_empty() || arguments.topic.contains(&case.topic))
-        .filter(|case| arguments.case.is_empty() || arguments.case.iter().any(|clause| case.id == clause))
-        .collect()
+impl Choice {
+    fn has(&self, topic: &str, clause: &str) -> bool {
+        let topics = self.topic.iter().any(|wanted| wanted.name() == topic);
+        let cases = self.case.iter().any(|wanted| wanted == clause);
+        (self.topic.is_empty() || topics) && (self.case.is_empty() || cases)
+    }
+
+    fn cases(&self) -> Vec<&'static Case> {
+        suite().iter().filter(|case| self.has(case.topic.name(), case.id)).collect()
+    }
 }
 
-fn list(cases: &[&Case]) -> String {
-    cases.iter().map(|case| format!("{:6}{:14}{}\n", case.id, case.topic.name(), case.title)).collect()
+/// How many columns there are: what the user says, else what the terminal has. A serial line says 0, which is
+/// none.
+fn columns() -> Option<usize> {
+    let some = |columns: &usize| *columns > 0;
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let has = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    said.filter(some).or_else(|| has().filter(some))
+}
+
+fn screen() -> Screen {
+    columns().map_or_else(Screen::default, Screen::new)
+}
+
+/// A line for each case, broken only where somebody reads it.
+fn list(choice: &Choice) -> String {
+    let screen = columns().map_or(Screen::new(usize::MAX), Screen::new);
+    report::list(&choice.cases(), screen)
+}
+
+fn show(path: &Path, choice: &Choice, form: &Form) -> Result<(String, ExitCode), String> {
+    let report = read(path)?.only(|row| choice.has(&row.topic, &row.id));
+    Ok((print(&report, form), ExitCode::SUCCESS))
+}
+
+fn print(report: &Report, form: &Form) -> String {
+    match form.format {
+        Format::Table => report.table(screen(), form.verbose),
+        format => report.print(format),
+    }
 }
 
 fn diff(a: &Path, b: &Path) -> Result<(String, ExitCode), String> {
-    let difference = report::compare(&read(a)?, &read(b)?);
+    let difference = report::compare(&read(a)?, &read(b)?, screen());
     let code = if difference.unisend_agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     Ok((difference.printed, code))
 }
@@ -107,15 +166,22 @@ fn read(path: &Path) -> Result<Report, String> {
         .map_err(|error| format!("{} is no report, as --format json prints it: {error}", path.display()))
 }
 
-fn examine(cases: &[&Case], format: Format, time_limit: Duration) -> (String, ExitCode) {
-    // It is drawn only on a terminal, and from this thread alone: each case forks this process.
-    let style = ProgressStyle::with_template("{pos}/{len} {bar:40} {msg}").expect("a template that is right");
+fn examine(choice: &Choice, form: &Form, time_limit: Duration) -> Result<(String, ExitCode), String> {
+    for lacking in machine::prepare()? {
+        eprintln!("{lacking}");
+    }
+    let cases = choice.cases();
+    // It is drawn only on a terminal, and from this thread alone: each case forks this process. It has no
+    // character that a console without UTF-8 lacks.
+    let style = ProgressStyle::with_template("{pos}/{len} [{bar:20}] {wide_msg}")
+        .expect("a template that is right")
+        .progress_chars("=> ");
     let progress = ProgressBar::new(cases.len() as u64).with_style(style);
-    let report = run::run(cases, time_limit, |case| {
+    let report = run::run(&cases, time_limit, |case| {
         progress.set_message(format!("{} {}", case.id, case.title));
         progress.inc(1);
     });
     progress.finish_and_clear();
     let code = if report.summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    (report.print(format), code)
+    Ok((print(&report, form), code))
 }

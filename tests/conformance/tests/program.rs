@@ -1,14 +1,29 @@
 //! The program: what it prints, and what it answers to a wrong call.
 
-use std::process::{Command, Output};
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
 
+use anstream::adapter::strip_str;
+use nix::pty::{Winsize, openpty};
 use rstest::rstest;
 
 fn program(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unisend-conformance"))
-        .args(arguments)
-        .output()
-        .expect("the program starts")
+    program_in(&[], arguments)
+}
+
+fn program_in(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    command(variables, arguments).output().expect("the program starts")
+}
+
+/// The program, where these variables say what the terminal is and no others do.
+fn command(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unisend-conformance"));
+    for variable in ["COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "CI"] {
+        command.env_remove(variable);
+    }
+    command.envs(variables.iter().copied()).args(arguments);
+    command
 }
 
 fn printed(output: &Output) -> &str {
@@ -117,6 +132,113 @@ fn tap_counts_what_it_lists() {
 fn list_names_every_case_and_runs_none() {
     let output = program(&["list"]);
     assert_eq!(printed(&output).lines().count(), unisend_conformance::suite().len());
+    let output = program(&["list", "--topic", "flags", "--case", "F1", "--case", "S1"]);
+    assert_eq!(printed(&output).lines().count(), 1);
+}
+
+/// A report to be shown, and how wide its widest line is.
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/recorded/linux-6.18-x86_64-glibc.json");
+
+fn widest(text: &str) -> usize {
+    strip_str(text).to_string().lines().map(str::len).max().unwrap_or(0)
+}
+
+#[rstest]
+#[case::neither_said_nor_a_terminal(&[], 70..=80)]
+#[case::said(&[("COLUMNS", "110")], 100..=110)]
+#[case::said_wide(&[("COLUMNS", "200")], 150..=200)]
+#[case::said_nothing(&[("COLUMNS", "0")], 70..=80)]
+#[case::said_nonsense(&[("COLUMNS", "wide")], 70..=80)]
+fn a_table_is_as_wide_as_the_terminal(
+    #[case] variables: &[(&str, &str)],
+    #[case] columns: std::ops::RangeInclusive<usize>,
+) {
+    let output = program_in(variables, &["show", RECORDED, "--verbose"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        columns.contains(&widest(printed(&output))),
+        "{}: {}",
+        widest(printed(&output)),
+        printed(&output)
+    );
+}
+
+/// What the program prints on a terminal of so many columns.
+fn on_a_terminal(columns: u16, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let size = Winsize { ws_row: 25, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None).expect("a pseudo-terminal");
+    let mut command = command(variables, arguments);
+    let mut running =
+        command.stdout(terminal.slave).stderr(Stdio::null()).spawn().expect("the program starts");
+    drop(command); // it holds the other end open
+    let mut printed = Vec::new();
+    // Linux ends what can be read of a terminal that nobody holds with an error.
+    let _ = File::from(terminal.master).read_to_end(&mut printed);
+    assert!(running.wait().expect("it ends").success());
+    String::from_utf8(printed).expect("it prints text")
+}
+
+#[rstest]
+#[case::narrow(80, &[], 70..=80)]
+#[case::usual(110, &[], 100..=110)]
+#[case::wide(200, &[], 150..=200)]
+#[case::serial_line(0, &[], 70..=80)]
+#[case::said_otherwise(200, &[("COLUMNS", "80")], 70..=80)]
+fn a_table_fits_the_terminal(
+    #[case] columns: u16,
+    #[case] variables: &[(&str, &str)],
+    #[case] expected: std::ops::RangeInclusive<usize>,
+) {
+    let printed = on_a_terminal(columns, variables, &["show", RECORDED, "--verbose"]);
+    assert!(expected.contains(&widest(&printed)), "{}: {printed}", widest(&printed));
+    let listed = on_a_terminal(80, &[], &["list"]);
+    assert!((70..=80).contains(&widest(&listed)), "{listed}");
+}
+
+#[rstest]
+#[case::usual(&[("TERM", "xterm-256color")], &[], true)]
+#[case::no_color(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")], &[], false)]
+#[case::cannot(&[("TERM", "dumb")], &[], false)]
+#[case::refused(&[("TERM", "xterm-256color")], &["--color", "never"], false)]
+fn a_terminal_shows_colours(
+    #[case] variables: &[(&str, &str)],
+    #[case] arguments: &[&str],
+    #[case] coloured: bool,
+) {
+    let printed = on_a_terminal(80, variables, &[&["show", RECORDED][..], arguments].concat());
+    assert_eq!(printed.contains('\u{1b}'), coloured, "{printed}");
+}
+
+#[rstest]
+#[case::not_a_terminal(&[], &[], false)]
+#[case::asked_for(&[], &["--color", "always"], true)]
+#[case::asked_for_against_the_variable(&[("NO_COLOR", "1")], &["--color", "always"], true)]
+#[case::forced_by_the_variable(&[("CLICOLOR_FORCE", "1")], &[], true)]
+#[case::no_color_wins(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], &[], false)]
+#[case::refused(&[("CLICOLOR_FORCE", "1")], &["--color", "never"], false)]
+fn colours_are_where_they_are_wanted(
+    #[case] variables: &[(&str, &str)],
+    #[case] arguments: &[&str],
+    #[case] coloured: bool,
+) {
+    for call in [&["show", RECORDED][..], &["diff", RECORDED, RECORDED]] {
+        let output = program_in(variables, &[call, arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(printed(&output).contains('\u{1b}'), coloured, "{}", printed(&output));
+        assert!(printed(&output).is_ascii(), "a console without UTF-8 can show it");
+    }
+}
+
+#[test]
+fn a_kept_report_is_shown_in_any_form() {
+    let kept = std::fs::read_to_string(RECORDED).expect("a report");
+    let json = program(&["show", RECORDED, "--format", "json"]);
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    assert_eq!(parsed(printed(&json)), parsed(&kept));
+
+    let table = program(&["show", RECORDED]);
+    let last = format!("{} skipped", parsed(&kept)["summary"]["skipped"]);
+    assert!(printed(&table).lines().last().is_some_and(|line| line.ends_with(&last)), "{table:?}");
 }
 
 #[rstest]
@@ -125,6 +247,11 @@ fn list_names_every_case_and_runs_none() {
 #[case::unknown_format(&["--format", "smoke"], "possible values: table, tap")]
 #[case::no_time(&["--time-limit", "0"], "0 is not in 1..=86400")]
 #[case::no_report(&["diff", "Cargo.toml", "Cargo.toml"], "Cargo.toml is no report")]
+#[case::no_report_to_show(&["show", "Cargo.toml"], "Cargo.toml is no report")]
+#[case::nothing_to_show(&["show"], "<REPORT>")]
+#[case::a_form_of_the_list(&["list", "--format", "json"], "unexpected argument '--format'")]
+#[case::a_choice_before_the_command(&["--topic", "flags", "list"], "cannot be used with '--topic <TOPIC>'")]
+#[case::unknown_color(&["--color", "red"], "possible values: auto, always, never")]
 #[case::no_file(&["diff", "/nonexistent", "Cargo.toml"], "/nonexistent: No such file")]
 fn a_wrong_call_is_answered_with_what_would_be_right(#[case] arguments: &[&str], #[case] says: &str) {
     let output = program(arguments);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::screen::{HEADING, Line, Screen, Title, style};
 use super::{Report, Row, Side, Verdict};
 
 /// What two runs show beside each other.
@@ -14,9 +15,9 @@ pub struct Difference {
     pub unisend_agrees: bool,
 }
 
-/// Compares the cases that both runs have.
+/// Compares the cases that both runs have, for a screen.
 #[must_use]
-pub fn compare(a: &Report, b: &Report) -> Difference {
+pub fn compare(a: &Report, b: &Report, screen: Screen) -> Difference {
     let of_b: BTreeMap<&str, &Row> = b.cases.iter().map(|row| (row.id.as_str(), row)).collect();
     let both: Vec<(&Row, &Row)> =
         a.cases.iter().filter_map(|row| Some((row, *of_b.get(row.id.as_str())?))).collect();
@@ -38,10 +39,13 @@ pub fn compare(a: &Report, b: &Report) -> Difference {
         }
     }
 
-    let mut printed = format!("A: {}\nB: {}\n", a.host, b.host);
-    let titled = format!("the kernels differ in {} of {} cases", kernels.len(), both.len());
-    list(&mut printed, &titled, &kernels);
-    list(&mut printed, &format!("unisend differs in {} cases", unisend.len()), &unisend);
+    let mut printed = String::new();
+    screen.paragraph(&mut printed, "A: ", &a.host.to_string());
+    screen.paragraph(&mut printed, "B: ", &b.host.to_string());
+    let titled = format!("The kernels differ in {} of {} cases", kernels.len(), both.len());
+    list(&mut printed, screen, &titled, Verdict::Differs, &kernels);
+    let titled = format!("unisend differs in {} cases", unisend.len());
+    list(&mut printed, screen, &titled, Verdict::Fail, &unisend);
     for (what, ids) in [
         ("unisend differs as the contract says", as_promised),
         ("unisend was not run in both", not_run),
@@ -49,7 +53,8 @@ pub fn compare(a: &Report, b: &Report) -> Difference {
         ("only in B", missing(b, a)),
     ] {
         if !ids.is_empty() {
-            writeln!(printed, "\n{what}: {}", ids.join(", ")).expect("a string takes all");
+            printed.push('\n');
+            screen.paragraph(&mut printed, "", &format!("{what}: {}", ids.join(", ")));
         }
     }
     Difference { printed, unisend_agrees: unisend.is_empty() }
@@ -74,10 +79,12 @@ fn missing<'a>(from: &'a Report, other: &Report) -> Vec<&'a str> {
     from.cases.iter().filter(there).map(|row| row.id.as_str()).collect()
 }
 
-fn list(printed: &mut String, title: &str, rows: &[(&Row, &str, &str)]) {
-    writeln!(printed, "\n{title}{}", if rows.is_empty() { "" } else { ":" }).expect("a string takes all");
+fn list(printed: &mut String, screen: Screen, title: &str, verdict: Verdict, rows: &[(&Row, &str, &str)]) {
+    let colon = if rows.is_empty() { "" } else { ":" };
+    writeln!(printed, "\n{HEADING}{title}{colon}{HEADING:#}").expect("a string takes all");
     for (row, a, b) in rows {
-        writeln!(printed, "  {:5} {}\n        A: {a}\n        B: {b}", row.id, row.title)
-            .expect("a string takes all");
+        let title = Title { id: &row.id, style: style(verdict).bold(), text: &row.title };
+        let line = |label, text| Line { label, mark: None, text };
+        screen.entry(printed, title, &[line("A: ", a), line("B: ", b)], &[]);
     }
 }

@@ -1,7 +1,6 @@
 //! A page that needs nothing beside it, with a table for each topic.
 
-use super::table::cells;
-use super::{HEADINGS, Report, Row};
+use super::{HEADINGS, Report, Row, cells};
 
 const STYLE: &str = "\
 body { font-family: sans-serif; margin: 2em; }

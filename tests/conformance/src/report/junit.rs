@@ -2,8 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use super::table::cells;
-use super::{Report, Row, Verdict};
+use super::{Report, Row, Verdict, cells};
 
 pub(super) fn print(report: &Report) -> String {
     let mut junit = Junit::new(report.suite.clone());

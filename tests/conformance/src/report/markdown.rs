@@ -1,7 +1,6 @@
 //! Markdown, with a table for each topic.
 
-use super::table::cells;
-use super::{HEADINGS, Report};
+use super::{HEADINGS, Report, cells};
 
 pub(super) fn print(report: &Report) -> String {
     let mut lines = vec![format!("# {} {}", report.suite, report.version), String::new()];

@@ -4,6 +4,7 @@ mod diff;
 mod html;
 mod junit;
 mod markdown;
+mod screen;
 mod table;
 mod tap;
 
@@ -11,9 +12,10 @@ use std::fmt::Display;
 
 pub use diff::{Difference, compare};
 use nix::unistd::{SysconfVar, sysconf};
+pub use screen::Screen;
 use serde::{Deserialize, Serialize};
 
-use crate::emulation;
+use crate::{Case, emulation};
 
 /// What a run showed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,7 +116,7 @@ pub enum Verdict {
 /// A form of report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A table by topic, for people.
+    /// For people, on a terminal: the counts by topic, and what failed or was skipped.
     Table,
     /// The Test Anything Protocol.
     Tap,
@@ -122,14 +124,48 @@ pub enum Format {
     Junit,
     /// Markdown, with a table for each topic.
     Markdown,
-    /// A page that needs nothing beside it.
+    /// A page for a browser, with the contract's words; it needs nothing beside it.
     Html,
     /// JSON, for programs and to be kept.
     Json,
 }
 
+/// The cases for a screen: clause, topic and title.
+#[must_use]
+pub fn list(cases: &[&Case], screen: Screen) -> String {
+    let mut printed = String::new();
+    for case in cases {
+        screen.paragraph(&mut printed, &format!("{:6}{:14}", case.id, case.topic.name()), case.title);
+    }
+    printed
+}
+
 /// What the columns of a table are.
 const HEADINGS: [&str; 5] = ["clause", "case", "kernel", "unisend", "verdict"];
+
+/// What stands under the headings.
+fn cells(row: &Row) -> [String; 5] {
+    [
+        row.id.clone(),
+        row.title.clone(),
+        cell(&row.kernel),
+        row.portable.as_ref().map_or_else(|| "not run".to_owned(), cell),
+        match &row.reason {
+            Some(reason) => format!("{}: {reason}", row.outcome()),
+            None => row.outcome().to_string(),
+        },
+    ]
+}
+
+/// What a side showed and, if that was wrong, what was wanted.
+fn cell(side: &Side) -> String {
+    let observed = side.observed.as_deref().unwrap_or_default();
+    match (side.verdict, &side.expected) {
+        (Verdict::Fail, Some(expected)) => format!("{observed}\nexpected: {expected}"),
+        (Verdict::Skip | Verdict::Unrepresentable, _) => "-".to_owned(),
+        _ => observed.to_owned(),
+    }
+}
 
 impl Report {
     /// The cases by topic, in their order.
@@ -138,11 +174,26 @@ impl Report {
         groups.map(|rows| (rows[0].topic.as_str(), rows))
     }
 
-    /// The report in a form.
+    /// The cases that are wanted, and their summary.
+    #[must_use]
+    pub fn only(mut self, wanted: impl FnMut(&Row) -> bool) -> Self {
+        self.cases.retain(wanted);
+        self.summary = Summary::of(&self.cases);
+        self
+    }
+
+    /// The report for a screen, with escape sequences for colours. With `verbose` it has every case, else those
+    /// that failed or were skipped.
+    #[must_use]
+    pub fn table(&self, screen: Screen, verbose: bool) -> String {
+        table::print(self, screen, verbose)
+    }
+
+    /// The report in a form; a table is for a screen of the usual width, and has every case.
     #[must_use]
     pub fn print(&self, format: Format) -> String {
         match format {
-            Format::Table => table::print(self),
+            Format::Table => self.table(Screen::default(), true),
             Format::Tap => tap::print(self),
             Format::Junit => junit::print(self),
             Format::Markdown => markdown::print(self),
@@ -211,6 +262,24 @@ impl Row {
             () if sides().any(|verdict| verdict == Verdict::Fail) => Verdict::Fail,
             () if sides().any(|verdict| verdict == Verdict::Skip) => Verdict::Skip,
             () => Verdict::Pass,
+        }
+    }
+
+    /// The reason, unless it is what a side says already.
+    fn further_reason(&self) -> Option<&str> {
+        let said = |reason: &&str| {
+            let sides = std::iter::once(&self.kernel).chain(&self.portable);
+            sides.filter_map(|side| side.observed.as_deref()).any(|observed| observed == *reason)
+        };
+        self.reason.as_deref().filter(|reason| !said(reason))
+    }
+
+    /// What a person wants to know of the case: why it passes, if it does.
+    #[must_use]
+    pub fn outcome(&self) -> Verdict {
+        match (self.verdict(), &self.portable) {
+            (Verdict::Pass, Some(portable)) => portable.verdict,
+            (verdict, _) => verdict,
         }
     }
 }

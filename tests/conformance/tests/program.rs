@@ -236,6 +236,12 @@ fn a_kept_report_is_shown_in_any_form() {
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
     assert_eq!(parsed(printed(&json)), parsed(&kept));
 
+    let page =
+        program(&["show", RECORDED, "--format", "html", "--topic", "states", "--case", "S8", "--case", "A1"]);
+    assert!(printed(&page).contains(r#"id="case-S8""#), "{page:?}");
+    assert!(!printed(&page).contains(r#"id="case-A1""#), "{page:?}");
+    assert!(printed(&page).contains("1 passed, 0 failed, 0 skipped"), "{page:?}");
+
     let table = program(&["show", RECORDED]);
     let last = format!("{} skipped", parsed(&kept)["summary"]["skipped"]);
     assert!(printed(&table).lines().last().is_some_and(|line| line.ends_with(&last)), "{table:?}");

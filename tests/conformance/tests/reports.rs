@@ -55,7 +55,7 @@ fn unisend_must_be_the_same(
 
 #[rstest]
 #[case::markdown(Format::Markdown, r"| S1 | a &lt;title> &amp; a \| bar | EPIPE | 1 | pass |")]
-#[case::html(Format::Html, "<td>a &lt;title&gt; &amp; a | bar</td><td>EPIPE</td><td>1</td><td>pass</td>")]
+#[case::html(Format::Html, r#"<td role="cell">a &lt;title&gt; &amp; a | bar</td>"#)]
 #[case::junit(Format::Junit, r#"<testcase name="S1 a &lt;title&gt; &amp; a | bar" classname="states"/>"#)]
 fn text_is_escaped(#[case] format: Format, #[case] says: &str) {
     let printed = report("Linux", "EPIPE", side("1", "pass")).print(format);
@@ -176,4 +176,65 @@ fn a_topic_has_a_line_of_counts_and_the_last_line_is_the_summary() {
     let last = format!("{passed} passed, {failed} failed, {skipped} skipped");
     assert_eq!(printed.lines().last(), Some(last.as_str()));
     assert_eq!(report.summary.to_string(), last);
+}
+
+#[test]
+fn each_case_of_a_page_leads_to_its_clause_and_back() {
+    let page = every_outcome().print(Format::Html);
+    for case in suite() {
+        let id = case.id;
+        let row = format!(r#"<tr role="row" id="case-{id}" "#);
+        let to_clause = format!(r##"<a href="#clause-{id}" "##);
+        let to_case = format!(r##"<a id="clause-{id}" href="#case-{id}">{id}</a>"##);
+        for once in [row, to_clause, to_case] {
+            assert_eq!(page.matches(&once).count(), 1, "{once}");
+        }
+    }
+    let ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let different: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), different.len(), "an id is there once");
+    let targets = page.split(" href=\"#").skip(1).filter_map(|rest| rest.split('"').next());
+    for target in targets {
+        assert!(different.contains(target), "#{target} leads nowhere");
+    }
+}
+
+#[test]
+fn a_clause_that_is_not_shown_or_not_known_is_no_link() {
+    let mut report = every_outcome().only(|row| row.id == "S8");
+    report.cases[0].id = "Z9".to_owned();
+    let page = report.print(Format::Html);
+    assert!(page.contains(r#"<span id="clause-S8">S8</span>"#), "{page}");
+    assert!(page.contains(r#"<th scope="row" role="rowheader">Z9</th>"#), "{page}");
+}
+
+#[test]
+fn a_page_has_the_words_of_the_contract_and_needs_nothing_beside_it() {
+    let page = every_outcome().print(Format::Html);
+    for words in [
+        "<strong>Promise</strong> is what a program sees",
+        "<code>OUT_OF_BAND</code> on TCP marks the last byte",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    for foreign in ["src=", "<link", "@import", "url(", "://", "<b>reason", "\u{1b}"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    for needed in [r#"<html lang="en">"#, "width=device-width", "prefers-color-scheme: dark", "@media print"]
+    {
+        assert!(page.contains(needed), "{needed}");
+    }
+}
+
+#[test]
+fn a_page_can_be_searched_by_text_and_by_verdict() {
+    let page = every_outcome().print(Format::Html);
+    // Without script there is no way to search, and all is shown.
+    assert!(page.contains(r#"<form id="filter" role="search" hidden>"#));
+    for verdict in ["pass", "fail", "skip", "differs", "unrepresentable"] {
+        let rows = page.matches(&format!(r#"data-verdict="{verdict}""#)).count();
+        assert!(rows > 5, "{verdict}: {rows}");
+        let option = format!(r#"<option value="{verdict}">{verdict} ({rows})</option>"#);
+        assert!(page.contains(&option), "{option}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What a run showed, and the forms it can be printed in.
 
+mod contract;
 mod diff;
 mod html;
 mod junit;

@@ -81,7 +81,7 @@ pub(crate) trait Kernel {
     const LISTENERS_HAVE_CREDENTIALS: bool;
 
     /// The number of /dev/null, where sendfile(2) has to be kept from it (clause X7).
-    const NULL_DEVICE: Option<u64>;
+    const NULL_DEVICE: Option<libc::dev_t>;
 
     /// Whether it has sendfile(2).
     const HAS_SENDFILE: bool;

@@ -17,9 +17,9 @@ impl Socket<'_> {
     /// # System calls
     ///
     /// One, send(2) (Linux: `sendto`), always with `MSG_NOSIGNAL`: no `SIGPIPE` is ever raised. After a
-    /// failure on a TCP socket, one more to tell two meanings of an errno apart (clauses S1, S3, S8): Linux
-    /// `getsockopt(TCP_INFO)`; OpenBSD `getsockopt(SO_ERROR)` or `recvfrom(MSG_PEEK)`. On OpenBSD pledge(2)
-    /// needs "stdio" for it all.
+    /// failure on a TCP socket, one more to tell two meanings of an errno apart (clauses S1, S3, S8): on Linux
+    /// `getsockopt(TCP_INFO)` after `EPIPE`, and `getpeername` after `EAGAIN`, with `TCP_INFO` if there is no peer; on
+    /// OpenBSD `getsockopt(SO_ERROR)` or `recvfrom(MSG_PEEK)`. On OpenBSD pledge(2) needs "stdio" for it all.
     ///
     /// # Errors
     ///

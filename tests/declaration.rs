@@ -42,12 +42,11 @@ fn any_type_with_a_descriptor() {
         Socket::tcp(&ours),
         Socket::from(&ours),
         Socket::tcp(&owned),
-        Socket::tcp(&borrowed),
+        Socket::tcp(borrowed),
         Socket::tcp(&shared),
         Socket::tcp(&local),
         Socket::tcp(&boxed),
         Socket::tcp(&other),
-        Socket::tcp(&&ours),
     ] {
         assert_eq!(socket.kind(), Tcp);
         reaches(&socket, &theirs);
@@ -220,7 +219,7 @@ fn a_probe_of_no_socket() {
     let file = tempfile::tempfile().unwrap();
     let (pipe, _writer) = nix::unistd::pipe().unwrap();
     for fd in [file.as_fd(), pipe.as_fd()] {
-        let error = Socket::probe(&fd).unwrap_err();
+        let error = Socket::probe(fd).unwrap_err();
         assert_eq!((error.kind(), error.operation()), (NotSocket, Operation::Probe));
         assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
     }

@@ -18,8 +18,8 @@ pub(super) use verdict::Witness;
 pub(super) enum Linux {}
 
 /// The numbers of /dev/null, which are a part of Linux's interface: its devices.txt has them.
-const NULL_MAJOR: u64 = 1;
-const NULL_MINOR: u64 = 3;
+const NULL_MAJOR: libc::dev_t = 1;
+const NULL_MINOR: libc::dev_t = 3;
 
 impl Kernel for Linux {
     const NUMBERS: Numbers = numbers::NUMBERS;
@@ -31,7 +31,7 @@ impl Kernel for Linux {
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const STREAMS_DELIVER_NO_BYTES: bool = false;
     const LISTENERS_HAVE_CREDENTIALS: bool = true;
-    const NULL_DEVICE: Option<u64> = Some(NULL_MAJOR << 8 | NULL_MINOR);
+    const NULL_DEVICE: Option<libc::dev_t> = Some(NULL_MAJOR << 8 | NULL_MINOR);
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 

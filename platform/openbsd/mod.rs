@@ -28,7 +28,7 @@ impl Kernel for OpenBsd {
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const STREAMS_DELIVER_NO_BYTES: bool = true;
     const LISTENERS_HAVE_CREDENTIALS: bool = false;
-    const NULL_DEVICE: Option<u64> = None;
+    const NULL_DEVICE: Option<libc::dev_t> = None;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 

@@ -41,7 +41,7 @@ pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno
         libc::S_IFREG | libc::S_IFBLK => FileKind::Seekable,
         libc::S_IFIFO => FileKind::Pipe,
         libc::S_IFSOCK => FileKind::Socket,
-        libc::S_IFCHR if Native::NULL_DEVICE != Some(status.st_rdev as u64) => FileKind::Device,
+        libc::S_IFCHR if Native::NULL_DEVICE != Some(status.st_rdev) => FileKind::Device,
         _ => FileKind::Other,
     })
 }

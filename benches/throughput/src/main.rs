@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use unisend::{Offset, Socket, sendfile_all, sendfile_all_by_copying};
+use unisend::{Offset, SendFlags, Socket, sendfile_all, sendfile_all_by_copying};
 
 /// The file, which stays in the page cache.
 const LENGTH: u64 = 64 << 20;
@@ -55,24 +55,29 @@ impl<'fd> Sink<'fd> {
 
     /// The median of how many times faster the first is than the second.
     fn ratio(&self, pairs: usize, ours: impl Fn(), theirs: impl Fn()) -> f64 {
-        self.time(&ours);
-        self.time(&theirs);
-        let mut ratios: Vec<f64> = (0..pairs)
-            .map(|pair| {
-                // Which is first alternates too.
-                let (ours, theirs) = if pair % 2 == 0 {
-                    let first = self.time(&ours);
-                    (first, self.time(&theirs))
-                } else {
-                    let first = self.time(&theirs);
-                    (self.time(&ours), first)
-                };
-                theirs.as_secs_f64() / ours.as_secs_f64()
-            })
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios[pairs / 2]
+        median_of_pairs(pairs, || self.time(&ours), || self.time(&theirs))
     }
+}
+
+/// The median of how many times as long the second takes as the first.
+fn median_of_pairs(pairs: usize, ours: impl Fn() -> Duration, theirs: impl Fn() -> Duration) -> f64 {
+    ours();
+    theirs();
+    let mut ratios: Vec<f64> = (0..pairs)
+        .map(|pair| {
+            // Which is first alternates too.
+            let (ours, theirs) = if pair % 2 == 0 {
+                let first = ours();
+                (first, theirs())
+            } else {
+                let first = theirs();
+                (ours(), first)
+            };
+            theirs.as_secs_f64() / ours.as_secs_f64()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[pairs / 2]
 }
 
 fn main() -> std::io::Result<()> {
@@ -89,6 +94,7 @@ fn main() -> std::io::Result<()> {
         Sink::new("TCP", Socket::from(&tcp), tcp_theirs),
         Sink::new("unix", Socket::from(&unix), unix_theirs),
     ];
+    would_block(pairs)?;
     println!("ratios of throughput, median of {pairs} pairs, {} MiB each", LENGTH >> 20);
     for sink in &sinks {
         for kib in [4, 16, 64, 256, 1024] {
@@ -101,6 +107,38 @@ fn main() -> std::io::Result<()> {
     let [on_tcp, on_unix] = &sinks;
     standard(on_tcp, &file, pairs, |mut file| std::io::copy(&mut file, &mut &tcp));
     standard(on_unix, &file, pairs, |mut file| std::io::copy(&mut file, &mut &unix));
+    Ok(())
+}
+
+/// What a server that does not wait meets most: a send that finds no room.
+fn would_block(pairs: usize) -> std::io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let tcp = TcpStream::connect(listener.local_addr()?)?;
+    let (_theirs, _) = listener.accept()?;
+    let (unix, _peer) = UnixStream::pair()?;
+    println!("ratios of rates, median of {pairs} pairs of 100000 sends that find no room");
+    for (name, socket) in [("TCP", Socket::from(&tcp)), ("unix", Socket::from(&unix))] {
+        // Until nothing more goes for a while: for some time a retransmission still makes room in TCP's buffers.
+        let mut last_accepted = Instant::now();
+        while last_accepted.elapsed() < Duration::from_secs(1) {
+            match socket.send(&[0; 4096], SendFlags::DONT_WAIT) {
+                Ok(_) => last_accepted = Instant::now(),
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        let timed = |send: &dyn Fn() -> bool| {
+            let start = Instant::now();
+            assert!((0..100_000).all(|_| send()), "there is no room");
+            start.elapsed()
+        };
+        let ours = || socket.send(b"x", SendFlags::DONT_WAIT).is_err_and(|error| error.would_block());
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the pointer and the length are of one slice, which is only read.
+        let by_hand =
+            || unsafe { libc::send(socket.as_fd().as_raw_fd(), b"x".as_ptr().cast(), 1, flags) } < 0;
+        let ratio = median_of_pairs(pairs, || timed(&ours), || timed(&by_hand));
+        println!("{name:5}send / send(2): {ratio:.3}");
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -105,8 +106,19 @@ fn lacks() -> &'static [(Need, String)] {
     })
 }
 
+/// Whether this process, a case's own, has left the machine's network.
+static OWN_LOOPBACK: AtomicBool = AtomicBool::new(false);
+
+/// From now on loopback is that of a network which this process has made.
+pub(crate) fn has_loopback_of_its_own() {
+    OWN_LOOPBACK.store(true, Ordering::Relaxed);
+}
+
 /// Skips a case that needs what this machine lacks.
 pub(crate) fn need(need: Need) -> Result<(), Stop> {
+    if need == Need::Loopback && OWN_LOOPBACK.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     match lacks().iter().find(|(lacking, _)| *lacking == need) {
         Some((_, reason)) => Err(Stop::Skip(reason.clone())),
         None => Ok(()),

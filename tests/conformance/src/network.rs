@@ -1,5 +1,5 @@
-//! Two hosts with a gateway between their networks, in network namespaces that this process makes. What is made here
-//! goes with the processes.
+//! Routes and packet filters, and two hosts with a gateway between their networks, in network namespaces that this
+//! process makes. What is made here goes with the processes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -22,13 +22,81 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 /// Runs ip(8) with these words.
 pub(crate) fn ip(words: &str) -> Result<(), Stop> {
-    let ran = Command::new("ip").args(words.split_whitespace()).stdin(Stdio::null()).output();
-    match ran {
-        Err(error) => scene::skip(format!("needs ip(8), of iproute2: {error}")),
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match administer("ip", words) {
+        Ran::Done => Ok(()),
+        Ran::Missing(error) => scene::skip(format!("needs ip(8), of iproute2: {error}")),
+        Ran::Failed(said) => {
             scene::skip(format!("needs a network of its own, and `ip {words}` says: {said}"))
+        }
+    }
+}
+
+/// How a program of the administrator's ended.
+enum Ran {
+    Done,
+    Missing(std::io::Error),
+    /// It said this.
+    Failed(String),
+}
+
+/// Runs a program with these words. An ordinary user's PATH can lack where it is.
+fn administer(program: &str, words: &str) -> Ran {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let mut command = Command::new(program);
+    let ran = command.args(words.split_whitespace()).env("PATH", path).stdin(Stdio::null()).output();
+    match ran {
+        Err(error) => Ran::Missing(error),
+        Ok(output) if output.status.success() => Ran::Done,
+        Ok(output) => Ran::Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}
+
+/// An address that a route rejects. On Linux it is one of a network of this process's own. On OpenBSD it is one of
+/// 127/8, which the start script of an installed machine rejects.
+pub(crate) fn rejected() -> Result<SocketAddr, Stop> {
+    if cfg!(target_os = "openbsd") {
+        return Ok(([127, 0, 0, 2], 9).into());
+    }
+    scene::enter_own_network()?;
+    ip("route add prohibit 192.0.2.0/24")?;
+    Ok(([192, 0, 2, 1], 9).into())
+}
+
+/// Has the packet filter of this process's own network drop what is sent to these ports, by the program that there is.
+pub(crate) fn drop_what_is_sent_to(tcp: u16, udp: u16) -> Result<(), Stop> {
+    let with_nft = format!(
+        "add table inet unisend; \
+         add chain inet unisend output {{ type filter hook output priority 0; }}; \
+         add rule inet unisend output tcp dport {tcp} drop; \
+         add rule inet unisend output udp dport {udp} drop"
+    );
+    let with_iptables = [("tcp", tcp), ("udp", udp)]
+        .map(|(name, port)| format!("-A OUTPUT -p {name} --dport {port} -j DROP"));
+    let by_iptables =
+        || with_iptables.iter().map(|words| administer("iptables", words)).find(|ran| !ran.is_done());
+    match (administer("nft", &with_nft), by_iptables) {
+        (Ran::Done, _) => Ok(()),
+        (no_nft, by_iptables) => match by_iptables() {
+            None => Ok(()),
+            Some(no_iptables) => {
+                scene::skip(format!("needs a packet filter: nft (nftables) {no_nft}, iptables {no_iptables}"))
+            }
+        },
+    }
+}
+
+impl Ran {
+    fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("runs"),
+            Self::Missing(error) => write!(f, "is not there ({error})"),
+            Self::Failed(said) => write!(f, "says {said:?}"),
         }
     }
 }

@@ -16,6 +16,9 @@ use unisend::SendFlags;
 
 use crate::trial::Destination;
 
+/// The least time to live of what a socket takes in: libc has no name for OpenBSD's.
+pub(crate) const IP_MINTTL: c_int = if cfg!(target_os = "openbsd") { 32 } else { 21 };
+
 static SIGPIPE_RAISED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn note_sigpipe(_signal: c_int) {
@@ -451,18 +454,6 @@ pub(crate) fn receive_rights(
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
     Ok(Received { bytes, flags: message.msg_flags, control: message.msg_controllen as usize, descriptors })
-}
-
-/// A file that is on no disk, where the system has such files.
-pub(crate) fn file_in_memory() -> Option<std::fs::File> {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::memfd::{MFdFlags, memfd_create};
-
-        memfd_create(c"unisend", MFdFlags::MFD_CLOEXEC).ok().map(std::fs::File::from)
-    }
-    #[cfg(not(target_os = "linux"))]
-    None
 }
 
 /// An object of the kernel's own that watches descriptors: epoll on Linux, kqueue on OpenBSD.

@@ -13,16 +13,22 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, poll};
+#[cfg(target_os = "linux")]
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::socket::{
     self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, setsockopt, socketpair, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use nix::unistd::{Uid, setuid};
+use nix::unistd::{Gid, Uid, setgid, setuid};
 
 use crate::case::Stop;
+#[cfg(target_os = "linux")]
+use crate::expected::Release;
 use crate::machine::{self, Need};
 use crate::raw;
+#[cfg(target_os = "linux")]
+use crate::report::Host;
 
 /// How long anything here waits for what must happen.
 const PATIENCE: u16 = 2000;
@@ -134,34 +140,27 @@ pub(crate) fn closed_tcp_port() -> Result<SocketAddr, Stop> {
     Ok(TcpListener::bind(loopback()?)?.local_addr()?)
 }
 
-/// Calls `examine` with TCP sockets that are being connected until it says that it has seen one so.
-///
-/// On Linux a listener whose queue is full lets further connections wait. OpenBSD's lets them in, but there a
-/// connection over loopback takes a moment longer than the call, so that a send at once comes before it.
-pub(crate) fn while_connecting(
-    blocking: bool,
-    mut examine: impl FnMut(&OwnedFd) -> bool,
-) -> Result<(), Stop> {
+/// A TCP socket that is connecting and stays so, and the listener that keeps it so: it drops, without an answer,
+/// what comes with a smaller time to live than a packet has that no router has seen.
+pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, OwnedFd), Stop> {
     let listener = tcp()?;
     bind_to_loopback(&listener)?;
-    socket::listen(&listener, Backlog::new(0)?)?;
+    raw::set_option(listener.as_fd(), libc::IPPROTO_IP, raw::IP_MINTTL, 255)?;
+    socket::listen(&listener, Backlog::new(1)?)?;
     let address: SockaddrIn = socket::getsockname(listener.as_raw_fd())?;
-    let mut kept = Vec::new();
-    for _ in 0..50 {
-        let candidate = tcp()?;
-        set_nonblocking(&candidate, true)?;
-        match socket::connect(candidate.as_raw_fd(), &address) {
-            Err(Errno::EINPROGRESS) | Ok(()) => {}
-            Err(errno) => return Err(errno.into()),
+    let candidate = tcp()?;
+    raw::set_option(candidate.as_fd(), libc::IPPROTO_IP, libc::IP_TTL, 64)?;
+    set_nonblocking(&candidate, true)?;
+    match socket::connect(candidate.as_raw_fd(), &address) {
+        Err(Errno::EINPROGRESS) if !wait_for(&candidate, PollFlags::POLLOUT, 50)? => {}
+        _ => {
+            return skip(
+                "IP_MINTTL does not keep a listener from answering here: no socket was seen connecting",
+            );
         }
-        let made = cfg!(target_os = "linux") && wait_for(&candidate, PollFlags::POLLOUT, 20)?;
-        set_nonblocking(&candidate, !blocking)?;
-        if !made && examine(&candidate) {
-            return Ok(());
-        }
-        kept.push(candidate);
     }
-    skip("every connection was made at once: no socket was seen connecting")
+    set_nonblocking(&candidate, !blocking)?;
+    Ok((candidate, listener))
 }
 
 /// A TCP socket whose connection was refused while it did not wait for it, and that has seen the refusal.
@@ -209,11 +208,39 @@ pub(crate) fn open(path: impl AsRef<Path>) -> Result<File, Stop> {
     File::open(path).or_else(|error| skip(format!("needs {}: {error}", path.display())))
 }
 
-/// A file of so many bytes that nobody wrote: it takes no room, and little time to be read where it is only in memory.
+/// A file of so many bytes that nobody wrote. On disk it takes no room that is not given back.
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn holes(path: &Path, length: u64) -> Result<File, Stop> {
-    let in_memory = raw::file_in_memory();
-    let on_disk = || File::options().read(true).write(true).create_new(true).open(path);
-    let file = in_memory.map_or_else(on_disk, Ok)?;
+    holes_on_disk(path, length)
+}
+
+/// A file of so many bytes that nobody wrote: in memory, where it is read fast, since Linux leaves holes there empty when
+/// they are sent (6.5, commit bd194b187115). An older one fills them, and keeps what it filled as long as the file is.
+#[cfg(target_os = "linux")]
+pub(crate) fn holes(path: &Path, length: u64) -> Result<File, Stop> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+
+    if Release::parse(&Host::here().release) >= Release(6, 5)
+        && let Ok(file) = memfd_create(c"unisend", MFdFlags::MFD_CLOEXEC)
+    {
+        let file = File::from(file);
+        file.set_len(length)?;
+        return Ok(file);
+    }
+    let file = holes_on_disk(path, length)?;
+    let place = fstatfs(&file)?;
+    let free = place.blocks_available() * place.block_size() as u64;
+    if place.filesystem_type() == TMPFS_MAGIC && free < length {
+        return skip(format!("needs {length} bytes of TMPDIR, which is in memory and has {free}"));
+    }
+    Ok(file)
+}
+
+/// It has no name any more, so that what it takes is given back when it is closed.
+fn holes_on_disk(path: &Path, length: u64) -> Result<File, Stop> {
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    std::fs::remove_file(path)?;
     file.set_len(length)?;
     Ok(file)
 }
@@ -387,27 +414,56 @@ pub(crate) fn skip<T>(reason: impl Into<String>) -> Result<T, Stop> {
 /// Leaves the machine's network for a new one that has no interface up, and so no route to anywhere.
 #[cfg(target_os = "linux")]
 pub(crate) fn enter_empty_network() -> Result<(), Stop> {
-    use nix::sched::{CloneFlags, unshare};
-
     unshare(CloneFlags::CLONE_NEWNET)
-        .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET))
+        .or_else(|_| enter_user_namespace(CloneFlags::CLONE_NEWNET, 0, 0))
         .or_else(|errno| skip(format!("needs a network namespace of its own, and unshare(2) says {errno:?}")))
-}
-
-/// The same, with the loopback interface up and nothing else.
-#[cfg(target_os = "linux")]
-pub(crate) fn enter_own_network() -> Result<(), Stop> {
-    enter_empty_network()?;
-    Ok(crate::raw::bring_loopback_up()?)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn enter_own_network() -> Result<(), Stop> {
-    enter_empty_network()
 }
 
 /// OpenBSD's network cannot be left without a change to the machine's routes.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn enter_empty_network() -> Result<(), Stop> {
-    skip("needs a network without a route, which this system has only by changing the machine's own")
+    skip("needs a network of its own, which this system has only by changing the machine's")
+}
+
+/// The same, with the loopback interface up and nothing else.
+pub(crate) fn enter_own_network() -> Result<(), Stop> {
+    enter_empty_network()?;
+    #[cfg(target_os = "linux")]
+    raw::bring_loopback_up()?;
+    machine::has_loopback_of_its_own();
+    Ok(())
+}
+
+/// Enters a namespace of users in which this user and group have these numbers, and others of these kinds with it.
+#[cfg(target_os = "linux")]
+fn enter_user_namespace(others: CloneFlags, user: u32, group: u32) -> nix::Result<()> {
+    let (own_user, own_group) = (Uid::effective(), Gid::effective());
+    unshare(CloneFlags::CLONE_NEWUSER | others)?;
+    for (file, line) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{user} {own_user} 1")),
+        ("gid_map", format!("{group} {own_group} 1")),
+    ] {
+        std::fs::write(format!("/proc/self/{file}"), line).map_err(|error| machine::errno_of(&error))?;
+    }
+    Ok(())
+}
+
+/// Makes the numbers of this process's user and group differ, if they do not and can: root takes others, and anybody
+/// a namespace of users where there are such. The process is a case's own.
+pub(crate) fn tell_user_from_group() {
+    const USER: u32 = 32_764;
+    const GROUP: u32 = 32_765;
+    if Uid::effective().as_raw() != Gid::effective().as_raw() {
+        return;
+    }
+    // A namespace can be without them: the two are then told apart on other machines.
+    let changed = match Uid::effective().is_root() {
+        true => setgid(Gid::from_raw(GROUP)).and_then(|()| setuid(Uid::from_raw(USER))),
+        false => Err(Errno::EPERM),
+    };
+    #[cfg(target_os = "linux")]
+    let _ = changed.or_else(|_| enter_user_namespace(CloneFlags::empty(), USER, GROUP));
+    #[cfg(not(target_os = "linux"))]
+    let _ = changed;
 }

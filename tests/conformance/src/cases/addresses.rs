@@ -13,6 +13,7 @@ use unisend::Socket;
 use crate::case::{Case, Stop, Topic};
 use crate::expected::always;
 use crate::machine::{self, Need};
+use crate::network;
 use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Route, Trial};
@@ -322,6 +323,12 @@ fn broadcast(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-fn packet_filter(_trial: &mut Trial) -> Result<(), Stop> {
-    scene::skip("needs a rule in the machine's packet filter, which no test may set")
+fn packet_filter(trial: &mut Trial) -> Result<(), Stop> {
+    scene::enter_own_network()?;
+    let (tcp, tcp_peer) = scene::tcp_pair()?;
+    let (udp, udp_peer) = scene::udp_pair()?;
+    network::drop_what_is_sent_to(tcp_peer.local_addr()?.port(), udp_peer.local_addr()?.port())?;
+    trial.send(&Socket::tcp(&tcp), b"x");
+    trial.send(&Socket::udp_v4(&udp), b"x");
+    Ok(())
 }

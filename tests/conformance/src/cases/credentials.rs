@@ -95,6 +95,7 @@ fn all_that_can_be(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn pair(trial: &mut Trial) -> Result<(), Stop> {
+    scene::tell_user_from_group();
     let (ours, _theirs) = scene::unix_streams()?;
     let own =
         [(getpid().as_raw() as u32, "process"), (getuid().as_raw(), "user"), (getgid().as_raw(), "group")];

@@ -1,12 +1,13 @@
 //! B1 to B8: sizes of messages and buffers.
 
+use std::io::IoSlice;
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::SockType;
-use unisend::{SendFlags, Socket};
+use unisend::{Message, SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
 use crate::machine::{self, Need};
@@ -65,6 +66,10 @@ pub(super) fn cases() -> Vec<Case> {
             .case("B7", "an empty seqpacket record, and what the receiver sees", empty_record)
             .kernel("0, received 0", "0, received EAGAIN")
             .promise("EmptyRecord, received EAGAIN"),
+        topic
+            .case("B7c", "an empty record of one slice, and of two", empty_record_of_slices)
+            .kernel("0, received 0, 0, received 0", "0, received EAGAIN, 0, received EAGAIN")
+            .promise("EmptyRecord, received EAGAIN, EmptyRecord, received EAGAIN"),
         topic
             .case("B7b", "an empty datagram, unix and UDP, and what the receiver sees", empty_datagram)
             .kernels("0, received 0, 0, received 0")
@@ -181,6 +186,23 @@ fn no_bytes(trial: &mut Trial) -> Result<(), Stop> {
 fn empty_record(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
     trial.send(&Socket::unix_seqpacket(&ours), b"");
+    trial.receive(&theirs);
+    Ok(())
+}
+
+/// Through unisend the first is a `Message`, the other one of `send_vectored`.
+fn empty_record_of_slices(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
+    let socket = Socket::unix_seqpacket(&ours);
+    let mut empty = [IoSlice::new(b"")];
+    match trial.route() {
+        Route::Kernel => trial.send_vectored(&socket, &empty),
+        Route::Portable => {
+            trial.note_portable(Message::new(&mut empty).send(&socket, SendFlags::empty()));
+        }
+    }
+    trial.receive(&theirs);
+    trial.send_vectored(&socket, &[IoSlice::new(b""); 2]);
     trial.receive(&theirs);
     Ok(())
 }

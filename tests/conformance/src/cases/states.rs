@@ -11,6 +11,7 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockType};
 use unisend::{SendFlags, Socket};
 
 use crate::case::{Case, Stop, Topic};
+use crate::network;
 use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Route, Trial};
@@ -173,32 +174,33 @@ fn tcp_listening(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Sends on a socket that is connecting, and says how long that took. A send that was accepted came too late to
-/// be on one.
-fn send_while_connecting(trial: &mut Trial, blocking: bool, bytes: &[u8]) -> Result<Duration, Stop> {
-    let mut took = Duration::ZERO;
-    scene::while_connecting(blocking, |connecting| {
-        let prepared = scene::set_send_timeout(connecting, 200).is_ok();
-        took = scene::timed(|| trial.send(&Socket::tcp(connecting), bytes)).1;
-        prepared && !trial.retract(&bytes.len().to_string())
-    })?;
-    Ok(took)
-}
-
 fn tcp_connecting(trial: &mut Trial) -> Result<(), Stop> {
-    send_while_connecting(trial, false, b"x")?;
-    send_while_connecting(trial, false, b"")?;
+    let (connecting, _listener) = scene::connecting(false)?;
+    trial.send(&Socket::tcp(&connecting), b"x");
+    trial.send(&Socket::tcp(&connecting), b"");
     Ok(())
 }
 
 fn tcp_connecting_blocking(trial: &mut Trial) -> Result<(), Stop> {
-    let took = send_while_connecting(trial, true, b"x")?;
+    let (connecting, _listener) = scene::connecting(true)?;
+    scene::set_send_timeout(&connecting, 200)?;
+    let ((), took) = scene::timed(|| trial.send(&Socket::tcp(&connecting), b"x"));
     trial.note(if took.as_millis() >= 150 { "waited" } else { "at once" });
     Ok(())
 }
 
-fn tcp_rejected(_trial: &mut Trial) -> Result<(), Stop> {
-    scene::skip("needs a route that rejects, which no test may set")
+fn tcp_rejected(trial: &mut Trial) -> Result<(), Stop> {
+    let rejected = network::rejected()?;
+    let ours = scene::tcp()?;
+    scene::set_nonblocking(&ours, true)?;
+    match scene::connect_to(&ours, rejected) {
+        Err(Errno::EACCES | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => {}
+        outcome => {
+            return scene::skip(format!("no route rejects {rejected} here: connect(2) gives {outcome:?}"));
+        }
+    }
+    trial.send(&Socket::tcp(&ours), b"x");
+    Ok(())
 }
 
 fn tcp_refused(trial: &mut Trial) -> Result<(), Stop> {

@@ -299,3 +299,57 @@ impl<Count> From<SendAllError<Count>> for io::Error {
         error.error.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kind: ErrorKind) -> Error {
+        Parts { kind, operation: Operation::Send, cause: Cause::Kernel(platform::EAGAIN), hides_count: false }
+            .pack()
+    }
+
+    /// Of every kind: what those rely on who go on, or give up.
+    #[test]
+    fn s8_what_says_that_the_peer_is_gone_and_what_that_waiting_helps() {
+        use ErrorKind::{Aborted, Connecting, Disconnected, Reset, TimedOut, WouldBlock};
+
+        for &kind in ErrorKind::ALL {
+            let error = of(kind);
+            let stopped = SendAllError { accepted: 7, error };
+            let gone = [Disconnected, Reset, TimedOut, Aborted].contains(&kind);
+            assert_eq!((error.peer_gone(), stopped.peer_gone()), (gone, gone), "{kind}");
+            let waits = [WouldBlock, Connecting].contains(&kind);
+            assert_eq!((error.would_block(), stopped.would_block()), (waits, waits), "{kind}");
+            assert_eq!((error.kind(), stopped.kind()), (kind, kind));
+        }
+    }
+
+    /// Every part comes out as it went in, whatever the others are.
+    #[test]
+    fn an_error_keeps_all_its_parts() {
+        for &kind in ErrorKind::ALL {
+            for &operation in Operation::ALL {
+                for hides_count in [false, true] {
+                    let kernels =
+                        [0, 1, -1, 512, i32::MAX].map(|number| Cause::Kernel(RawErrno::from_number(number)));
+                    let refused = Refusal::ALL.iter().map(|&refusal| Cause::Refused(refusal));
+                    for cause in kernels.into_iter().chain(refused) {
+                        let error = Parts { kind, operation, cause, hides_count }.pack();
+                        assert_eq!((error.kind(), error.operation()), (kind, operation));
+                        let errno = match cause {
+                            Cause::Kernel(errno) => Some(errno.number()),
+                            Cause::Refused(_) => None,
+                        };
+                        assert_eq!((error.raw_os_error(), error.may_have_sent()), (errno, hides_count));
+                        let stopped = SendAllError { accepted: 7, error };
+                        assert_eq!((stopped.may_have_sent(), stopped.accepted()), (hides_count, 7));
+                        let renamed = error.during(Operation::Probe);
+                        assert_eq!(renamed.operation(), Operation::Probe);
+                        assert_eq!((renamed.kind(), renamed.raw_os_error()), (kind, errno));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -10,7 +10,8 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::fstat;
 use rstest::rstest;
-use sockets::{NO_FLAGS, differs};
+use sockets::{NO_FLAGS, Pair, differs};
+use unisend::SocketKind::{self, *};
 use unisend::{Address, ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, Socket, limits};
 
 fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
@@ -382,6 +383,143 @@ fn receiving_is_refused_before_the_call(#[case] slices: usize, #[case] flags: u8
     let mut kept = [0; 4];
     theirs.read_exact(&mut kept).expect("the data is there");
     assert_eq!(&kept, b"kept");
+}
+
+/// As many as are not too many.
+#[test]
+fn l5_receiving_into_1024_slices() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut bytes = [0; limits::SLICES_PER_MESSAGE];
+    for without_descriptors in [false, true] {
+        let data = sockets::pattern(limits::SLICES_PER_MESSAGE);
+        Socket::from(&ours).send(&data, NO_FLAGS).expect("room");
+        let mut slices: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+        let (socket, mut control) = (Socket::from(&theirs), ControlBuffer::new());
+        let received = match without_descriptors {
+            true => socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT),
+            false => socket.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT),
+        };
+        assert_eq!(received.expect("data").bytes(), limits::SLICES_PER_MESSAGE);
+        assert_eq!(bytes, data[..]);
+    }
+}
+
+/// What is asked of a message that was received, by both calls.
+#[derive(Debug, PartialEq)]
+struct Said {
+    bytes: usize,
+    truncated: bool,
+    ends_record: bool,
+    end_of_file: bool,
+}
+
+fn said_of(socket: &Socket<'_>, room: usize, without_descriptors: bool) -> Said {
+    let mut bytes = vec![0; room];
+    let (mut slices, mut control) = ([IoSliceMut::new(&mut bytes)], ControlBuffer::new());
+    let received = match without_descriptors {
+        true => socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT),
+        false => socket.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT),
+    };
+    let received = received.expect("a message, or the end");
+    assert!(!received.descriptors_lost());
+    Said {
+        bytes: received.bytes(),
+        truncated: received.is_truncated(),
+        ends_record: received.ends_record(),
+        end_of_file: received.is_end_of_file(),
+    }
+}
+
+/// What is shorter than the room, as long, or longer, of 4 bytes; and then the end, where there is one.
+#[rstest]
+fn what_is_said_of_a_message(
+    #[values(Tcp, UdpV4, UnixStream, UnixDatagram, UnixSeqpacket)] kind: SocketKind,
+    #[values(3, 4, 5)] room: usize,
+    #[values(false, true)] without_descriptors: bool,
+    #[values(false, true)] with_end_of_record: bool,
+) {
+    let pair = Pair::new(kind);
+    // Of a record of which only a part was received it is not promised.
+    let marks = with_end_of_record && kind == UnixSeqpacket && room >= 4;
+    let flags = if marks { SendFlags::END_OF_RECORD } else { NO_FLAGS };
+    assert_eq!(pair.socket().send(b"data", flags), Ok(4));
+    sockets::wait_readable(&pair.theirs);
+    let receiver = sockets::declared(kind, &pair.theirs);
+    let expected = Said {
+        bytes: room.min(4),
+        truncated: room < 4 && !kind.is_stream(),
+        // F3: OpenBSD says so of a record that was received to its end, Linux never.
+        ends_record: marks && sockets::OPENBSD,
+        end_of_file: false,
+    };
+    assert_eq!(said_of(&receiver, room, without_descriptors), expected);
+    if kind.is_stream() && room < 4 {
+        assert_eq!(said_of(&receiver, 1, without_descriptors).bytes, 1, "the rest");
+    }
+    // Not one of those that have an end has it before its peer has closed.
+    let nothing =
+        receiver.receive_without_descriptors(&mut [IoSliceMut::new(&mut [0; 4])], ReceiveFlags::DONT_WAIT);
+    assert_eq!(nothing.expect_err("nothing").kind(), ErrorKind::WouldBlock);
+    if kind.is_stream() || kind == UnixSeqpacket {
+        drop(pair.ours);
+        sockets::wait_readable(&pair.theirs);
+        let end = Said { bytes: 0, truncated: false, ends_record: false, end_of_file: true };
+        assert_eq!(said_of(&receiver, 4, without_descriptors), end);
+        assert_eq!(said_of(&receiver, 4, without_descriptors), end);
+    }
+}
+
+#[rstest]
+fn r27_descriptors_are_close_on_exec(#[values(1, 3)] count: usize) {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+    let null = null();
+    for kind in [UnixStream, UnixDatagram, UnixSeqpacket] {
+        let pair = Pair::new(kind);
+        let (mut slices, descriptors) = ([IoSlice::new(b"x")], vec![null.as_fd(); count]);
+        // The sender's own is not, and makes no difference.
+        fcntl(&null, FcntlArg::F_SETFD(FdFlag::empty())).expect("a flag");
+        let message = Message::new(&mut slices).with_descriptors(&descriptors);
+        assert_eq!(message.send(&pair.socket(), NO_FLAGS), Ok(1));
+        let (_, received, _) = receive(&sockets::declared(kind, &pair.theirs), 4).expect("a message");
+        assert_eq!(received.len(), count);
+        for descriptor in &received {
+            let flags = fcntl(descriptor, FcntlArg::F_GETFD).expect("it is open");
+            assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC, "{kind:?}");
+        }
+    }
+}
+
+/// A message of no bytes: nothing on a stream, an empty datagram, and no record (clauses B6, B7, B7b).
+#[rstest]
+#[case::b6_tcp(Tcp, Ok(0), None)]
+#[case::b6_unix_stream(UnixStream, Ok(0), None)]
+#[case::b7b_udp(UdpV4, Ok(0), Some(vec![]))]
+#[case::b7b_unix_datagram(UnixDatagram, Ok(0), Some(vec![]))]
+#[case::b7_unix_seqpacket(UnixSeqpacket, Err(ErrorKind::EmptyRecord), None)]
+fn a_message_of_no_bytes(
+    #[case] kind: SocketKind,
+    #[case] expected: Result<usize, ErrorKind>,
+    #[case] arrives: Option<Vec<u8>>,
+    #[values(0, 1, 7)] count: usize,
+) {
+    let pair = Pair::new(kind);
+    let socket = pair.socket();
+    let arrived = || {
+        if arrives.is_some() {
+            sockets::wait_readable(&pair.theirs);
+        }
+        pair.received()
+    };
+    let mut slices = vec![IoSlice::new(b""); count];
+    assert_eq!(Message::new(&mut slices).send(&socket, NO_FLAGS).map_err(|error| error.kind()), expected);
+    assert_eq!(arrived(), arrives);
+    let all = Message::new(&mut slices).send_all(&socket, NO_FLAGS);
+    assert_eq!(all.map(|()| 0).map_err(|stopped| stopped.kind()), expected);
+    assert_eq!(arrived(), arrives);
+    // And one with a byte is sent.
+    assert_eq!(Message::new(&mut [IoSlice::new(b"x")]).send(&socket, NO_FLAGS), Ok(1));
+    assert_eq!(pair.arriving(), b"x");
 }
 
 #[test]

@@ -194,10 +194,6 @@ impl<'a> FileSender<'a> {
     /// Refuses what Linux's sendfile refuses.
     fn admit(&self, count: u64) -> Result<FileKind, Why> {
         let input = file::kind(self.input).map_err(Why::File)?;
-        // Of a file pread(2) says it.
-        if input != FileKind::Seekable && !status::of(self.input).map_err(Why::File)?.readable {
-            return Err(Why::File(RawErrno(Native::errno_number(Errno::EBADF))));
-        }
         let output = match self.sink.socket {
             Some(_) => None,
             None => Some((
@@ -205,6 +201,11 @@ impl<'a> FileSender<'a> {
                 file::kind(self.sink.fd).map_err(Why::File)?,
             )),
         };
+        // Of a file pread(2) says it, unless the output, of which less is wrong, ends it before.
+        let is_read = input == FileKind::Seekable && !output.is_some_and(|(status, _)| status.appends);
+        if !is_read && !status::of(self.input).map_err(Why::File)?.readable {
+            return Err(Why::File(RawErrno(Native::errno_number(Errno::EBADF))));
+        }
         admit_on::<Native>(input, output, count).map(|()| input)
     }
 }

@@ -212,6 +212,7 @@ const PAUSES: [u64; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 128, 128, 128, 128, 256]
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     use rstest::rstest;
@@ -244,6 +245,58 @@ mod tests {
         if let Err(stopped) = outcome {
             assert_eq!((stopped.kind(), stopped.error().raw_os_error()), (ErrorKind::Other, None));
         }
+    }
+
+    /// A stream without room.
+    fn full() -> (UnixStream, UnixStream) {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        while std::io::Write::write(&mut ours, &[7; 1000]).is_ok() {}
+        ours.set_nonblocking(false).unwrap();
+        (ours, theirs)
+    }
+
+    /// Long enough that a test which waits for it is seen to.
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn is_left_at_once(output: &UnixStream) -> bool {
+        let (started, mut time) = (Instant::now(), TimeLimit::default());
+        let is_left = (0..3).all(|_| time.is_left_for(output.as_fd()));
+        assert!(started.elapsed() < LONG, "it waited");
+        is_left
+    }
+
+    /// Where `SO_SNDTIMEO` cannot be asked for, there is always time left (OpenBSD).
+    #[test]
+    fn i4b_the_limit_runs_from_the_first_interruption_on() {
+        let limit = Duration::from_millis(100);
+        let (ours, _theirs) = full();
+        ours.set_write_timeout(Some(limit)).unwrap();
+        let is_asked_for = platform::send_timeout(ours.as_fd()).is_some();
+        let (started, mut time) = (Instant::now(), TimeLimit::default());
+        assert_eq!(time.is_left_for(ours.as_fd()), !is_asked_for);
+        assert_eq!(time.is_left_for(ours.as_fd()), !is_asked_for, "it has passed");
+        assert!(!is_asked_for || started.elapsed() >= limit, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn i4b_who_is_not_to_wait_does_not() {
+        let (ours, _theirs) = full();
+        ours.set_write_timeout(Some(LONG)).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        assert!(is_left_at_once(&ours));
+    }
+
+    #[test]
+    fn i4b_without_a_limit_the_call_waits_itself() {
+        assert!(is_left_at_once(&full().0));
+    }
+
+    #[test]
+    fn i4b_there_is_room_for_one_more_call() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_write_timeout(Some(LONG)).unwrap();
+        assert!(is_left_at_once(&ours));
     }
 
     #[rstest]

@@ -5,7 +5,7 @@
 
 mod sockets;
 
-use std::io::IoSlice;
+use std::io::{IoSlice, Write};
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::Once;
 use std::thread::{self, JoinHandle};
@@ -19,7 +19,7 @@ use sockets::{
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Error, Socket};
+use unisend::{Error, Message, Offset, SendAllError, Socket, sendfile_all, sendfile_all_by_copying};
 
 /// Interrupts calls: its handler is without SA_RESTART.
 const INTERRUPTS: Signal = Signal::SIGUSR1;
@@ -192,6 +192,138 @@ fn a_timeout_after_the_first_byte(#[case] kind: SocketKind) {
         assert!(read_exactly(&pair.theirs, accepted) == data[..accepted], "{call:?}: not the same bytes");
         assert_eq!(pair.received(), None);
     }
+}
+
+/// The loops, which have one rule for time limits.
+#[derive(Debug, Clone, Copy)]
+enum Loop {
+    Bytes,
+    Slices,
+    Message,
+    File,
+    FileByCopying,
+}
+
+impl Loop {
+    /// Does something with each, side by side: most of it is waiting.
+    fn each(work: impl Fn(Self) + Sync) {
+        thread::scope(|scope| {
+            for how in [Self::Bytes, Self::Slices, Self::Message, Self::File, Self::FileByCopying] {
+                let work = &work;
+                scope.spawn(move || work(how));
+            }
+        });
+    }
+
+    /// Sends all the bytes; how many were accepted before an error, and its kind.
+    fn run(self, socket: &Socket<'_>, data: &[u8]) -> Result<(), (u64, ErrorKind)> {
+        let (first, second) = data.split_at(data.len() / 3);
+        let mut slices = [IoSlice::new(first), IoSlice::new(second)];
+        let stopped = |stopped: SendAllError| (stopped.accepted() as u64, stopped.kind());
+        let file = || {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(data).unwrap();
+            file
+        };
+        let (length, mut start) = (data.len() as u64, 0);
+        let sent = |outcome: Result<u64, SendAllError<u64>>| match outcome {
+            Ok(sent) => {
+                assert_eq!(sent, length);
+                Ok(())
+            }
+            Err(stopped) => Err((stopped.accepted(), stopped.kind())),
+        };
+        let at = Offset::At(&mut start);
+        match self {
+            Self::Bytes => socket.send_all(data, NO_FLAGS).map_err(stopped),
+            Self::Slices => socket.send_all_vectored(&mut &mut slices[..], NO_FLAGS).map_err(stopped),
+            Self::Message => Message::new(&mut slices).send_all(socket, NO_FLAGS).map_err(stopped),
+            Self::File => sent(sendfile_all(*socket, file(), at, length)),
+            Self::FileByCopying => {
+                sent(sendfile_all_by_copying(*socket, file(), at, length, &mut vec![0; 10_000]))
+            }
+        }
+    }
+}
+
+/// How often a signal comes, and a slow reader reads.
+const NOW_AND_THEN: Duration = Duration::from_millis(100);
+
+/// On Linux the limit runs from the first signal on, so that the loop ends long before the signals do. "Differs": on
+/// OpenBSD each begins it again.
+#[rstest]
+fn i4b_signals_do_not_extend_a_time_limit(#[values(Tcp, UnixStream)] kind: SocketKind) {
+    Loop::each(|how| is_not_extended_by_signals(kind, how));
+}
+
+fn is_not_extended_by_signals(kind: SocketKind, how: Loop) {
+    const LIMIT: Duration = Duration::from_millis(500);
+    let pair = full(kind);
+    set_send_timeout(&pair.ours, LIMIT);
+    let worker = start(move || {
+        let started = Instant::now();
+        (how.run(&pair.socket(), &[8; 500]), started.elapsed(), pair)
+    });
+    let started = Instant::now();
+    let signalled_for = if OPENBSD { 4 * LIMIT } else { 10 * LIMIT };
+    while !worker.is_finished() && started.elapsed() < signalled_for {
+        signal(&worker, INTERRUPTS);
+        thread::sleep(NOW_AND_THEN);
+    }
+    assert_eq!(worker.is_finished(), !OPENBSD, "{how:?}: while signals come, after {:?}", started.elapsed());
+    let (outcome, elapsed, _pair) = finished(worker, |_| {});
+    assert_eq!(outcome, Err((0, WouldBlock)), "{how:?}");
+    assert!(elapsed >= LIMIT, "it did not wait: {elapsed:?}");
+}
+
+/// Each part that is accepted begins the limit again, with signals or without: a slow reader keeps a loop going for
+/// longer than the limit.
+#[rstest]
+fn i4b_the_limit_is_of_each_part(
+    #[values(Tcp, UnixStream)] kind: SocketKind,
+    #[values(false, true)] with_signals: bool,
+) {
+    Loop::each(|how| goes_on_with_a_slow_reader(kind, how, with_signals));
+}
+
+fn goes_on_with_a_slow_reader(kind: SocketKind, how: Loop, with_signals: bool) {
+    const LIMIT: Duration = Duration::from_millis(1500);
+    let Pair { ours, theirs, .. } = narrow(kind);
+    set_send_timeout(&ours, LIMIT);
+    let data = pattern(2 << 20);
+    let expected = data.clone();
+    let worker = start(move || {
+        let started = Instant::now();
+        (how.run(&sockets::declared(kind, &ours), &data), started.elapsed(), ours)
+    });
+    let mut arrived = Vec::new();
+    while arrived.len() < expected.len() {
+        // The first ends a part, the others a call of which nothing is accepted: there the limit begins.
+        for _ in 0..4 {
+            thread::sleep(NOW_AND_THEN / 4);
+            if with_signals {
+                signal(&worker, INTERRUPTS);
+            }
+        }
+        let part = (expected.len() - arrived.len()).min(expected.len() / 20);
+        arrived.extend(read_exactly(&theirs, part));
+    }
+    assert!(arrived == expected, "not the same bytes");
+    let (outcome, elapsed, _ours) = finished(worker, |_| {});
+    assert_eq!(outcome, Ok(()), "{how:?}");
+    assert!(elapsed > LIMIT, "it took no longer than one limit: {elapsed:?}");
+}
+
+/// The limit is none of a socket that does not wait.
+#[test]
+fn i4b_who_does_not_wait_has_no_limit() {
+    Loop::each(|how| {
+        let pair = full(UnixStream);
+        set_send_timeout(&pair.ours, 4 * sockets::PATIENCE);
+        sockets::set_nonblocking(&pair.ours, true);
+        let outcome = sockets::bounded(move || how.run(&pair.socket(), &[8; 500]));
+        assert_eq!(outcome, Err((0, WouldBlock)), "{how:?}");
+    });
 }
 
 /// How the other side goes away while a send waits for it.

@@ -59,17 +59,22 @@ impl Becomes {
 #[case::f2_urgent_unix(
     SendFlags::OUT_OF_BAND, &[UnixStream, UnixDatagram, UnixSeqpacket], Refused, Refused
 )]
-#[case::f2_urgent_other(SendFlags::OUT_OF_BAND, &[OtherStream, Other], Number(1), Number(1))]
-#[case::f1b_dont_route_udp_v4(SendFlags::DONT_ROUTE, &[UdpV4, OtherStream, Other], Number(4), Refused)]
-#[case::f1b_dont_route_where_linux_ignores_it(SendFlags::DONT_ROUTE, &[Tcp, UdpV6], Refused, Refused)]
+#[case::f2_urgent_other(SendFlags::OUT_OF_BAND, &[Other], Number(1), Number(1))]
+#[case::f2b_urgent_other_stream(SendFlags::OUT_OF_BAND, &[OtherStream], Refused, Refused)]
+#[case::f1b_dont_route_udp_v4(SendFlags::DONT_ROUTE, &[UdpV4, Other], Number(4), Refused)]
+#[case::f1d_dont_route_where_linux_ignores_it(
+    SendFlags::DONT_ROUTE, &[Tcp, UdpV6, OtherStream], Refused, Refused
+)]
 #[case::f1b_dont_route_unix(
     SendFlags::DONT_ROUTE, &[UnixStream, UnixDatagram, UnixSeqpacket], Refused, Refused
 )]
 #[case::f1_dont_wait(SendFlags::DONT_WAIT, &SocketKind::ALL, Number(0x40), Number(0x80))]
 #[case::f3_end_of_record_seqpacket(
-    SendFlags::END_OF_RECORD, &[UnixSeqpacket, OtherStream, Other], Number(0x80), Number(8)
+    SendFlags::END_OF_RECORD, &[UnixSeqpacket, Other], Number(0x80), Number(8)
 )]
-#[case::f3_end_of_record_streams(SendFlags::END_OF_RECORD, &[Tcp, UnixStream], Refused, Refused)]
+#[case::f3_end_of_record_streams(
+    SendFlags::END_OF_RECORD, &[Tcp, UnixStream, OtherStream], Refused, Refused
+)]
 #[case::f3_end_of_record_datagrams(
     SendFlags::END_OF_RECORD, &[UdpV4, UdpV6, UnixDatagram], Refused, Refused
 )]
@@ -78,10 +83,10 @@ impl Becomes {
 #[case::f4b_more_datagrams(SendFlags::MORE, &[UdpV4, UdpV6, UnixDatagram, Other], Refused, Refused)]
 #[case::f4b_more_records(SendFlags::MORE, &[UnixSeqpacket], Refused, Refused)]
 #[case::f4c_confirm_udp(
-    SendFlags::CONFIRM, &[UdpV4, UdpV6, OtherStream, Other], Number(0x800), Dropped
+    SendFlags::CONFIRM, &[UdpV4, UdpV6, Other], Number(0x800), Dropped
 )]
 #[case::f4c_confirm_others(
-    SendFlags::CONFIRM, &[Tcp, UnixStream, UnixDatagram, UnixSeqpacket], Dropped, Dropped
+    SendFlags::CONFIRM, &[Tcp, OtherStream, UnixStream, UnixDatagram, UnixSeqpacket], Dropped, Dropped
 )]
 #[case::f1_unknown_bit_of_linux_dont_wait(
     SendFlags::from_bits_retain(0x40), &SocketKind::ALL, Refused, Refused
@@ -350,16 +355,24 @@ enum LinuxSocket {
     TcpInfo(u8, Option<u64>),
     TcpInfoFails,
     HasPeer,
+    Segments(bool),
     MustNotBeAsked,
 }
 
 impl linux::Witness for LinuxSocket {
+    fn has_segments(&self) -> bool {
+        match *self {
+            Self::Segments(are_set) => are_set,
+            _ => panic!("asked for segments without need"),
+        }
+    }
+
     fn has_peer(&self) -> bool {
         match *self {
             Self::TcpInfo(state, _) => !matches!(state, STATE_SYN_SENT | STATE_CLOSE | STATE_LISTEN),
             Self::TcpInfoFails => false,
             Self::HasPeer => true,
-            Self::MustNotBeAsked => panic!("asked for the peer without need"),
+            Self::Segments(_) | Self::MustNotBeAsked => panic!("asked for the peer without need"),
         }
     }
 
@@ -367,7 +380,9 @@ impl linux::Witness for LinuxSocket {
         match *self {
             Self::TcpInfo(state, segments) => Some(TcpInfo { state, segments }),
             Self::TcpInfoFails => None,
-            Self::HasPeer | Self::MustNotBeAsked => panic!("asked for TCP_INFO without need"),
+            Self::HasPeer | Self::Segments(_) | Self::MustNotBeAsked => {
+                panic!("asked for TCP_INFO without need")
+            }
         }
     }
 }
@@ -456,8 +471,9 @@ const STATE_LISTEN: u8 = 10;
     LinuxSocket::TcpInfo(STATE_CLOSE_WAIT, Some(0)),
     ErrorKind::Disconnected
 )]
-#[case::i8b_blackhole_route(UdpV4, EINVAL, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
-#[case::i8b_blackhole_route_v6(UdpV6, EINVAL, LinuxSocket::MustNotBeAsked, ErrorKind::Unreachable)]
+#[case::i8b_blackhole_route(UdpV4, EINVAL, LinuxSocket::Segments(false), ErrorKind::Unreachable)]
+#[case::i8b_too_many_segments(UdpV4, EINVAL, LinuxSocket::Segments(true), ErrorKind::InvalidInput)]
+#[case::i8b_blackhole_route_v6(UdpV6, EINVAL, LinuxSocket::Segments(false), ErrorKind::Unreachable)]
 #[case::s3_connecting_before_4_2(
     Tcp,
     EAGAIN,
@@ -765,11 +781,11 @@ fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: Er
     for kind in SocketKind::ALL {
         for &operation in Operation::ALL.iter().filter(|&&operation| operation != Operation::Receive) {
             let linux = failure::<Linux>(kind, operation, errno);
-            let judged = Linux::judge(linux, &LinuxSocket::MustNotBeAsked);
-            let on_linux = match (kind, errno) {
-                (UdpV4 | UdpV6, EINVAL) => ErrorKind::Unreachable, // I8
-                _ => meant,
+            let (socket, on_linux) = match (kind, errno) {
+                (UdpV4 | UdpV6, EINVAL) => (LinuxSocket::Segments(false), ErrorKind::Unreachable), // I8b
+                _ => (LinuxSocket::MustNotBeAsked, meant),
             };
+            let judged = Linux::judge(linux, &socket);
             assert_eq!(judged, Cause { kind: on_linux, errno: linux.errno }, "{kind:?} on Linux");
             let openbsd = failure::<OpenBsd>(kind, operation, errno);
             // S8: of a TCP connection's last error it is asked, to take it away.
@@ -838,7 +854,7 @@ fn m1b_errno_512_is_an_interruption_on_linux_alone() {
 #[case::tcp_v4(AddressFamily::Inet, Type::Stream, 6, Tcp)]
 #[case::tcp_v6(AddressFamily::Inet6, Type::Stream, 6, Tcp)]
 #[case::multipath_tcp(AddressFamily::Inet, Type::Stream, 262, OtherStream)]
-#[case::sctp_stream(AddressFamily::Inet, Type::Stream, 132, OtherStream)]
+#[case::sctp_stream(AddressFamily::Inet, Type::Stream, 132, Other)]
 #[case::sctp_seqpacket(AddressFamily::Inet6, Type::Seqpacket, 132, Other)]
 #[case::udp_v4(AddressFamily::Inet, Type::Datagram, 17, UdpV4)]
 #[case::udp_v6(AddressFamily::Inet6, Type::Datagram, 17, UdpV6)]

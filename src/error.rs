@@ -153,7 +153,7 @@ impl Error {
     }
 
     /// The kernel's own errno, which can differ from system to system; `None` if it was unisend that refused the
-    /// call, which then had no effect. Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause
+    /// call, which then had no effect, or that ended a loop (clause L4c). Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause
     /// S8), it is the reason; that takes it away, so that a later `take_error` finds nothing.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {

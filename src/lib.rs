@@ -46,7 +46,7 @@
 //! | [`Message::send_all`] | the same, everything: the descriptors once | one for each part |
 //! | [`Socket::receive`] | receive data and all descriptors that come with it, owned | one |
 //! | [`Socket::receive_without_descriptors`] | receive data, and have descriptors closed | one |
-//! | [`Socket::peer_credentials`] | who is at the other end of a unix socket | one |
+//! | [`Socket::peer_credentials`] | who is at the other end of a unix socket | one; two on Linux |
 //! | [`Socket::send_all`], [`Socket::send_all_vectored`] | send everything: short counts, interruptions and the limit on slices are taken care of | one for each part that the kernel accepts |
 //! | [`sendfile()`], [`sendfile_all`] | send a part of a file, with Linux's semantics on both | Linux: sendfile(2) and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
 //! | [`sendfile_by_copying`], [`sendfile_all_by_copying`] | the same, so that what was sent cannot change any more | pread(2) and send(2) in turn |

@@ -51,7 +51,8 @@ pub struct Message<'a, 'data> {
 }
 
 impl<'a, 'data> Message<'a, 'data> {
-    /// A message of these slices, one after the other. They are advanced when a part of the message was accepted.
+    /// A message of these slices, one after the other. They are advanced when a part of the message was accepted: do not
+    /// make a second message of the same array, but go on with this one, or with its [rest](Self::into_rest).
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a mut [IoSlice<'data>]) -> Self {
@@ -75,11 +76,23 @@ impl<'a, 'data> Message<'a, 'data> {
     ///
     /// If more was accepted than there is, as [`IoSlice::advance_slices`] does.
     pub fn advance(&mut self, accepted: usize) {
-        IoSlice::advance_slices(&mut self.slices, accepted);
         if accepted > 0 {
-            self.descriptors = &[];
-            self.is_rest = true;
+            self.become_rest();
         }
+        IoSlice::advance_slices(&mut self.slices, accepted);
+    }
+
+    /// Whatever is sent from now on is the rest of a message, and goes without the descriptors.
+    fn become_rest(&mut self) {
+        self.descriptors = &[];
+        self.is_rest = true;
+    }
+
+    /// The slices of what is left. The array that the message was made of is of no use afterwards: slices that were
+    /// sent are still in it, and one that was sent in part has been shortened.
+    #[must_use]
+    pub fn into_rest(self) -> &'a mut [IoSlice<'data>] {
+        self.slices
     }
 
     /// Sends to the socket's peer; how many bytes were accepted. On a stream that can be fewer than there are:
@@ -201,7 +214,9 @@ impl<'a, 'data> Message<'a, 'data> {
             let count = self.send_part(OPERATION, socket, flags)?;
             self.advance(count);
             Ok(count)
-        })
+        })?;
+        self.become_rest(); // also if it had no byte, but descriptors
+        Ok(())
     }
 
     /// Sends as much of what is left as can go at once.

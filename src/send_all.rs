@@ -28,8 +28,8 @@ impl Socket<'_> {
     ///
     /// # System calls
     ///
-    /// One send(2) for each part that is accepted; see [`send`](Self::send). After an interruption fcntl(2) and, on
-    /// Linux, getsockopt(2) and poll(2).
+    /// One send(2) for each part that is accepted; see [`send`](Self::send). After an interruption, on Linux,
+    /// getsockopt(2) and, if there is a time limit, fcntl(2) and poll(2).
     ///
     /// # Errors
     ///
@@ -192,8 +192,8 @@ impl Socket<'_> {
 pub(crate) struct TimeLimit(Option<Instant>);
 
 impl TimeLimit {
-    /// Whether there is time for one more call, which this waits for: then the call has no need to, and to begin
-    /// its own time limit.
+    /// Whether there is time for one more call. It waits until there is room, through further signals: then the
+    /// call has no need to wait, and to begin a time limit of its own.
     #[cold]
     pub(crate) fn is_left_for(&mut self, output: BorrowedFd<'_>) -> bool {
         if self.0.is_none() {
@@ -201,8 +201,12 @@ impl TimeLimit {
             self.0 = limit.and_then(|limit| Instant::now().checked_add(limit));
         }
         let Some(end) = self.0 else { return true };
-        platform::wait_for_room(output, end.saturating_duration_since(Instant::now()));
-        Instant::now() < end
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || platform::wait_for_room(output, left) {
+                return !left.is_zero();
+            }
+        }
     }
 }
 

@@ -32,6 +32,14 @@ impl<'fd, T: AsFd> BorrowFd<'fd> for &'fd T {
     }
 }
 
+impl<'fd, T: AsFd> BorrowFd<'fd> for &'fd mut T {
+    #[inline]
+    fn borrow_fd(self) -> BorrowedFd<'fd> {
+        let shared: &'fd T = self;
+        shared.as_fd()
+    }
+}
+
 impl<'fd> BorrowFd<'fd> for BorrowedFd<'fd> {
     #[inline]
     fn borrow_fd(self) -> BorrowedFd<'fd> {
@@ -44,6 +52,7 @@ mod sealed {
 
     pub trait Sealed {}
     impl<T: AsFd> Sealed for &T {}
+    impl<T: AsFd> Sealed for &mut T {}
     impl Sealed for BorrowedFd<'_> {}
 }
 

@@ -267,6 +267,46 @@ fn r8c_a_datagram_is_not_sent_twice() {
     assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
 }
 
+/// A message without a byte was sent like any other: neither its descriptors nor an empty datagram go again.
+#[rstest]
+fn r8c_a_datagram_without_a_byte_is_not_sent_twice(#[values(0, 2)] count: usize) {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair");
+    let null = null();
+    let descriptors = vec![null.as_fd(); count];
+    let mut message = Message::new(&mut []).with_descriptors(&descriptors);
+    assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
+    let stopped = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::InvalidInput);
+    assert_eq!(receive(&Socket::from(&theirs), 8).expect("a datagram").1.len(), count);
+    assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
+}
+
+/// A message that was advanced too far, and whose panic was caught, sends nothing that was not meant.
+#[test]
+fn r8c_after_a_panic_nothing_is_sent() {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair");
+    let null = null();
+    let (mut slices, descriptors) = ([IoSlice::new(b"four")], [null.as_fd()]);
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
+    let advanced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| message.advance(5)));
+    assert!(advanced.is_err());
+    let error = message.send(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
+}
+
+/// A second message goes on with the rest of the first, and not with its array.
+#[test]
+fn what_is_left_can_be_taken_out() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut slices = [IoSlice::new(b"first"), IoSlice::new(b"second")];
+    let mut message = Message::new(&mut slices);
+    message.advance(7);
+    let rest = message.into_rest();
+    assert_eq!(Message::new(rest).send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
+    assert_eq!(receive(&Socket::from(&theirs), 64).expect("data").0, b"cond");
+}
+
 #[test]
 fn what_is_left_goes_on_other_streams_too() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");

@@ -282,3 +282,27 @@ fn b5_a_stream_has_room_again_once_it_is_read() {
     assert!(is_writable(&pair.ours, sockets::PATIENCE));
     assert_eq!(pair.socket().send(&[7; 4_000], NO_FLAGS), Ok(4_000));
 }
+
+/// Linux says EINVAL both of more segments than it makes at once and of a blackhole route, which is `Unreachable` (I8b).
+#[cfg(target_os = "linux")]
+#[test]
+fn i8b_too_many_segments_are_no_want_of_a_route() {
+    let (ours, _theirs) = sockets::udp_pair();
+    let one: libc::c_int = 1;
+    // SAFETY: the pointer and the length are of one int, which is only read.
+    let set = unsafe {
+        libc::setsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(&ours),
+            libc::IPPROTO_UDP,
+            libc::UDP_SEGMENT,
+            (&raw const one).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if set != 0 {
+        println!("skipped: this kernel has no UDP_SEGMENT: {}", std::io::Error::last_os_error());
+        return;
+    }
+    let error = Socket::udp_v4(&ours).send(&[0; 60_000], NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (InvalidInput, Some(libc::EINVAL)));
+}

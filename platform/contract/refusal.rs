@@ -1,6 +1,6 @@
 use super::{ErrorKind, limits};
 
-/// Why a call was refused before the kernel was asked. Each says what was wrong and what would be right.
+/// Why unisend refused a call, or ended a loop. Each says what was wrong and what would be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Refusal {

@@ -23,9 +23,9 @@ bitflags::bitflags! {
     /// | `MORE` | hint | refused | refused | hint | refused | refused | F4, F4b |
     /// | `CONFIRM` | hint | hint | hint | hint | hint | hint | F4c |
     ///
-    /// On a socket of kind [`Other`](crate::SocketKind::Other) or
-    /// [`OtherStream`](crate::SocketKind::OtherStream) a flag that the system has is passed on, and what it does is
-    /// the kernel's word; but `MORE` is refused on all that is no stream.
+    /// A stream of kind [`OtherStream`](crate::SocketKind::OtherStream) takes `DONT_WAIT` and the hints. On a socket of
+    /// kind [`Other`](crate::SocketKind::Other) a flag that the system has is passed on, and what it does is the
+    /// kernel's word; but `MORE` is refused.
     ///
     /// ```
     /// use unisend::SendFlags;
@@ -86,7 +86,7 @@ impl SendFlags {
             SocketKind::UdpV6 => Self::CONFIRM,
             SocketKind::UnixSeqpacket => Self::END_OF_RECORD,
             SocketKind::UnixStream | SocketKind::UnixDatagram => Self::empty(),
-            SocketKind::OtherStream => Self::all(),
+            SocketKind::OtherStream => Self::MORE,
             SocketKind::Other => Self::all().difference(Self::MORE),
         };
         own.union(Self::DONT_WAIT)

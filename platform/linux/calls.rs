@@ -40,6 +40,10 @@ impl Witness for BorrowedFd<'_> {
         unsafe { libc::getpeername(self.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut length) == 0 }
     }
 
+    fn has_segments(&self) -> bool {
+        option::get_int(*self, libc::IPPROTO_UDP, libc::UDP_SEGMENT).is_ok_and(|bytes| bytes != 0)
+    }
+
     fn tcp_info(&self) -> Option<TcpInfo> {
         let mut info = [0; TCP_INFO_BYTES];
         let length = option::get(*self, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;

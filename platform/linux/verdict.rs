@@ -13,6 +13,9 @@ pub(crate) trait Witness {
     /// was never connected, of one that is connecting, and of one that is dead.
     fn has_peer(&self) -> bool;
 
+    /// Whether UDP was told to cut what is sent into segments (`UDP_SEGMENT`, since 4.18).
+    fn has_segments(&self) -> bool;
+
     /// `TCP_INFO`, as far as the kernel filled it in. It has no side effects.
     fn tcp_info(&self) -> Option<TcpInfo>;
 }
@@ -58,8 +61,8 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // S17: the receiver that this socket was connected to has closed. A destination that is named and
         // has closed is refused on both systems (A10).
         (UnixDatagram, Some(ECONNREFUSED)) if !failure.operation.names_destination() => ErrorKind::Reset,
-        // I8b: a blackhole route.
-        (UdpV4 | UdpV6, Some(EINVAL)) if sends => ErrorKind::Unreachable,
+        // I8b: a blackhole route, and a destination that can be nobody's. With UDP_SEGMENT it can be a matter of size.
+        (UdpV4 | UdpV6, Some(EINVAL)) if sends && !witness.has_segments() => ErrorKind::Unreachable,
         // B9: receiving from a stream that was never connected.
         (UnixStream, Some(EINVAL)) if failure.operation == Operation::Receive => ErrorKind::NotConnected,
         _ => plain,

@@ -33,9 +33,15 @@ pub(in crate::platform) fn socket_kind<K: Kernel>(domain: c_int, kind: c_int, pr
     kinds
         .iter()
         .find(|row| (row.0, row.1) == (domain, kind) && row.2.is_none_or(|wanted| wanted == protocol))
-        .map_or_else(|| other::<K>(kind), |row| row.3)
+        .map_or_else(|| other::<K>(kind, protocol), |row| row.3)
 }
 
-fn other<K: Kernel>(kind: c_int) -> SocketKind {
-    if kind == K::NUMBERS.SOCK_STREAM { SocketKind::OtherStream } else { SocketKind::Other }
+/// SCTP, which keeps the boundaries of messages on what it calls a stream: the number that IANA gave it.
+const SCTP: c_int = 132;
+
+fn other<K: Kernel>(kind: c_int, protocol: c_int) -> SocketKind {
+    match kind == K::NUMBERS.SOCK_STREAM && protocol != SCTP {
+        true => SocketKind::OtherStream,
+        false => SocketKind::Other,
+    }
 }

@@ -35,10 +35,11 @@ pub(in crate::platform) fn has_room(fd: BorrowedFd<'_>) -> bool {
     poll_for_room(fd, 0) == libc::POLLOUT
 }
 
-/// Waits until poll(2) says something of this descriptor, a signal comes, or the time has passed.
-pub(crate) fn wait_for_room(fd: BorrowedFd<'_>, longest: Duration) {
+/// Waits until poll(2) says something of this descriptor, a signal comes, or the time has passed; whether it was the
+/// first of these.
+pub(crate) fn wait_for_room(fd: BorrowedFd<'_>, longest: Duration) -> bool {
     let milliseconds = longest.as_nanos().div_ceil(1_000_000);
-    poll_for_room(fd, milliseconds.try_into().unwrap_or(libc::c_int::MAX));
+    poll_for_room(fd, milliseconds.try_into().unwrap_or(libc::c_int::MAX)) != 0
 }
 
 fn poll_for_room(fd: BorrowedFd<'_>, milliseconds: libc::c_int) -> libc::c_short {

@@ -37,13 +37,17 @@ pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno
     }
     // SAFETY: the call succeeded, so it is filled.
     let status = unsafe { status.assume_init() };
-    Ok(match status.st_mode & libc::S_IFMT {
+    Ok(kind_of_mode(status.st_mode, status.st_rdev))
+}
+
+fn kind_of_mode(mode: libc::mode_t, device: libc::dev_t) -> FileKind {
+    match mode & libc::S_IFMT {
         libc::S_IFREG | libc::S_IFBLK => FileKind::Seekable,
         libc::S_IFIFO => FileKind::Pipe,
         libc::S_IFSOCK => FileKind::Socket,
-        libc::S_IFCHR if Native::NULL_DEVICE != Some(status.st_rdev) => FileKind::Device,
+        libc::S_IFCHR if Native::NULL_DEVICE != Some(device) => FileKind::Device,
         _ => FileKind::Other,
-    })
+    }
 }
 
 /// Reads at an offset into a buffer; what was read. The offset was checked to be no more than `i64::MAX`.
@@ -89,4 +93,39 @@ fn seek(fd: BorrowedFd<'_>, offset: off_t, whence: libc::c_int) -> Result<u64, R
     // SAFETY: it takes integers, and changes nothing but the position.
     let position = unsafe { lseek(fd.as_raw_fd(), offset, whence) };
     if position < 0 { Err(last_errno()) } else { Ok(position as u64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    /// A machine need not have a block device that a test may open.
+    #[rstest]
+    #[case::regular_file(libc::S_IFREG, FileKind::Seekable)]
+    #[case::block_device(libc::S_IFBLK, FileKind::Seekable)]
+    #[case::fifo(libc::S_IFIFO, FileKind::Pipe)]
+    #[case::socket(libc::S_IFSOCK, FileKind::Socket)]
+    #[case::device_of_bytes(libc::S_IFCHR, FileKind::Device)]
+    #[case::directory(libc::S_IFDIR, FileKind::Other)]
+    #[case::link(libc::S_IFLNK, FileKind::Other)]
+    #[case::descriptor_of_events(0, FileKind::Other)]
+    fn x7_what_a_mode_says(#[case] mode: libc::mode_t, #[case] expected: FileKind) {
+        for permissions in [0, 0o7777] {
+            assert_eq!(kind_of_mode(mode | permissions, 0x0105), expected);
+        }
+    }
+
+    /// Where it has to be kept from sendfile(2).
+    #[test]
+    fn x7_the_null_device() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let expected = if Native::NULL_DEVICE.is_some() { FileKind::Other } else { FileKind::Device };
+        assert_eq!(kind(null.as_fd()), Ok(expected));
+        let zero = std::fs::File::open("/dev/zero").unwrap();
+        assert_eq!(kind(zero.as_fd()), Ok(FileKind::Device));
+    }
 }

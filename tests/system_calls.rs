@@ -175,6 +175,14 @@ fn child() {
                 assert_eq!(sent, Ok(count));
             });
         }
+        ["sendfile", "unreadable"] => {
+            // Long where the kernel has it: one read gives a page at most.
+            let file = File::open("/proc/self/smaps").or_else(|_| File::open("/proc/self/maps")).unwrap();
+            let null = File::options().write(true).open("/dev/null").unwrap();
+            between_marks(|| {
+                sendfile_all(Output::file(&null), &file, Offset::At(&mut 0), 1 << 40).unwrap();
+            });
+        }
         ["sendfile", "full"] => {
             let (_reader, pipe) = nix::unistd::pipe().unwrap();
             let mut file = tempfile::tempfile().unwrap();
@@ -369,6 +377,18 @@ fn descriptors_and_credentials_are_these_calls(#[case] case: &str, #[case] names
 #[case::copying_to_a_file("file copied", &["fstat", "fcntl", "fstat", "pread", MASK, "write", MASK])]
 fn sendfile_makes_these_calls(#[case] how: &str, #[case] names: &[&str]) {
     is_made_of(&format!("sendfile {how}"), ROUNDS, names);
+}
+
+/// What the kernel cannot send (clause X8) it is asked for once in a loop, and not again for what is left of it.
+#[test]
+fn x8_the_kernel_is_asked_once_for_what_it_cannot_send() {
+    let Some(calls) = calls_in("sendfile unreadable") else { return };
+    let tried: Vec<_> = calls.iter().filter(|call| name_of(call) == "sendfile").collect();
+    if !tried[0].contains("EINVAL") {
+        return sockets::skipped(format_args!("this kernel's sendfile can read it: {}", tried[0]));
+    }
+    assert_eq!(tried.len(), 1, "{calls:?}");
+    assert!(calls.iter().filter(|call| name_of(call) == "pread").count() >= 2, "{calls:?}");
 }
 
 /// Blocks SIGPIPE, or unblocks it again.

@@ -113,12 +113,13 @@ mod connecting {
 
     use nix::errno::Errno;
     use nix::sys::socket as raw;
-    use unisend::ErrorKind::{Connecting, WouldBlock};
+    use unisend::ErrorKind::{Connecting, Disconnected, TimedOut, WouldBlock};
     use unisend::{SendFlags, Socket, SocketKind};
 
     use super::fails_in_every_call;
     use super::sockets::{
         NO_FLAGS, is_writable, set_nonblocking, set_send_timeout, start_connecting, unconnected,
+        wait_readable,
     };
 
     struct Backlog {
@@ -154,6 +155,24 @@ mod connecting {
             // Declared as something else it gets the kernel's own answer.
             assert_eq!(Socket::other(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), WouldBlock);
         }
+    }
+
+    /// A connection that was never answered has sent segments and received none: it has a past, as TCP_INFO says.
+    #[test]
+    fn s8_a_connection_that_was_given_up() {
+        let gives_up: libc::c_int = 500; // milliseconds
+        let backlog = Backlog::full();
+        let fd = &backlog.connecting[0];
+        let (value, length) = ((&raw const gives_up).cast(), size_of_val(&gives_up) as libc::socklen_t);
+        let (level, option) = (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT);
+        // SAFETY: the pointer and the length are of one int that outlives the call and is only read.
+        let returned = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, length) };
+        assert_eq!(returned, 0);
+        wait_readable(fd);
+        let error = Socket::tcp(fd).send(b"x", NO_FLAGS).unwrap_err();
+        assert_eq!((error.kind(), error.raw_os_error()), (TimedOut, Some(libc::ETIMEDOUT)));
+        assert!(error.peer_gone() && !error.would_block());
+        fails_in_every_call(&Socket::tcp(fd), Disconnected);
     }
 
     /// A blocking send waits for the connection on Linux ("differs"), here for as long as it may.

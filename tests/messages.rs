@@ -562,6 +562,20 @@ fn a_message_of_no_bytes(
     assert_eq!(pair.arriving(), b"x");
 }
 
+/// Receiving sends nothing, whatever a hard error hides of what was sent before (I5).
+#[test]
+fn i5_an_error_of_receiving_has_sent_nothing() {
+    let pair = Pair::new(Tcp);
+    sockets::close_with_reset(pair.theirs);
+    sockets::wait_readable(&pair.ours);
+    let (mut byte, mut control) = ([0], ControlBuffer::new());
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    let socket = Socket::tcp(&pair.ours);
+    let error = socket.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT).unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Reset, unisend::Operation::Receive));
+    assert!(!error.may_have_sent() && error.peer_gone());
+}
+
 #[test]
 fn a_truncated_datagram_says_so() {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");

@@ -131,18 +131,20 @@ mod system {
     /// What Linux alone has.
     pub(super) fn inputs(path: &std::path::Path) -> Vec<Input> {
         let set = nix::sys::signal::SigSet::empty();
-        // SAFETY: each takes integers, a string or a set, which are only read, and makes a descriptor.
-        let (events, watches, timer, signals, files, memory, process) = unsafe {
-            (
-                made(libc::eventfd(1, libc::EFD_CLOEXEC).into()),
-                made(libc::epoll_create1(libc::EPOLL_CLOEXEC).into()),
-                made(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC).into()),
-                made(libc::signalfd(-1, set.as_ref(), libc::SFD_CLOEXEC).into()),
-                made(libc::inotify_init1(libc::IN_CLOEXEC).into()),
-                made(libc::memfd_create(c"unisend".as_ptr(), libc::MFD_CLOEXEC).into()),
-                libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0),
-            )
-        };
+        // SAFETY: it takes integers, and makes a descriptor.
+        let events = made(unsafe { libc::eventfd(1, libc::EFD_CLOEXEC) }.into());
+        // SAFETY: as above.
+        let watches = made(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into());
+        // SAFETY: as above.
+        let timer = made(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) }.into());
+        // SAFETY: it takes a set, which is only read, and makes a descriptor.
+        let signals = made(unsafe { libc::signalfd(-1, set.as_ref(), libc::SFD_CLOEXEC) }.into());
+        // SAFETY: it takes an integer, and makes a descriptor.
+        let files = made(unsafe { libc::inotify_init1(libc::IN_CLOEXEC) }.into());
+        // SAFETY: it takes a string, which is only read, and makes a descriptor.
+        let memory = made(unsafe { libc::memfd_create(c"unisend".as_ptr(), libc::MFD_CLOEXEC) }.into());
+        // SAFETY: it takes integers, and makes a descriptor.
+        let process = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
         let memory = File::from(memory);
         memory.write_at(&[7; 100], 0).unwrap();
         let mut inputs = vec![

@@ -2,19 +2,17 @@
 
 mod sockets;
 
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, read_exactly, tcp_pair, unconnected};
-#[cfg(target_os = "linux")]
-use sockets::{accepted, set_nonblocking, start_connecting};
 use unisend::ErrorKind::NotSocket;
 use unisend::SocketKind::{self, Other, OtherStream, Tcp, UdpV4, UdpV6, UnixSeqpacket};
-use unisend::{ControlBuffer, Datagram, Operation, ReceiveFlags, Socket};
+use unisend::{Datagram, Operation, Socket};
 
 /// Sends through the socket, so that it is seen to be of that descriptor.
 fn reaches(socket: &Socket<'_>, theirs: &(impl AsFd + AsRawFd)) {
@@ -182,7 +180,12 @@ fn a_probe_of_a_borrowed_descriptor_can_be_kept() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_probe_of_multipath_tcp() {
+    use std::net::SocketAddr;
+    use std::os::fd::FromRawFd;
+
     use nix::sys::socket as raw;
+    use sockets::{accepted, set_nonblocking, start_connecting};
+    use unisend::{ControlBuffer, ReceiveFlags};
 
     // SAFETY: it takes integers, and makes a descriptor.
     let number =

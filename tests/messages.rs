@@ -255,6 +255,21 @@ fn r8c_nothing_is_sent_of_the_rest_of_a_record(
     assert_eq!(receive(&peer, 8).unwrap_err(), ErrorKind::WouldBlock, "nothing was sent");
 }
 
+/// Nothing was accepted: it is the whole message still, on every kind of socket, with its descriptors.
+#[test]
+fn r8c_a_message_that_was_advanced_by_nothing_is_whole() {
+    let null = null();
+    for kind in [UnixStream, UnixDatagram, UnixSeqpacket] {
+        let pair = Pair::new(kind);
+        let (mut slices, descriptors) = ([IoSlice::new(b"whole")], [null.as_fd()]);
+        let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
+        message.advance(0);
+        assert_eq!(message.send_all(&pair.socket(), NO_FLAGS), Ok(()));
+        let (bytes, received, _) = receive(&sockets::declared(kind, &pair.theirs), 8).expect("a message");
+        assert_eq!((bytes.as_slice(), received.len()), (b"whole".as_slice(), 1));
+    }
+}
+
 #[test]
 fn r8c_a_datagram_is_not_sent_twice() {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use unisend_conformance::report::{Host, Report, Row, Verdict};
+use unisend_conformance::report::{Report, Row, Verdict};
 use unisend_conformance::{Case, machine, run, suite};
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn has_one_thread() -> Result<(), Failed> {
     match std::fs::read_dir("/proc/self/task").map(Iterator::count) {
         Ok(1) | Err(_) => Ok(()),
         // The others are the emulator's own.
-        Ok(_) if Host::here().emulated => Ok(()),
+        Ok(_) if unisend_conformance::report::Host::here().emulated => Ok(()),
         Ok(more) => Err(format!("this process has {more} threads, and a case would fork it").into()),
     }
 }

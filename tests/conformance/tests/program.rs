@@ -89,8 +89,8 @@ fn without_a_directory_for_temporary_files_nothing_runs_and_one_sentence_says_wh
 
 #[test]
 fn a_run_that_reaches_its_limit_is_a_failure_and_says_so() {
-    // It waits longer than that, by its script.
-    let output = program(&["--case", "I2", "--time-limit", "1"]);
+    // It waits for three seconds of signals.
+    let output = program(&["--case", "I4b", "--time-limit", "1"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(printed(&output).contains("hung: stopped after 1 s"), "{output:?}");
 }

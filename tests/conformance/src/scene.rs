@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -245,6 +246,12 @@ fn holes_on_disk(path: &Path, length: u64) -> Result<File, Stop> {
     Ok(file)
 }
 
+/// Waits until something has come, for some time, and a moment more: its sender then waits for room.
+pub(crate) fn wait_for_a_sender(from: &impl AsFd) {
+    let _ = wait_for(from, PollFlags::POLLIN, 10_000);
+    thread::sleep(Duration::from_millis(150));
+}
+
 /// Sets `O_NONBLOCK`.
 pub(crate) fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Stop> {
     let mut flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
@@ -357,15 +364,38 @@ pub(crate) fn page_size() -> Result<u64, Stop> {
     Ok(bytes.map_or(4096, |bytes| bytes as u64))
 }
 
-/// Sends SIGUSR1 to this thread from another one, after so many milliseconds.
-pub(crate) fn signal_after(milliseconds: u64) -> Result<JoinHandle<()>, Stop> {
-    // A number here, a pointer there: it is only carried to the other thread.
-    let target = nix::sys::pthread::pthread_self() as usize;
-    start(move || {
-        thread::sleep(Duration::from_millis(milliseconds));
-        // The thread that started this one is still there: it waits for this one to end.
-        let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
-    })
+/// SIGUSR1 sent to a thread from another one, again and again until it is stopped: on a busy machine the first can come
+/// before the call that it is to interrupt.
+pub(crate) struct Signals {
+    stop: Sender<()>,
+    sender: JoinHandle<()>,
+}
+
+impl Signals {
+    /// To this thread, each time so many milliseconds have passed. They end by themselves after a while: on OpenBSD each can
+    /// restart a time limit.
+    pub(crate) fn each(milliseconds: u64) -> Result<Self, Stop> {
+        const MOST: usize = 15;
+        // A number here, a pointer there: it is only carried to the other thread.
+        let target = nix::sys::pthread::pthread_self() as usize;
+        let (stop, stopped) = mpsc::channel();
+        let sender = start(move || {
+            let pause = Duration::from_millis(milliseconds);
+            for _ in 0..MOST {
+                if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                // The thread that started this one is still there: it waits for this one to end.
+                let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
+            }
+        })?;
+        Ok(Self { stop, sender })
+    }
+
+    pub(crate) fn stop(self) -> Result<(), Stop> {
+        drop(self.stop);
+        self.sender.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))
+    }
 }
 
 /// Sends SIGUSR1 to this thread from another one, after so many milliseconds and again, so many times.

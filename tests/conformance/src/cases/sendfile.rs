@@ -549,10 +549,10 @@ fn interrupted(trial: &mut Trial) -> Result<(), Stop> {
         let file = bench.sparse(LONG)?;
         // The first call fills it, so that the second finds no room.
         for _ in 0..2 {
-            let signal = scene::signal_after(100)?;
+            let signals = scene::Signals::each(100)?;
             let outcome = bench.send(unix(&ours), &file, None, LONG);
             bench.note_partly(outcome, LONG);
-            signal.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))?;
+            signals.stop()?;
         }
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
         scene::set_send_timeout(&ours, 100)?;
@@ -569,15 +569,15 @@ fn interrupted_and_restarted(trial: &mut Trial) -> Result<(), Stop> {
         scene::catch_signal(true)?;
         let (reader, pipe) = nix::unistd::pipe()?;
         let file = bench.sparse(LONG)?;
-        let signal = scene::signal_after(100)?;
+        let signals = scene::Signals::each(100)?;
         let reader = scene::start(move || {
-            thread::sleep(Duration::from_millis(400));
+            thread::sleep(Duration::from_secs(1));
             std::io::copy(&mut File::from(reader), &mut std::io::sink())
         })?;
         let outcome = bench.send(Output::file(&pipe), &file, None, LONG);
         bench.note_partly(outcome, LONG);
         drop(pipe);
-        signal.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))?;
+        signals.stop()?;
         reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))??;
         Ok(())
     })
@@ -588,7 +588,7 @@ fn read_and_close(from: impl Into<OwnedFd>, bytes: u64) -> Result<thread::JoinHa
     let from = File::from(from.into());
     scene::start(move || {
         let _ = std::io::copy(&mut (&from).take(bytes), &mut std::io::sink());
-        thread::sleep(Duration::from_millis(150));
+        scene::wait_for_a_sender(&from);
     })
 }
 

@@ -136,7 +136,8 @@ impl<'a> Offset<'a> {
 /// blocked already, `rt_sigpending`; after a short count or EPIPE `rt_sigtimedwait`, to take back a SIGPIPE that
 /// this call raised, and `getpid` to know it; if it took another's, `rt_sigqueueinfo` or `rt_tgsigqueueinfo` to
 /// send that one again. An output that is no socket is asked for room first, by `poll`. If it has none, the input is
-/// asked whether it has a byte, by `fstat`, `lseek` and `pread`. Where the kernel cannot (clause X8), for a count of 0, and on OpenBSD:
+/// asked whether it has something, by `fstat` and, without an offset, `lseek`; one that says that it has no length, and
+/// one at its end, by `pread` too. Where the kernel cannot (clause X8), for a count of 0, and on OpenBSD:
 /// those of [`sendfile_by_copying`].
 ///
 /// # Errors

@@ -276,6 +276,29 @@ fn is_not_extended_by_signals(kind: SocketKind, how: Loop) {
     assert!(elapsed >= LIMIT, "it did not wait: {elapsed:?}");
 }
 
+/// A signal that comes while the loop waits for room does not end the wait, and so begins no limit anew.
+#[cfg(target_os = "linux")]
+#[test]
+fn i4b_a_signal_just_before_the_limit_does_not_extend_it() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    Loop::each(|how| {
+        let pair = full(UnixStream);
+        set_send_timeout(&pair.ours, LIMIT);
+        let worker = start(move || {
+            let started = Instant::now();
+            (how.run(&pair.socket(), &[8; 500]), started.elapsed(), pair)
+        });
+        for _ in 0..2 {
+            thread::sleep(LIMIT * 9 / 10);
+            signal(&worker, INTERRUPTS);
+        }
+        let (outcome, elapsed, _pair) = finished(worker, |_| {});
+        assert_eq!(outcome, Err((0, WouldBlock)), "{how:?}");
+        // 1.9 times the limit, and 2.8 times if the second signal began it again.
+        assert!(elapsed < LIMIT * 5 / 2, "{how:?}: {elapsed:?}");
+    });
+}
+
 /// Each part that is accepted begins the limit again, with signals or without: a slow reader keeps a loop going for
 /// longer than the limit.
 #[rstest]

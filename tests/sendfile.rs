@@ -1097,3 +1097,31 @@ fn a_failure_names_its_call_and_how_far_it_got() {
     assert_eq!(error.raw_os_error(), None);
     let _ = pipe.ours.as_raw_fd();
 }
+
+/// A file that is open with O_DIRECT cannot be read byte by byte: that the pipe is full says nothing of the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn x10_a_file_that_is_read_directly_into_a_full_pipe() {
+    let directory = tempfile::tempdir_in(".").unwrap(); // of the sources: /tmp may be in memory, which has no O_DIRECT
+    let path = directory.path().join("direct");
+    std::fs::write(&path, vec![7; 1 << 20]).unwrap();
+    let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
+    let Ok(file) = direct else {
+        println!("skipped: this file system has no O_DIRECT");
+        return;
+    };
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK).unwrap();
+    let (output, mut offset) = (Output::file(&writer), 0);
+    let sent = unisend::sendfile(output, &file, Offset::At(&mut offset), 1 << 20);
+    let Ok(sent) = sent else {
+        println!("skipped: this file system cannot be sent from with O_DIRECT: {sent:?}");
+        return;
+    };
+    assert!(sent < 1 << 20, "it is full");
+    let again = unisend::sendfile(output, &file, Offset::At(&mut offset), 1 << 20).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::WouldBlock, "{again}");
+    assert_eq!(offset, sent);
+    drop(reader);
+    let gone = unisend::sendfile(output, &file, Offset::At(&mut offset), 1 << 20).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::Disconnected, "{gone}");
+}

@@ -30,6 +30,11 @@ pub(in crate::platform) enum FileKind {
 }
 
 pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno> {
+    kind_and_length(fd).map(|(kind, _)| kind)
+}
+
+/// The kind, and how many bytes a regular file has. What is made when it is read (/proc) says 0, as do devices.
+pub(in crate::platform) fn kind_and_length(fd: BorrowedFd<'_>) -> Result<(FileKind, u64), RawErrno> {
     let mut status = MaybeUninit::<stat>::uninit();
     // SAFETY: the pointer is to room for one structure, which the kernel fills.
     if unsafe { fstat(fd.as_raw_fd(), status.as_mut_ptr()) } < 0 {
@@ -37,7 +42,8 @@ pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno
     }
     // SAFETY: the call succeeded, so it is filled.
     let status = unsafe { status.assume_init() };
-    Ok(kind_of_mode(status.st_mode, status.st_rdev))
+    let length = u64::try_from(status.st_size).unwrap_or(0);
+    Ok((kind_of_mode(status.st_mode, status.st_rdev), length))
 }
 
 fn kind_of_mode(mode: libc::mode_t, device: libc::dev_t) -> FileKind {

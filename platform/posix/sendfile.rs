@@ -132,15 +132,19 @@ impl<'a> FileSender<'a> {
     /// socket, and of a device of bytes, which some kernels can send (X7b), it is assumed.
     #[cold]
     fn has_something_to_send(&self) -> bool {
-        match file::kind(self.input) {
-            Ok(FileKind::Seekable) => {
-                let mut byte = [MaybeUninit::uninit()];
-                let read = self.start().and_then(|start| file::read_at(self.input, &mut byte, start));
-                read.is_ok_and(|read| !read.is_empty())
-            }
-            Ok(FileKind::Socket | FileKind::Device) => true,
-            Ok(FileKind::Pipe | FileKind::Other) | Err(_) => false,
+        match file::kind_and_length(self.input) {
+            Ok((FileKind::Seekable, length)) => self.start().is_ok_and(|start| {
+                // A byte cannot be read of a file that is open with O_DIRECT.
+                start < length || self.has_byte_at(start)
+            }),
+            Ok((FileKind::Socket | FileKind::Device, _)) => true,
+            Ok((FileKind::Pipe | FileKind::Other, _)) | Err(_) => false,
         }
+    }
+
+    fn has_byte_at(&self, start: u64) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        file::read_at(self.input, &mut byte, start).is_ok_and(|read| !read.is_empty())
     }
 
     #[inline]

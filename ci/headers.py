@@ -108,6 +108,7 @@ FIELDS = {
     "sockaddr": r"sa_\w+",
     "sockaddr_in": r"sin_\w+",
     "sockaddr_in6": r"sin6_\w+",
+    "sockaddr_storage": r"ss_\w+",
     "sockaddr_un": r"sun_\w+",
     "tcp_info": r"tcpi_\w+",
     "linger": r"l_(?:onoff|linger)\b",
@@ -263,8 +264,10 @@ C_NAMES = {
     ("platform/linux/calls.rs", "SEGMENTS_OUT"): "offsetof(struct tcp_info, tcpi_segs_out)",
     ("platform/linux/calls.rs", "SEGMENTS_IN"): "offsetof(struct tcp_info, tcpi_segs_in)",
     ("platform/linux/calls.rs", "TCP_INFO_BYTES"): "offsetof(struct tcp_info, tcpi_segs_in) + 4",
+    ("platform/linux/mod.rs", "NULL_MAJOR"): "MEM_MAJOR",
     ("platform/linux/verdict.rs", "SYN_SENT"): "TCP_SYN_SENT",
     ("platform/linux/verdict.rs", "SYN_RECEIVED"): "TCP_SYN_RECV",
+    ("platform/linux/verdict.rs", "CLOSE"): "TCP_CLOSE",
     ("platform/linux/verdict.rs", "LISTEN"): "TCP_LISTEN",
     ("platform/contract/limits.rs", "SLICES_PER_MESSAGE"): "IOV_MAX",
 }
@@ -277,6 +280,8 @@ NOT_IN_C = {
     ("platform/numbers.rs", "NEVER_SENT"): "the type of a message that is none",
     ("platform/contract/send_flags.rs", "COMBINATIONS"): "how many sets of flags there are",
     ("platform/linux/calls.rs", "AT_ONCE"): "no time at all",
+    ("platform/linux/mod.rs", "NULL_DEVICE"): "its major and its minor number",
+    ("platform/linux/mod.rs", "NULL_MINOR"): "of /dev/null: in no header",
     ("platform/openbsd/mod.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
     ("platform/posix/control.rs", "RIGHTS_WORDS"): "room for what is compared in parts",
     ("platform/posix/sendfile.rs", "STACK_BUFFER"): "what was found to do well",
@@ -344,7 +349,7 @@ HEADERS = """\
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 """
-ONLY_ON = {"linux": "#include <sys/sendfile.h>\n", "openbsd": ""}
+ONLY_ON = {"linux": "#include <sys/sendfile.h>\n#include <linux/major.h>\n", "openbsd": ""}
 
 
 def facts(target: Target) -> list[Fact]:

@@ -282,6 +282,7 @@ NOT_IN_C = {
     ("platform/linux/calls.rs", "AT_ONCE"): "no time at all",
     ("platform/linux/mod.rs", "NULL_DEVICE"): "its major and its minor number",
     ("platform/linux/mod.rs", "NULL_MINOR"): "of /dev/null: in no header",
+    ("platform/posix/probe.rs", "SCTP"): "a number of IANA's, for which OpenBSD has no name",
     ("platform/openbsd/mod.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
     ("platform/posix/control.rs", "RIGHTS_WORDS"): "room for what is compared in parts",
     ("platform/posix/sendfile.rs", "STACK_BUFFER"): "what was found to do well",

@@ -202,6 +202,7 @@ fn more_slices_than_one_message_takes() {
             if end {
                 return (read, arrived);
             }
+            assert!(count > 0, "no bytes, and not the end");
             read.extend(&bytes[..count]);
         }
     });

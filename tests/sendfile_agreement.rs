@@ -67,7 +67,7 @@ impl Input {
         }
     }
 
-    fn position(&self) -> Option<i64> {
+    fn position(&self) -> Option<libc::off_t> {
         nix::unistd::lseek(&self.fd, 0, nix::unistd::Whence::SeekCur).ok()
     }
 }
@@ -285,7 +285,7 @@ fn outputs(directory: &std::path::Path) -> Vec<To> {
 struct Seen {
     outcome: Result<u64, ErrorKind>,
     offset: Option<u64>,
-    position: Option<i64>,
+    position: Option<libc::off_t>,
 }
 
 #[derive(Debug, Clone, Copy)]

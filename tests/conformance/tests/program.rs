@@ -1,11 +1,8 @@
 //! The program: what it prints, and what it answers to a wrong call.
 
-use std::fs::File;
-use std::io::Read;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use anstream::adapter::strip_str;
-use nix::pty::{Winsize, openpty};
 use rstest::rstest;
 use unisend_conformance::report::Report;
 
@@ -156,50 +153,63 @@ fn a_table_is_as_wide_as_the_terminal(
     );
 }
 
-/// What the program prints on a terminal of so many columns.
-fn on_a_terminal(columns: u16, variables: &[(&str, &str)], arguments: &[&str]) -> String {
-    let size = Winsize { ws_row: 25, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    let terminal = openpty(&size, None).expect("a pseudo-terminal");
-    let mut command = command(variables, arguments);
-    let mut running =
-        command.stdout(terminal.slave).stderr(Stdio::null()).spawn().expect("the program starts");
-    drop(command); // it holds the other end open
-    let mut printed = Vec::new();
-    // Linux ends what can be read of a terminal that nobody holds with an error.
-    let _ = File::from(terminal.master).read_to_end(&mut printed);
-    assert!(running.wait().expect("it ends").success());
-    String::from_utf8(printed).expect("it prints text")
-}
+/// On a terminal. OpenBSD makes one by libutil, whose version differs by release: these programs are linked elsewhere.
+#[cfg(target_os = "linux")]
+mod terminal {
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::Stdio;
 
-#[rstest]
-#[case::narrow(80, &[], 70..=80)]
-#[case::usual(110, &[], 100..=110)]
-#[case::wide(200, &[], 150..=200)]
-#[case::serial_line(0, &[], 70..=80)]
-#[case::said_otherwise(200, &[("COLUMNS", "80")], 70..=80)]
-fn a_table_fits_the_terminal(
-    #[case] columns: u16,
-    #[case] variables: &[(&str, &str)],
-    #[case] expected: std::ops::RangeInclusive<usize>,
-) {
-    let printed = on_a_terminal(columns, variables, &["show", RECORDED, "--verbose"]);
-    assert!(expected.contains(&widest(&printed)), "{}: {printed}", widest(&printed));
-    let listed = on_a_terminal(80, &[], &["list"]);
-    assert!((70..=80).contains(&widest(&listed)), "{listed}");
-}
+    use nix::pty::{Winsize, openpty};
+    use rstest::rstest;
 
-#[rstest]
-#[case::usual(&[("TERM", "xterm-256color")], &[], true)]
-#[case::no_color(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")], &[], false)]
-#[case::cannot(&[("TERM", "dumb")], &[], false)]
-#[case::refused(&[("TERM", "xterm-256color")], &["--color", "never"], false)]
-fn a_terminal_shows_colours(
-    #[case] variables: &[(&str, &str)],
-    #[case] arguments: &[&str],
-    #[case] coloured: bool,
-) {
-    let printed = on_a_terminal(80, variables, &[&["show", RECORDED][..], arguments].concat());
-    assert_eq!(printed.contains('\u{1b}'), coloured, "{printed}");
+    use super::{RECORDED, command, widest};
+
+    /// What the program prints on a terminal of so many columns.
+    fn on_a_terminal(columns: u16, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+        let size = Winsize { ws_row: 25, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(&size, None).expect("a pseudo-terminal");
+        let mut command = command(variables, arguments);
+        let mut running =
+            command.stdout(terminal.slave).stderr(Stdio::null()).spawn().expect("the program starts");
+        drop(command); // it holds the other end open
+        let mut printed = Vec::new();
+        // Linux ends what can be read of a terminal that nobody holds with an error.
+        let _ = File::from(terminal.master).read_to_end(&mut printed);
+        assert!(running.wait().expect("it ends").success());
+        String::from_utf8(printed).expect("it prints text")
+    }
+
+    #[rstest]
+    #[case::narrow(80, &[], 70..=80)]
+    #[case::usual(110, &[], 100..=110)]
+    #[case::wide(200, &[], 150..=200)]
+    #[case::serial_line(0, &[], 70..=80)]
+    #[case::said_otherwise(200, &[("COLUMNS", "80")], 70..=80)]
+    fn a_table_fits_the_terminal(
+        #[case] columns: u16,
+        #[case] variables: &[(&str, &str)],
+        #[case] expected: std::ops::RangeInclusive<usize>,
+    ) {
+        let printed = on_a_terminal(columns, variables, &["show", RECORDED, "--verbose"]);
+        assert!(expected.contains(&widest(&printed)), "{}: {printed}", widest(&printed));
+        let listed = on_a_terminal(80, &[], &["list"]);
+        assert!((70..=80).contains(&widest(&listed)), "{listed}");
+    }
+
+    #[rstest]
+    #[case::usual(&[("TERM", "xterm-256color")], &[], true)]
+    #[case::no_color(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")], &[], false)]
+    #[case::cannot(&[("TERM", "dumb")], &[], false)]
+    #[case::refused(&[("TERM", "xterm-256color")], &["--color", "never"], false)]
+    fn a_terminal_shows_colours(
+        #[case] variables: &[(&str, &str)],
+        #[case] arguments: &[&str],
+        #[case] coloured: bool,
+    ) {
+        let printed = on_a_terminal(80, variables, &[&["show", RECORDED][..], arguments].concat());
+        assert_eq!(printed.contains('\u{1b}'), coloured, "{printed}");
+    }
 }
 
 #[rstest]

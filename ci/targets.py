@@ -70,6 +70,11 @@ class Target:
         """All that runs on such a machine: it can be shipped there as it is."""
         return self.directory / "programs"
 
+    @property
+    def suite_program(self) -> Path:
+        """Where cargo leaves the suite's program, which is where its test looks for it."""
+        return CACHE / "target" / self.name / "debug" / "unisend-conformance"
+
 
 def qemu(machine: str, libraries: str = "") -> tuple[str, ...]:
     return (f"qemu-{machine}-static", *(("-L", f"/usr/{libraries}") if libraries else ()))
@@ -98,6 +103,11 @@ TARGETS = [
 ]
 
 BY_NAME = {target.name: target for target in TARGETS}
+
+
+def package_of(program: Path) -> Path:
+    """The folder that a test program works in: that of its package, as under cargo."""
+    return ROOT / "tests/conformance" if program.name.startswith("unisend-conformance-") else ROOT
 
 
 def zig_wrapper(target: Target) -> Path:

@@ -1,0 +1,131 @@
+"""ci/kernels is trusted for this: what fails in a machine fails the run, whoever it fails for; a machine that hangs is ended,
+and its console is kept; what does not come back whole is a failure."""
+
+import base64
+import gzip
+import importlib.machinery
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import machine  # noqa: E402
+from machine import BY_KERNEL  # noqa: E402
+from targets import CACHE, ROOT  # noqa: E402
+
+loader = importlib.machinery.SourceFileLoader("kernels", str(ROOT / "ci/kernels"))
+kernels = importlib.util.module_from_spec(importlib.util.spec_from_loader("kernels", loader))
+loader.exec_module(kernels)
+
+KERNEL = BY_KERNEL["5.10-x86_64"]
+
+RESULT = "test result: {} 1 passed; {} failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s"
+PASSES = f"echo '{RESULT.format('ok.', 0)}'"
+FAILS = f"echo 'test it_works ... FAILED'; echo '{RESULT.format('FAILED.', 1)}'; exit 101"
+REPORTS = """echo '{"host": {"release": "5.10.0-1-amd64", "emulated": false, "page_size": 4096}, "summary": {"passed": 1}, "cases": []}'"""
+
+
+class Machine(unittest.TestCase):
+    """Each is a boot of a kernel with shell scripts for test programs."""
+
+    def boot(self, suite: str, seconds: int = 300, **tests: str) -> dict:
+        directory = Path(tempfile.mkdtemp(prefix="kernels-", dir=CACHE))
+        self.addCleanup(subprocess.run, ["rm", "-r", directory])
+        self.run_directory = directory / "run"
+        scripts = {"unisend-conformance": suite} | {f"tests/unisend-{name}": text for name, text in tests.items()}
+        for folder in ("tests", "examples"):
+            (directory / "programs" / folder).mkdir(parents=True)
+        for name, text in scripts.items():
+            program = directory / "programs" / name
+            program.write_text(f"#!/bin/sh\n{text}\n")
+            program.chmod(0o755)
+        return kernels.examine(KERNEL, directory / "programs", self.run_directory, seconds=seconds)
+
+    def outcomes(self, cells: dict) -> dict[str, str]:
+        return {step: cell.outcome for step, cell in cells.items()}
+
+    def test_both_users_are_run_and_what_they_left_comes_back(self):
+        looks = "[ -c /dev/null ] && [ -e /proc/self/exe ] && ip -6 address show dev lo | grep -q ::1 && touch /tmp/$(id -un) && strace -V >/dev/null"
+        cells = self.boot(REPORTS, looks=f"id -un; {looks} || exit 1; {PASSES}", other=PASSES)
+        self.assertEqual(set(self.outcomes(cells).values()), {"passed"}, cells)
+        self.assertEqual(cells["tests as user"].counts["passed"], 2)
+        for user in machine.USERS:
+            self.assertTrue((self.run_directory / user / "unisend-looks.log").read_text().startswith(f"{user}\n"))
+        self.assertIn("5.10.", (self.run_directory / "console.log").read_text())
+
+    def test_what_fails_for_one_user_fails_and_is_named(self):
+        cells = self.boot(REPORTS, picky=f"if [ $(id -u) = 0 ]; then {PASSES}; else {FAILS}; fi")
+        failed = [step for step, outcome in self.outcomes(cells).items() if outcome == "failed"]
+        self.assertEqual(failed, ["tests as user"])
+        self.assertIn("unisend-picky: it_works", cells["tests as user"].note)
+
+    def test_a_suite_that_fails_or_says_nothing_fails(self):
+        fail = REPORTS.replace("[]", '[{"id": "S1", "kernel": {"verdict": "fail", "observed": "a", "expected": "b"}, "portable": null}]')
+        cells = self.boot(f"if [ $(id -u) = 0 ]; then {fail}; exit 1; fi", passes=PASSES)
+        self.assertEqual(self.outcomes(cells)["tests as root"], "passed")
+        self.assertIn("S1: kernel 'a', expected 'b'", cells["conformance as root"].note)
+        self.assertEqual(self.outcomes(cells)["conformance as user"], "failed")
+
+    def test_a_kernel_with_other_pages_than_it_is_named_for_fails(self):
+        with self.assertRaisesRegex(kernels.Failed, "its pages have 4096 bytes, not 16 KiB"):
+            report = {"host": {"emulated": False, "page_size": 4096}, "summary": {"passed": 1}, "cases": []}
+            kernels.judge_suite(BY_KERNEL["newest-aarch64-16k"], {"conformance.json": json.dumps(report)}, {kernels.SUITE: 0})
+
+    def test_a_machine_that_hangs_is_ended_and_its_console_kept(self):
+        cells = self.boot(REPORTS, seconds=40, passes=PASSES, sleeps="sleep 10000")
+        self.assertEqual(cells["machine"].outcome, "failed")
+        self.assertIn("ended after 40 s", cells["machine"].note)
+        self.assertIn("unisend-passes: test result: ok", (self.run_directory / "console.log").read_text())
+
+    def test_a_machine_that_ends_early_fails(self):
+        cells = self.boot(REPORTS, ends="poweroff -f")
+        self.assertEqual(cells["machine"].outcome, "failed")
+        self.assertIn("no results came back", cells["machine"].note)
+
+
+class Results(unittest.TestCase):
+    def console(self, packed: bytes) -> str:
+        return f"Linux\n-----BEGIN RESULTS-----\n{base64.encodebytes(packed).decode()}-----END RESULTS-----\n"
+
+    def test_what_is_not_whole_is_an_error(self):
+        packed = gzip.compress(bytes(range(256)) * 100)
+        for wrong in (packed[:-1], packed[:100], packed[:50] + b"x" + packed[51:]):
+            with self.assertRaisesRegex(ValueError, "not whole"):
+                machine.results(self.console(wrong))
+        with self.assertRaisesRegex(ValueError, "not whole"):
+            machine.results(self.console(packed).replace("\n-----END", "\n[  1.0] a message of the kernel\n-----END"))
+        with self.assertRaisesRegex(ValueError, "no results"):
+            machine.results(self.console(packed).replace("-----END", "-----"))
+
+
+class Table(unittest.TestCase):
+    def test_the_newest_package_is_of_the_right_kind(self):
+        for name, right, wrong in (
+            ("5.10-x86_64", "linux-image-5.10.0-32-amd64-unsigned", "linux-image-5.10.0-32-rt-amd64-unsigned"),
+            ("6.12-x86_64", "linux-image-6.12.117+deb13-amd64-unsigned", "linux-image-6.1.0-50-amd64-unsigned"),
+            ("newest-aarch64", "linux-binary-unsigned-7.2.13+deb14-arm64", "linux-binary-unsigned-7.2.13+deb14-arm64-16k"),
+            ("newest-s390x", "linux-binary-7.2.13+deb14-s390x", "linux-image-7.2.13+deb14-s390x-dbg"),
+        ):
+            self.assertRegex(right, f"^{BY_KERNEL[name].package}$")
+            self.assertNotRegex(wrong, f"^{BY_KERNEL[name].package}$")
+
+    def test_a_report_is_recorded_under_its_release(self):
+        report = {"host": {"release": "7.2.13+deb14-arm64-16k"}}
+        self.assertEqual(kernels.recorded_as(BY_KERNEL["newest-aarch64-16k"], report), "linux-7.2-aarch64-16k.json")
+
+    def test_a_wrong_call_says_how(self):
+        done = subprocess.run([ROOT / "ci/kernels", "2.4-vax"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("unknown: 2.4-vax; see --list", done.stderr)
+        done = subprocess.run([ROOT / "ci/kernels", "--list"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("5.10-x86_64", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -54,7 +54,7 @@ def machine(target: str, debian: str, qemu: str, console: str, **others) -> Mach
 MACHINES = {
     "x86_64": machine("x86_64-unknown-linux-musl", "amd64", "qemu-system-x86_64 -machine q35 -cpu max,erms=off,fsrm=off", "ttyS0"),
     "aarch64": machine("aarch64-unknown-linux-musl", "arm64", "qemu-system-aarch64 -machine virt -cpu cortex-a76", "ttyAMA0"),
-    "i686": machine("i686-unknown-linux-gnu", "i386", "qemu-system-i386 -machine pc -cpu max,erms=off,fsrm=off", "ttyS0"),
+    "i686": machine("i686-unknown-linux-gnu", "i386", "qemu-system-x86_64 -machine q35 -cpu max,erms=off,fsrm=off", "ttyS0"),
     "armv7": machine("armv7-unknown-linux-gnueabihf", "armhf", "qemu-system-arm -machine virt -cpu cortex-a15", "ttyAMA0"),
     "powerpc64le": machine("powerpc64le-unknown-linux-gnu", "ppc64el", "qemu-system-ppc64 -machine pseries -cpu power9", "hvc0"),
     "riscv64": machine("riscv64gc-unknown-linux-gnu", "riscv64", "qemu-system-riscv64 -machine virt", "ttyS0", suite="sid"),

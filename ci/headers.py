@@ -350,7 +350,7 @@ HEADERS = """\
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 """
-ONLY_ON = {"linux": "#include <sys/sendfile.h>\n#include <linux/major.h>\n", "openbsd": ""}
+ONLY_ON = {"linux": "#include <sys/sendfile.h>\n#include <linux/major.h>\n#include <linux/udp.h>\n", "openbsd": ""}
 
 
 def facts(target: Target) -> list[Fact]:

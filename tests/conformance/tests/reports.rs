@@ -29,7 +29,15 @@ fn side(observed: &str, verdict: &str) -> serde_json::Value {
 
 #[rstest]
 #[case::the_same(side("1", "pass"), side("1", "pass"), true, "unisend differs in 0 cases")]
-#[case::another(side("1", "pass"), side("2", "pass"), false, "unisend differs in 1 cases:\nS1 ")]
+#[case::another(
+    side("1", "pass"), json!({"observed": "2", "expected": "1", "verdict": "fail"}), false,
+    "unisend differs in 1 cases:\nS1 "
+)]
+#[case::another_contract(side("1", "pass"), side("2", "pass"), true, "changed between the two runs, and")]
+#[case::another_contract_that_was_not_kept(
+    side("1", "pass"), json!({"observed": "2", "expected": "3", "verdict": "fail"}), false,
+    "unisend differs in 1 cases:\nS1 "
+)]
 #[case::as_promised(side("1", "differs"), side("2", "differs"), true, "differs as the contract says: S1")]
 #[case::failed(side("1", "pass"), side("2", "fail"), false, "unisend differs in 1 cases:\nS1 ")]
 #[case::not_run(side("1", "pass"), json!(null), true, "unisend was not run in both: S1")]

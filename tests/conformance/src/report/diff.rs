@@ -23,7 +23,7 @@ pub fn compare(a: &Report, b: &Report, screen: Screen) -> Difference {
         a.cases.iter().filter_map(|row| Some((row, *of_b.get(row.id.as_str())?))).collect();
 
     let (mut kernels, mut unisend) = (Vec::new(), Vec::new());
-    let (mut as_promised, mut not_run) = (Vec::new(), Vec::new());
+    let (mut as_promised, mut promised_otherwise, mut not_run) = (Vec::new(), Vec::new(), Vec::new());
     for &(a, b) in &both {
         if let (Some(of_a), Some(of_b)) = (shown(Some(&a.kernel)), shown(Some(&b.kernel)))
             && of_a != of_b
@@ -33,6 +33,7 @@ pub fn compare(a: &Report, b: &Report, screen: Screen) -> Difference {
         match (shown(a.portable.as_ref()), shown(b.portable.as_ref())) {
             (Some(of_a), Some(of_b)) if of_a == of_b => {}
             (Some(_), Some(_)) if differs(a) || differs(b) => as_promised.push(a.id.as_str()),
+            (Some(_), Some(_)) if have_other_promises(a, b) => promised_otherwise.push(a.id.as_str()),
             (Some(of_a), Some(of_b)) => unisend.push((a, of_a, of_b)),
             _ if unrepresentable(a) || unrepresentable(b) => {}
             _ => not_run.push(a.id.as_str()),
@@ -48,6 +49,7 @@ pub fn compare(a: &Report, b: &Report, screen: Screen) -> Difference {
     list(&mut printed, screen, &titled, Verdict::Fail, &unisend);
     for (what, ids) in [
         ("unisend differs as the contract says", as_promised),
+        ("the contract has changed between the two runs, and unisend kept it in both", promised_otherwise),
         ("unisend was not run in both", not_run),
         ("only in A", missing(a, b)),
         ("only in B", missing(b, a)),
@@ -68,6 +70,16 @@ fn shown(side: Option<&Side>) -> Option<&str> {
 
 fn differs(row: &Row) -> bool {
     row.portable.as_ref().is_some_and(|side| side.verdict == Verdict::Differs)
+}
+
+/// Whether each run showed what was promised, and the promises are not the same: the runs are of two versions of the
+/// contract.
+fn have_other_promises(a: &Row, b: &Row) -> bool {
+    let kept = |row: &Row| {
+        let side = row.portable.as_ref().filter(|side| side.verdict == Verdict::Pass);
+        side.and_then(|side| side.expected.clone())
+    };
+    matches!((kept(a), kept(b)), (Some(of_a), Some(of_b)) if of_a != of_b)
 }
 
 fn unrepresentable(row: &Row) -> bool {

@@ -209,7 +209,7 @@ impl<'a, 'data> Message<'a, 'data> {
         socket.check_loop(OPERATION, flags)?;
         self.check_rest(OPERATION, socket).map_err(SendAllError::at_once)?;
         let total = socket.check_slices(OPERATION, self.slices)?;
-        socket.skip_empty(&mut self.slices);
+        socket.skip_empty(&mut self.slices, total);
         socket.send_parts(OPERATION, flags, total, |_| {
             let count = self.send_part(OPERATION, socket, flags)?;
             self.advance(count);

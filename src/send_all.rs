@@ -97,7 +97,7 @@ impl Socket<'_> {
         const OPERATION: Operation = Operation::SendAllVectored;
         self.check_loop(OPERATION, flags)?;
         let total = self.check_slices(OPERATION, slices)?;
-        self.skip_empty(slices);
+        self.skip_empty(slices, total);
         self.send_parts(OPERATION, flags, total, |_| {
             let part = &slices[..slices.len().min(limits::SLICES_PER_MESSAGE)];
             let count = self.send_vectored(part, flags)?;
@@ -127,9 +127,10 @@ impl Socket<'_> {
         checked_length(operation, slices).map_err(SendAllError::at_once)
     }
 
-    /// Takes the empty slices off the front of what can be divided: a part of them alone would move nothing on.
-    pub(crate) fn skip_empty(&self, slices: &mut &mut [IoSlice<'_>]) {
-        if self.kind().is_stream() {
+    /// Takes the empty slices off the front of what can be divided: a part of them alone would move nothing on. If all
+    /// are empty they are the message.
+    pub(crate) fn skip_empty(&self, slices: &mut &mut [IoSlice<'_>], total: usize) {
+        if self.kind().is_stream() && total > 0 {
             IoSlice::advance_slices(slices, 0);
         }
     }

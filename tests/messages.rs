@@ -288,8 +288,8 @@ fn r8c_a_datagram_is_not_sent_twice() {
 fn r8c_a_datagram_without_a_byte_is_not_sent_twice(#[values(0, 2)] count: usize) {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");
     let null = null();
-    let descriptors = vec![null.as_fd(); count];
-    let mut message = Message::new(&mut []).with_descriptors(&descriptors);
+    let (mut slices, descriptors) = ([IoSlice::new(b"")], vec![null.as_fd(); count]);
+    let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
     let stopped = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
     assert_eq!(stopped.kind(), ErrorKind::InvalidInput);
@@ -346,9 +346,10 @@ fn r4_descriptors_without_a_byte(#[values(1, 3)] count: usize) {
         (Socket::from(&datagram), Socket::from(&datagram_peer)),
         (Socket::unix_seqpacket(&packet), Socket::unix_seqpacket(&packet_peer)),
     ] {
-        let message = Message::new(&mut []).with_descriptors(&descriptors);
+        let (mut slices, mut again) = ([IoSlice::new(b"")], [IoSlice::new(b"")]);
+        let message = Message::new(&mut slices).with_descriptors(&descriptors);
         assert_eq!(message.send(&socket, NO_FLAGS), Ok(0));
-        let mut message = Message::new(&mut []).with_descriptors(&descriptors);
+        let mut message = Message::new(&mut again).with_descriptors(&descriptors);
         assert_eq!(message.send_all(&socket, NO_FLAGS), Ok(()));
         for _ in 0..2 {
             let (bytes, received, end) = receive(&peer, 4).expect("a message");

@@ -266,7 +266,6 @@ C_NAMES = {
     ("platform/linux/calls.rs", "TCP_INFO_BYTES"): "offsetof(struct tcp_info, tcpi_segs_in) + 4",
     ("platform/linux/mod.rs", "NULL_MAJOR"): "MEM_MAJOR",
     ("platform/linux/verdict.rs", "SYN_SENT"): "TCP_SYN_SENT",
-    ("platform/linux/verdict.rs", "SYN_RECEIVED"): "TCP_SYN_RECV",
     ("platform/linux/verdict.rs", "CLOSE"): "TCP_CLOSE",
     ("platform/linux/verdict.rs", "LISTEN"): "TCP_LISTEN",
     ("platform/contract/limits.rs", "SLICES_PER_MESSAGE"): "IOV_MAX",

@@ -77,7 +77,7 @@ pub(crate) trait Kernel {
     /// The credentials in the three numbers that `SO_PEERCRED` gives; `None` where they are those of nobody.
     fn credentials(numbers: [u32; 3]) -> Option<Credentials>;
 
-    /// Whether a listener has credentials too, which are its own (clause C4).
+    /// Whether a listener has credentials too, which are its own (clause C4b).
     const LISTENERS_HAVE_CREDENTIALS: bool;
 
     /// The number of /dev/null, where sendfile(2) has to be kept from it (clause X7).

@@ -152,9 +152,11 @@ impl Error {
         Parts::unpack(*self).operation
     }
 
-    /// The kernel's own errno, which can differ from system to system; `None` if it was unisend that refused the
-    /// call, which then had no effect, or that ended a loop (clause L4c). Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause
-    /// S8), it is the reason; that takes it away, so that a later `take_error` finds nothing.
+    /// The kernel's own errno, which can differ from system to system. It is `None` if unisend refused the call, which
+    /// then had no effect, or ended a loop (clause L4c).
+    ///
+    /// Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause S8), it is the reason. That takes
+    /// it away, so that a later `take_error` finds nothing.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match Parts::unpack(*self).cause {

@@ -16,7 +16,7 @@ bitflags::bitflags! {
     /// | flag | TCP | UDP/IPv4 | UDP/IPv6 | unix stream | unix datagram | unix seqpacket | clause |
     /// |---|---|---|---|---|---|---|---|
     /// | `OUT_OF_BAND` | yes | refused | refused | refused | refused | refused | F2 |
-    /// | `DONT_ROUTE` on Linux | refused | yes | refused | refused | refused | refused | F1b |
+    /// | `DONT_ROUTE` on Linux | refused | yes | refused | refused | refused | refused | F1b, F1d |
     /// | `DONT_ROUTE` on OpenBSD | refused | refused | refused | refused | refused | refused | F1b |
     /// | `DONT_WAIT` | yes | yes | yes | yes | yes | yes | F1 |
     /// | `END_OF_RECORD` | refused | refused | refused | refused | refused | yes | F3 |
@@ -42,9 +42,9 @@ bitflags::bitflags! {
         /// After a short count the mark is on the last byte that was accepted, which was not meant to have it.
         /// To be sure of the mark, send the urgent byte in a call of its own.
         const OUT_OF_BAND = 1;
-        /// Send to hosts on the attached networks only, not through a gateway (`MSG_DONTROUTE`; clause F1b).
-        /// UDP over IPv4 on Linux alone. Linux ignores the bit on TCP and on UDP over IPv6, and OpenBSD has no
-        /// such thing, so unisend refuses it there.
+        /// Send to hosts on the attached networks only, not through a gateway (`MSG_DONTROUTE`; clauses
+        /// F1b, F1d). UDP over IPv4 on Linux alone. Linux ignores the bit on TCP and on UDP over IPv6, and OpenBSD
+        /// has no such thing, so unisend refuses it there.
         const DONT_ROUTE = 1 << 1;
         /// Do not wait for room, whatever the descriptor's `O_NONBLOCK` says (`MSG_DONTWAIT`).
         const DONT_WAIT = 1 << 2;

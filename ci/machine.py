@@ -290,7 +290,22 @@ def prepared(archives: Path) -> Path:
 # The machine
 
 
-def initramfs(kernel: Kernel, programs: Path, directory: Path, users: Sequence[str]) -> Path:
+@dataclass(frozen=True)
+class Asked:
+    """What a machine is to run."""
+
+    users: Sequence[str] = USERS
+    # The suite alone, without the test programs.
+    suite: bool = False
+    seconds: int = MACHINE_SECONDS
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        kinds = ("conformance",) if self.suite else ("tests", "conformance")
+        return ("machine", *(f"{kind} as {user}" for user in self.users for kind in kinds))
+
+
+def initramfs(kernel: Kernel, programs: Path, directory: Path, asked: Asked) -> Path:
     """All that the machine has, as the archive that its kernel starts with: the small Debian, the programs, and the
     folder that they were built in, as far as tests look for it, at the same path."""
     root = directory / "root"
@@ -303,7 +318,9 @@ def initramfs(kernel: Kernel, programs: Path, directory: Path, users: Sequence[s
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nuser:x:1000:\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-    (root / "etc/machine").write_text(f"project='{ROOT}'\nusers='{' '.join(users)}'\nmodules='{' '.join(MODULES)}'\n")
+    (root / "etc/machine").write_text(
+        f"project='{ROOT}'\nusers='{' '.join(asked.users)}'\nmodules='{' '.join(MODULES)}'\noption={'--suite' if asked.suite else ''}\n"
+    )
     shutil.copytree(programs, root / "programs")
     shutil.copy2(ROOT / "ci/run-here", root / "programs")
     shutil.copy2(ROOT / "ci/kernel-init", root / "init")
@@ -343,17 +360,17 @@ class Run:
     files: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def boot(kernel: Kernel, programs: Path, directory: Path, users: Sequence[str], seconds: int) -> Run:
+def boot(kernel: Kernel, programs: Path, directory: Path, asked: Asked) -> Run:
     """Starts the machine, waits for its end, and unpacks what it says at the end. Its console is kept in any case."""
     directory.mkdir(parents=True, exist_ok=True)
-    archive = initramfs(kernel, programs, directory, users)
+    archive = initramfs(kernel, programs, directory, asked)
     kept = directory / "console.log"
     with kept.open("wb") as console:
         emulator = subprocess.Popen(command(kernel, archive), stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
         try:
-            wrong = f"{kernel.machine.qemu[0]} ended with {code}" if (code := emulator.wait(seconds)) else ""
+            wrong = f"{kernel.machine.qemu[0]} ended with {code}" if (code := emulator.wait(asked.seconds)) else ""
         except subprocess.TimeoutExpired:
-            wrong = f"the machine was ended after {seconds} s"
+            wrong = f"the machine was ended after {asked.seconds} s"
         finally:
             emulator.kill()
             emulator.wait()

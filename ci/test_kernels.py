@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import machine  # noqa: E402
-from machine import BY_KERNEL  # noqa: E402
+from machine import BY_KERNEL, Asked  # noqa: E402
 from targets import CACHE, ROOT  # noqa: E402
 
 loader = importlib.machinery.SourceFileLoader("kernels", str(ROOT / "ci/kernels"))
@@ -33,6 +33,8 @@ REPORTS = """echo '{"host": {"release": "5.10.0-1-amd64", "emulated": false, "pa
 class Machine(unittest.TestCase):
     """Each is a boot of a kernel with shell scripts for test programs."""
 
+    suite = False
+
     def boot(self, suite: str, seconds: int = 300, **tests: str) -> dict:
         directory = Path(tempfile.mkdtemp(prefix="kernels-", dir=CACHE))
         self.addCleanup(subprocess.run, ["rm", "-r", directory])
@@ -44,7 +46,7 @@ class Machine(unittest.TestCase):
             program = directory / "programs" / name
             program.write_text(f"#!/bin/sh\n{text}\n")
             program.chmod(0o755)
-        return kernels.examine(KERNEL, directory / "programs", self.run_directory, seconds=seconds)
+        return kernels.examine(KERNEL, directory / "programs", self.run_directory, Asked(seconds=seconds, suite=self.suite))
 
     def outcomes(self, cells: dict) -> dict[str, str]:
         return {step: cell.outcome for step, cell in cells.items()}
@@ -57,6 +59,11 @@ class Machine(unittest.TestCase):
         for user in machine.USERS:
             self.assertTrue((self.run_directory / user / "unisend-looks.log").read_text().startswith(f"{user}\n"))
         self.assertIn("5.10.", (self.run_directory / "console.log").read_text())
+
+    def test_the_suite_can_be_run_alone(self):
+        self.suite = True
+        cells = self.boot(REPORTS, picky=FAILS)
+        self.assertEqual(self.outcomes(cells), dict.fromkeys(("machine", "conformance as root", "conformance as user"), "passed"))
 
     def test_what_fails_for_one_user_fails_and_is_named(self):
         cells = self.boot(REPORTS, picky=f"if [ $(id -u) = 0 ]; then {PASSES}; else {FAILS}; fi")

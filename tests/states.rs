@@ -104,7 +104,7 @@ fn a_unix_listener(#[case] kind: SocketKind) {
     fails_in_every_call(&declared(kind, &fd), NotConnected);
 }
 
-/// Sockets that are still connecting, which a full backlog brings about on Linux. On OpenBSD it does not.
+/// Sockets that are still connecting.
 #[cfg(target_os = "linux")]
 mod connecting {
     use std::net::SocketAddr;
@@ -122,52 +122,56 @@ mod connecting {
         wait_readable,
     };
 
-    struct Backlog {
+    /// A socket that is connecting, and the listener that does not answer it.
+    struct Unanswered {
         _listener: OwnedFd,
-        connecting: Vec<OwnedFd>,
+        connecting: OwnedFd,
     }
 
-    impl Backlog {
-        fn full() -> Self {
+    impl Unanswered {
+        /// The listener drops what comes with a smaller time to live than 255, which is more than packets start with.
+        fn new() -> Self {
             let listener = unconnected(SocketKind::Tcp);
+            set_int(&listener, libc::IPPROTO_IP, libc::IP_MINTTL, 255);
             raw::bind(listener.as_raw_fd(), &raw::SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-            raw::listen(&listener, raw::Backlog::new(0).unwrap()).unwrap();
+            raw::listen(&listener, raw::Backlog::new(1).unwrap()).unwrap();
             let name: raw::SockaddrIn = raw::getsockname(listener.as_raw_fd()).unwrap();
-            let address = SocketAddr::V4(name.into());
-            let mut started: Vec<_> = (0..8).map(|_| unconnected(SocketKind::Tcp)).collect();
-            for fd in &started {
-                assert_eq!(start_connecting(fd, address), Err(Errno::EINPROGRESS));
-            }
-            started.retain(|fd| !is_writable(fd, Duration::ZERO));
-            assert!(!started.is_empty(), "the backlog is not full");
-            Self { _listener: listener, connecting: started }
+            let connecting = unconnected(SocketKind::Tcp);
+            set_int(&connecting, libc::IPPROTO_IP, libc::IP_TTL, 64);
+            let started = start_connecting(&connecting, SocketAddr::V4(name.into()));
+            assert_eq!(started, Err(Errno::EINPROGRESS));
+            assert!(!is_writable(&connecting, Duration::from_millis(50)), "the listener has answered");
+            Self { _listener: listener, connecting }
         }
+    }
+
+    fn set_int(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) {
+        let (pointer, length) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+        // SAFETY: the pointer and the length are of one int that outlives the call and is only read.
+        let returned = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer, length) };
+        assert_eq!(returned, 0);
     }
 
     #[test]
     fn s3_every_call() {
-        for fd in &Backlog::full().connecting {
-            let socket = Socket::tcp(fd);
-            fails_in_every_call(&socket, Connecting);
-            let error = socket.send(b"x", NO_FLAGS).unwrap_err();
-            assert!(error.would_block() && !error.peer_gone());
-            assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::WouldBlock);
-            // Declared as something else it gets the kernel's own answer.
-            assert_eq!(Socket::other(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), WouldBlock);
-        }
+        let unanswered = Unanswered::new();
+        let socket = Socket::tcp(&unanswered.connecting);
+        fails_in_every_call(&socket, Connecting);
+        let error = socket.send(b"x", NO_FLAGS).unwrap_err();
+        assert!(error.would_block() && !error.peer_gone());
+        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::WouldBlock);
+        // Declared as something else it gets the kernel's own answer.
+        let other = Socket::other(&unanswered.connecting);
+        assert_eq!(other.send(b"x", NO_FLAGS).unwrap_err().kind(), WouldBlock);
     }
 
     /// A connection that was never answered has sent segments and received none: it has a past, as TCP_INFO says.
     #[test]
     fn s8_a_connection_that_was_given_up() {
-        let gives_up: libc::c_int = 500; // milliseconds
-        let backlog = Backlog::full();
-        let fd = &backlog.connecting[0];
-        let (value, length) = ((&raw const gives_up).cast(), size_of_val(&gives_up) as libc::socklen_t);
-        let (level, option) = (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT);
-        // SAFETY: the pointer and the length are of one int that outlives the call and is only read.
-        let returned = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, length) };
-        assert_eq!(returned, 0);
+        const GIVES_UP: libc::c_int = 500; // milliseconds
+        let unanswered = Unanswered::new();
+        let fd = &unanswered.connecting;
+        set_int(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, GIVES_UP);
         wait_readable(fd);
         let error = Socket::tcp(fd).send(b"x", NO_FLAGS).unwrap_err();
         assert_eq!((error.kind(), error.raw_os_error()), (TimedOut, Some(libc::ETIMEDOUT)));
@@ -179,8 +183,8 @@ mod connecting {
     #[test]
     fn s4_a_blocking_send_waits_for_the_connection() {
         const TIMEOUT: Duration = Duration::from_millis(20);
-        let backlog = Backlog::full();
-        let fd = &backlog.connecting[0];
+        let unanswered = Unanswered::new();
+        let fd = &unanswered.connecting;
         set_nonblocking(fd, false);
         set_send_timeout(fd, TIMEOUT);
         let started = Instant::now();

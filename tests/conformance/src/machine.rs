@@ -40,6 +40,14 @@ pub(crate) enum Need {
     Descriptors,
 }
 
+/// Whether the kernel has 64 bits, which a program of 32 cannot tell by itself: uname(1) names the processor for it.
+pub(crate) fn has_kernel_of_64_bits() -> bool {
+    nix::sys::utsname::uname().is_ok_and(|system| {
+        let processor = system.machine().to_string_lossy();
+        processor.contains("64") || processor == "s390x"
+    })
+}
+
 const BRING_UP: &str =
     if cfg!(target_os = "openbsd") { "ifconfig lo0 inet 127.0.0.1/8 up" } else { "ip link set lo up" };
 

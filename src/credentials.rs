@@ -1,9 +1,9 @@
 use crate::error::Error;
 use crate::platform;
 use crate::platform::contract::{Operation, Refusal, SocketKind};
-use crate::socket::Socket;
+use crate::socket::SocketRef;
 
-/// Who is at the other end of a unix socket: see [`Socket::peer_credentials`].
+/// Who is at the other end of a unix socket: see [`SocketRef::peer_credentials`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PeerCredentials {
@@ -16,7 +16,7 @@ pub struct PeerCredentials {
     pub process: u32,
 }
 
-impl Socket<'_> {
+impl<Sort> SocketRef<'_, Sort> {
     /// Who made the other end of a connected unix socket, as they were then (clauses C2 to C4).
     ///
     /// Of a client the server learns who called connect(2). Of a server the client learns who called listen(2)
@@ -37,11 +37,11 @@ impl Socket<'_> {
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::Socket;
+    /// use unisend::SocketRef;
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, _theirs) = UnixStream::pair()?;
-    /// let peer = Socket::from(&ours).peer_credentials()?;
+    /// let peer = SocketRef::from(&ours).peer_credentials()?;
     /// assert_eq!(peer.process, std::process::id());
     /// # Ok(())
     /// # }

@@ -16,15 +16,15 @@ use crate::platform::{self, Failure, RawErrno};
 /// ```
 /// use std::io;
 /// use std::net::UdpSocket;
-/// use unisend::{ErrorKind, SendFlags, Socket};
+/// use unisend::{ErrorKind, SendFlags, SocketRef};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let udp = UdpSocket::bind("127.0.0.1:0")?;
 /// let nowhere = "127.0.0.1:0".parse::<std::net::SocketAddr>()?.into();
 ///
-/// let error = Socket::udp_v4(&udp).send_to(b"x", &nowhere, SendFlags::empty()).unwrap_err();
+/// let error = SocketRef::udp_v4(&udp).send_to(b"x", &nowhere, SendFlags::empty()).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
-/// assert_eq!(error.raw_os_error(), None); // unisend refused it
+/// assert_eq!(error.kernel_errno(), None); // unisend refused it
 ///
 /// let error = io::Error::from(error);
 /// assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
@@ -152,13 +152,14 @@ impl Error {
         Parts::unpack(*self).operation
     }
 
-    /// The kernel's own errno, which can differ from system to system. It is `None` if unisend refused the call, which
-    /// then had no effect, or ended a loop (clause L4c).
+    /// The kernel's own errno, which can differ from system to system: for logs. It is `None` if unisend refused the
+    /// call, which then had no effect, or ended a loop (clause L4c). The errno that is the same on both systems is
+    /// [`ErrorKind::canonical_errno`].
     ///
     /// Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause S8), it is the reason. That takes
     /// it away, so that a later `take_error` finds nothing.
     #[must_use]
-    pub fn raw_os_error(&self) -> Option<i32> {
+    pub fn kernel_errno(&self) -> Option<i32> {
         match Parts::unpack(*self).cause {
             Cause::Kernel(errno) => Some(errno.number()),
             Cause::Refused(_) => None,
@@ -213,7 +214,7 @@ impl From<Error> for io::Error {
     /// Of a kernel's failure an error with the kind's canonical errno or, for [`ErrorKind::Other`], the kernel's own.
     /// Of a refusal an error that holds it: `get_ref` and `downcast` give it back.
     fn from(error: Error) -> Self {
-        match error.raw_os_error() {
+        match error.kernel_errno() {
             Some(errno) => Self::from_raw_os_error(error.kind().canonical_errno().unwrap_or(errno)),
             None => Self::new(error.kind().into(), error),
         }
@@ -284,11 +285,8 @@ impl<Count: fmt::Display> fmt::Display for SendAllError<Count> {
     }
 }
 
-impl<Count: fmt::Debug + fmt::Display> std::error::Error for SendAllError<Count> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
+/// It has no source: its text says what [`error`](SendAllError::error) says.
+impl<Count: fmt::Debug + fmt::Display> std::error::Error for SendAllError<Count> {}
 
 impl<Count> From<SendAllError<Count>> for Error {
     fn from(error: SendAllError<Count>) -> Self {
@@ -343,12 +341,12 @@ mod tests {
                             Cause::Kernel(errno) => Some(errno.number()),
                             Cause::Refused(_) => None,
                         };
-                        assert_eq!((error.raw_os_error(), error.may_have_sent()), (errno, hides_count));
+                        assert_eq!((error.kernel_errno(), error.may_have_sent()), (errno, hides_count));
                         let stopped = SendAllError { accepted: 7, error };
                         assert_eq!((stopped.may_have_sent(), stopped.accepted()), (hides_count, 7));
                         let renamed = error.during(Operation::Probe);
                         assert_eq!(renamed.operation(), Operation::Probe);
-                        assert_eq!((renamed.kind(), renamed.raw_os_error()), (kind, errno));
+                        assert_eq!((renamed.kind(), renamed.kernel_errno()), (kind, errno));
                     }
                 }
             }

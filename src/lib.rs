@@ -16,11 +16,11 @@
 //! ```
 //! use std::io::Read;
 //! use std::os::unix::net::UnixStream;
-//! use unisend::{ErrorKind, SendFlags, Socket};
+//! use unisend::{ErrorKind, SendFlags, SocketRef};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (ours, mut theirs) = UnixStream::pair()?;
-//! let socket = Socket::from(&ours);
+//! let socket = SocketRef::from(&ours);
 //!
 //! socket.send_all(b"hello", SendFlags::empty())?;
 //! let mut greeting = [0; 5];
@@ -39,15 +39,15 @@
 //!
 //! | call | what it does | system calls |
 //! |---|---|---|
-//! | [`Socket::send`] | send bytes; says how many were accepted | one |
-//! | [`Socket::send_vectored`] | send slices as one message | one |
-//! | [`Datagram::send_to`] | send a datagram to an [`Address`] | one |
+//! | [`SocketRef::send`] | send bytes; says how many were accepted | one |
+//! | [`SocketRef::send_vectored`] | send slices as one message | one |
+//! | [`SocketRef::send_to`] | send a datagram to an [`Address`] | one |
 //! | [`Message::send`], [`Message::send_to`] | send slices with up to 126 descriptors | one |
 //! | [`Message::send_all`] | the same, everything: the descriptors once | one for each part |
-//! | [`Socket::receive`] | receive data and all descriptors that come with it, owned | one |
-//! | [`Socket::receive_without_descriptors`] | receive data, and have descriptors closed | one |
-//! | [`Socket::peer_credentials`] | who is at the other end of a unix socket | one; two on Linux |
-//! | [`Socket::send_all`], [`Socket::send_all_vectored`] | send everything: short counts, interruptions and the limit on slices are taken care of | one for each part that the kernel accepts |
+//! | [`SocketRef::receive`] | receive data and all descriptors that come with it, owned | one |
+//! | [`SocketRef::receive_without_descriptors`] | receive data, and have descriptors closed | one |
+//! | [`SocketRef::peer_credentials`] | who is at the other end of a unix socket | one; two on Linux |
+//! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: short counts, interruptions and the limit on slices are taken care of | one for each part that the kernel accepts |
 //! | [`sendfile()`], [`sendfile_all`] | send a part of a file, with Linux's semantics on both | Linux: sendfile(2) and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
 //! | [`sendfile_by_copying`], [`sendfile_all_by_copying`] | the same, so that what was sent cannot change any more | pread(2) and send(2) in turn |
 //!
@@ -78,7 +78,7 @@ pub use platform::Descriptors;
 pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use sendfile::{Offset, Output, sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying};
-pub use socket::{BorrowFd, Datagram, Socket};
+pub use socket::{AnySocket, BorrowFd, DatagramSocket, KnownSocket, SocketRef};
 
 /// The examples of the README run too.
 #[cfg(doctest)]

@@ -1,13 +1,13 @@
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::Address;
 use crate::error::{Error, SendAllError};
 use crate::platform;
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
 use crate::send::checked_length;
-use crate::socket::{Datagram, Socket};
+use crate::socket::{DatagramSocket, SocketRef};
 
 /// Data, and descriptors that go with its first byte.
 ///
@@ -17,35 +17,33 @@ use crate::socket::{Datagram, Socket};
 /// ```
 /// use std::fs::File;
 /// use std::io::{IoSlice, IoSliceMut};
-/// use std::os::fd::AsFd;
 /// use std::os::unix::net::UnixStream;
-/// use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, Socket};
+/// use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, SocketRef};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (ours, theirs) = UnixStream::pair()?;
 /// let file = File::open("/dev/null")?;
 ///
 /// let mut data = [IoSlice::new(b"here is a file")];
-/// let descriptors = [file.as_fd()];
-/// Message::new(&mut data).with_descriptors(&descriptors).send(&Socket::from(&ours), SendFlags::empty())?;
+/// Message::new(&mut data).with_descriptor(&file).send(&SocketRef::from(&ours), SendFlags::empty())?;
 ///
 /// let mut control = ControlBuffer::new();
 /// let mut buffer = [0; 64];
-/// let mut received = Socket::from(&theirs).receive(
+/// let mut received = SocketRef::from(&theirs).receive(
 ///     &mut [IoSliceMut::new(&mut buffer)],
 ///     &mut control,
 ///     ReceiveFlags::empty(),
 /// )?;
 /// assert_eq!(received.bytes(), 14);
-/// let file = File::from(received.descriptors().next().expect("one descriptor"));
+/// let file = File::from(received.take_descriptor().expect("one descriptor"));
 /// # Ok(())
 /// # }
 /// ```
-pub struct Message<'a, 'data> {
+pub struct Message<'a, 'data, Descriptor = BorrowedFd<'a>> {
     /// What is left to send.
     slices: &'a mut [IoSlice<'data>],
     /// What is left to send with its first byte.
-    descriptors: &'a [BorrowedFd<'a>],
+    descriptors: &'a [Descriptor],
     /// Whether something was accepted, so that this is the rest of a message.
     is_rest: bool,
 }
@@ -59,13 +57,29 @@ impl<'a, 'data> Message<'a, 'data> {
         Self { slices, descriptors: &[], is_rest: false }
     }
 
-    /// The same message with these descriptors, at most [`limits::DESCRIPTORS_PER_MESSAGE`], in this order.
+    /// The same message with this descriptor.
     #[must_use]
     #[inline]
-    pub const fn with_descriptors(self, descriptors: &'a [BorrowedFd<'a>]) -> Self {
-        Self { descriptors, ..self }
+    pub const fn with_descriptor<Descriptor: AsFd>(
+        self,
+        descriptor: &'a Descriptor,
+    ) -> Message<'a, 'data, Descriptor> {
+        self.with_descriptors(std::slice::from_ref(descriptor))
     }
 
+    /// The same message with these descriptors, at most [`limits::DESCRIPTORS_PER_MESSAGE`], in this order. Those of
+    /// several types are borrowed first: `[file.as_fd(), stream.as_fd()]`.
+    #[must_use]
+    #[inline]
+    pub const fn with_descriptors<Descriptor: AsFd>(
+        self,
+        descriptors: &'a [Descriptor],
+    ) -> Message<'a, 'data, Descriptor> {
+        Message { slices: self.slices, descriptors, is_rest: self.is_rest }
+    }
+}
+
+impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
     /// Takes what was accepted off the message. What is left is, on a stream, what to send next. The descriptors went
     /// with the first byte, so unless it is 0 there are none any more (clause R8).
     ///
@@ -105,12 +119,12 @@ impl<'a, 'data> Message<'a, 'data> {
     ///
     /// # System calls
     ///
-    /// One, sendmsg(2), with `MSG_NOSIGNAL`; after a failure as [`Socket::send`]. On OpenBSD pledge(2) needs
+    /// One, sendmsg(2), with `MSG_NOSIGNAL`; after a failure as [`SocketRef::send`]. On OpenBSD pledge(2) needs
     /// "stdio", and "sendfd" if there are descriptors, which then may not be of directories.
     ///
     /// # Errors
     ///
-    /// Those of [`Socket::send_vectored`]. Before the call:
+    /// Those of [`SocketRef::send_vectored`]. Before the call:
     ///
     /// | kind | when | clause |
     /// |---|---|---|
@@ -118,7 +132,7 @@ impl<'a, 'data> Message<'a, 'data> {
     /// | `DescriptorsWithoutData` | descriptors, and no byte, on a stream | R3 |
     /// | `InvalidInput` | what is left of a message, on a socket of datagrams or records | R8c |
     /// | `Unsupported` | descriptors on a socket that is not a unix one | L12 |
-    /// | `MessageTooLong` | what never fits beside its descriptors, where the socket was [probed](Socket::probe) | R13b |
+    /// | `MessageTooLong` | what never fits beside its descriptors, where the socket was [probed](SocketRef::probe) | R13b |
     ///
     /// From the kernel:
     ///
@@ -131,7 +145,7 @@ impl<'a, 'data> Message<'a, 'data> {
     ///
     /// Sources: POSIX.1-2024 sendmsg(), unix(7), sendmsg(2) and unix(4) of OpenBSD, and runs on both kernels.
     #[inline]
-    pub fn send(&self, socket: &Socket<'_>, flags: SendFlags) -> Result<usize, Error> {
+    pub fn send<Sort>(&self, socket: &SocketRef<'_, Sort>, flags: SendFlags) -> Result<usize, Error> {
         self.send_slices(Operation::SendMessage, socket, None, self.slices, flags)
     }
 
@@ -139,35 +153,40 @@ impl<'a, 'data> Message<'a, 'data> {
     ///
     /// # System calls
     ///
-    /// One, sendmsg(2), with `MSG_NOSIGNAL`. On OpenBSD pledge(2) needs what [`Datagram::send_to`] needs, and
+    /// One, sendmsg(2), with `MSG_NOSIGNAL`. On OpenBSD pledge(2) needs what [`SocketRef::send_to`] needs, and
     /// "sendfd" if there are descriptors.
     ///
     /// # Errors
     ///
-    /// Those of [`Message::send`] and of [`Datagram::send_to`].
+    /// Those of [`Message::send`] and of [`SocketRef::send_to`].
     ///
     /// ```
     /// use std::io::IoSlice;
     /// use std::net::UdpSocket;
-    /// use unisend::{Message, SendFlags, Socket};
+    /// use unisend::{Message, SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let receiver = UdpSocket::bind("127.0.0.1:0")?;
     /// let sender = UdpSocket::bind("127.0.0.1:0")?;
     /// let mut data = [IoSlice::new(b"header "), IoSlice::new(b"body")];
     /// let to = receiver.local_addr()?.into();
-    /// assert_eq!(Message::new(&mut data).send_to(&Socket::udp_v4(&sender), &to, SendFlags::empty())?, 11);
+    /// assert_eq!(Message::new(&mut data).send_to(&SocketRef::udp_v4(&sender), &to, SendFlags::empty())?, 11);
     /// # Ok(())
     /// # }
     /// ```
     #[inline]
-    pub fn send_to(&self, socket: &Datagram<'_>, to: &Address, flags: SendFlags) -> Result<usize, Error> {
+    pub fn send_to(
+        &self,
+        socket: &SocketRef<'_, DatagramSocket>,
+        to: &Address,
+        flags: SendFlags,
+    ) -> Result<usize, Error> {
         self.send_slices(Operation::SendMessageTo, socket, Some(to), self.slices, flags)
     }
 
     /// Sends all of the message to the socket's peer: the descriptors with the first byte, and once.
     ///
-    /// It waits as [`Socket::send_all`] does. After an error [`accepted`](SendAllError::accepted) says how much of
+    /// It waits as [`SocketRef::send_all`] does. After an error [`accepted`](SendAllError::accepted) says how much of
     /// this message is on its way; if that is not 0, so are the descriptors. The message is advanced by it: to go on
     /// after "would block", call this again.
     ///
@@ -179,22 +198,21 @@ impl<'a, 'data> Message<'a, 'data> {
     /// # Errors
     ///
     /// Those of [`Message::send`] but `Interrupted`, with what was accepted before them, and those that
-    /// [`Socket::send_all`] adds. On a stream there can be any number of slices, but of `SSIZE_MAX` bytes together.
+    /// [`SocketRef::send_all`] adds. On a stream there can be any number of slices, but of `SSIZE_MAX` bytes together.
     ///
     /// ```
     /// use std::io::{IoSlice, Read};
-    /// use std::os::fd::AsFd;
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::{Message, SendFlags, Socket};
+    /// use unisend::{Message, SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, mut theirs) = UnixStream::pair()?;
     /// ours.set_nonblocking(true)?;
     /// let long = vec![0; 3_000_000];
-    /// let (mut data, descriptors) = ([IoSlice::new(&long)], [ours.as_fd()]);
+    /// let mut data = [IoSlice::new(&long)];
     ///
-    /// let mut message = Message::new(&mut data).with_descriptors(&descriptors);
-    /// while let Err(stopped) = message.send_all(&Socket::from(&ours), SendFlags::empty()) {
+    /// let mut message = Message::new(&mut data).with_descriptor(&ours);
+    /// while let Err(stopped) = message.send_all(&SocketRef::from(&ours), SendFlags::empty()) {
     ///     if !stopped.would_block() {
     ///         return Err(stopped.into());
     ///     }
@@ -204,7 +222,11 @@ impl<'a, 'data> Message<'a, 'data> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn send_all(&mut self, socket: &Socket<'_>, flags: SendFlags) -> Result<(), SendAllError> {
+    pub fn send_all<Sort>(
+        &mut self,
+        socket: &SocketRef<'_, Sort>,
+        flags: SendFlags,
+    ) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendMessageAll;
         socket.check_loop(OPERATION, flags)?;
         self.check_rest(OPERATION, socket).map_err(SendAllError::at_once)?;
@@ -220,7 +242,12 @@ impl<'a, 'data> Message<'a, 'data> {
     }
 
     /// Sends as much of what is left as can go at once.
-    fn send_part(&self, operation: Operation, socket: &Socket<'_>, flags: SendFlags) -> Result<usize, Error> {
+    fn send_part<Sort>(
+        &self,
+        operation: Operation,
+        socket: &SocketRef<'_, Sort>,
+        flags: SendFlags,
+    ) -> Result<usize, Error> {
         let send = |slices: &[IoSlice<'_>]| self.send_slices(operation, socket, None, slices, flags);
         let slices = &self.slices[..self.slices.len().min(limits::SLICES_PER_MESSAGE)];
         match (platform::FIRST_PART_WITH_DESCRIPTORS, slices) {
@@ -236,7 +263,7 @@ impl<'a, 'data> Message<'a, 'data> {
 
     /// Refuses what is left of a datagram or record.
     #[inline]
-    fn check_rest(&self, operation: Operation, socket: &Socket<'_>) -> Result<(), Error> {
+    fn check_rest<Sort>(&self, operation: Operation, socket: &SocketRef<'_, Sort>) -> Result<(), Error> {
         match self.is_rest && !socket.kind().is_stream() {
             true => Err(Error::refused(operation, Refusal::RecordInPart)),
             false => Ok(()),
@@ -245,10 +272,10 @@ impl<'a, 'data> Message<'a, 'data> {
 
     /// Checks all there is to check, in the order of clause G5, and sends.
     #[inline]
-    fn send_slices(
+    fn send_slices<Sort>(
         &self,
         operation: Operation,
-        socket: &Socket<'_>,
+        socket: &SocketRef<'_, Sort>,
         to: Option<&Address>,
         slices: &[IoSlice<'_>],
         flags: SendFlags,
@@ -274,11 +301,14 @@ impl<'a, 'data> Message<'a, 'data> {
     }
 }
 
-impl fmt::Debug for Message<'_, '_> {
+impl<Descriptor> fmt::Debug for Message<'_, '_, Descriptor> {
     /// How much it is: the data can be long, and secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.slices.iter().fold(0_usize, |bytes, slice| bytes.saturating_add(slice.len()));
-        f.debug_struct("Message").field("bytes", &bytes).field("descriptors", &self.descriptors).finish()
+        f.debug_struct("Message")
+            .field("bytes", &bytes)
+            .field("descriptors", &self.descriptors.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -293,7 +323,11 @@ fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
 
 /// Why these descriptors cannot go with so many bytes on this socket.
 #[inline]
-fn refusal_of_descriptors(socket: &Socket<'_>, length: usize, count: usize) -> Option<Refusal> {
+fn refusal_of_descriptors<Sort>(
+    socket: &SocketRef<'_, Sort>,
+    length: usize,
+    count: usize,
+) -> Option<Refusal> {
     use SocketKind::{Other, OtherStream, Tcp, UdpV4, UdpV6};
 
     // A stream can send a part, but no less than a byte.
@@ -355,6 +389,6 @@ mod tests {
         let mut slices = [IoSlice::new(b"secret")];
         let mut message = Message::new(&mut slices);
         message.advance(2);
-        assert_eq!(format!("{message:?}"), "Message { bytes: 4, descriptors: [] }");
+        assert_eq!(format!("{message:?}"), "Message { bytes: 4, descriptors: 0, .. }");
     }
 }

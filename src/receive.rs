@@ -1,10 +1,11 @@
 use std::fmt;
 use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
 
 use crate::error::Error;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
 use crate::platform::{self, Arrival, ControlBytes, Descriptors};
-use crate::socket::Socket;
+use crate::socket::SocketRef;
 
 bitflags::bitflags! {
     /// How to receive. There is no flag to peek: with descriptors it would install a copy of them each time on
@@ -54,7 +55,7 @@ impl fmt::Debug for ControlBuffer {
 /// A peer can pass a TCP socket that has unsent data and `SO_LINGER`, and close its own. Whoever closes the last
 /// descriptor of such a socket waits for as long as the peer has set, whether or not the socket is blocking: so
 /// does the drop of this value, and so does a call that has the kernel close descriptors
-/// ([`Socket::receive_without_descriptors`], and [`Socket::receive`] where some are lost). A program that must not
+/// ([`SocketRef::receive_without_descriptors`], and [`SocketRef::receive`] where some are lost). A program that must not
 /// wait takes the descriptors out and drops them on another thread, or sets `SO_LINGER` on them to zero first.
 #[derive(Debug)]
 pub struct Received<'buffer> {
@@ -98,11 +99,11 @@ impl<'buffer> Received<'buffer> {
     /// Whether this is the end of a stream or connection: no bytes although there was room for some, and no
     /// descriptors. No bytes **with** descriptors are not the end of file (clause R3).
     ///
-    /// Never said of datagrams, nor of a socket that was declared as [`other`](Socket::other): there no bytes are
+    /// Never said of datagrams, nor of a socket that was declared as [`other`](SocketRef::other): there no bytes are
     /// what the kernel makes of them. An empty record that
     /// a foreign program sends on a Linux seqpacket socket looks like the end (clause B7). So does, on OpenBSD, a
     /// descriptor without a byte to
-    /// [`receive_without_descriptors`](Socket::receive_without_descriptors) (clause R3c): do not trust it there
+    /// [`receive_without_descriptors`](SocketRef::receive_without_descriptors) (clause R3c): do not trust it there
     /// with a peer that you do not trust.
     #[must_use]
     #[inline]
@@ -110,7 +111,15 @@ impl<'buffer> Received<'buffer> {
         self.end_of_file
     }
 
-    /// The descriptors that came, to be taken one after the other.
+    /// The descriptor that came, if it is one. Of several none is taken: they are in
+    /// [`descriptors`](Self::descriptors).
+    #[must_use]
+    pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        let descriptors = self.descriptors();
+        (descriptors.len() == 1).then(|| descriptors.next()).flatten()
+    }
+
+    /// The descriptors that came, to be taken one after the other; `len` says how many are left.
     #[inline]
     pub fn descriptors(&mut self) -> &mut Descriptors<'buffer> {
         &mut self.arrival.descriptors
@@ -124,7 +133,7 @@ impl<'buffer> Received<'buffer> {
     }
 }
 
-impl Socket<'_> {
+impl<Sort> SocketRef<'_, Sort> {
     /// Receives data into slices, and the descriptors that come with it.
     ///
     /// # System calls
@@ -150,7 +159,7 @@ impl Socket<'_> {
     /// ```
     /// use std::io::{IoSliceMut, Write};
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::{ControlBuffer, ReceiveFlags, Socket};
+    /// use unisend::{ControlBuffer, ReceiveFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, mut theirs) = UnixStream::pair()?;
@@ -162,7 +171,7 @@ impl Socket<'_> {
     /// let mut bytes = 0;
     /// loop {
     ///     let mut slices = [IoSliceMut::new(&mut buffer)];
-    ///     let mut received = Socket::from(&ours).receive(&mut slices, &mut control, ReceiveFlags::empty())?;
+    ///     let mut received = SocketRef::from(&ours).receive(&mut slices, &mut control, ReceiveFlags::empty())?;
     ///     if received.is_end_of_file() {
     ///         break;
     ///     }

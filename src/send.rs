@@ -4,9 +4,9 @@ use crate::address::Address;
 use crate::error::Error;
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
 use crate::platform::{self, RawErrno};
-use crate::socket::{Datagram, Socket};
+use crate::socket::{DatagramSocket, SocketRef};
 
-impl Socket<'_> {
+impl<Sort> SocketRef<'_, Sort> {
     /// Sends bytes to the socket's peer; how many were accepted.
     ///
     /// On a stream that can be fewer than were given: what follows is the caller's to send, or
@@ -45,14 +45,14 @@ impl Socket<'_> {
     ///
     /// ```
     /// use std::os::unix::net::UnixDatagram;
-    /// use unisend::{ErrorKind, SendFlags, Socket};
+    /// use unisend::{ErrorKind, SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, theirs) = UnixDatagram::pair()?;
-    /// assert_eq!(Socket::from(&ours).send(b"ping", SendFlags::DONT_WAIT)?, 4);
+    /// assert_eq!(SocketRef::from(&ours).send(b"ping", SendFlags::DONT_WAIT)?, 4);
     ///
     /// let alone = UnixDatagram::unbound()?;
-    /// let error = Socket::from(&alone).send(b"ping", SendFlags::empty()).unwrap_err();
+    /// let error = SocketRef::from(&alone).send(b"ping", SendFlags::empty()).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::DestinationRequired);
     /// # Ok(())
     /// # }
@@ -82,12 +82,12 @@ impl Socket<'_> {
     /// ```
     /// use std::io::IoSlice;
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::{SendFlags, Socket};
+    /// use unisend::{SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, _theirs) = UnixStream::pair()?;
     /// let message = [IoSlice::new(b"header "), IoSlice::new(b"body")];
-    /// assert_eq!(Socket::from(&ours).send_vectored(&message, SendFlags::empty())?, 11);
+    /// assert_eq!(SocketRef::from(&ours).send_vectored(&message, SendFlags::empty())?, 11);
     /// # Ok(())
     /// # }
     /// ```
@@ -129,7 +129,7 @@ impl Socket<'_> {
     }
 }
 
-impl Datagram<'_> {
+impl SocketRef<'_, DatagramSocket> {
     /// Sends bytes as one datagram to an address; how many were accepted, which is all of them.
     ///
     /// On a socket that is connected Linux sends it there all the same and OpenBSD refuses it with
@@ -146,8 +146,8 @@ impl Datagram<'_> {
     /// Before the call: [`AddressFamily`](crate::ErrorKind::AddressFamily) for an address of another family,
     /// and for an IPv4 address on an IPv6 socket (clauses A5, A8);
     /// [`AddressNotAvailable`](crate::ErrorKind::AddressNotAvailable) for port 0 (A7), the unspecified
-    /// address (A5), and an IPv4-mapped one (A8); a flag that is not honoured, as [`Socket::send`]. From the
-    /// kernel, besides those of [`Socket::send`]:
+    /// address (A5), and an IPv4-mapped one (A8); a flag that is not honoured, as [`SocketRef::send`]. From the
+    /// kernel, besides those of [`SocketRef::send`]:
     ///
     /// | kind | when | clauses |
     /// |---|---|---|
@@ -159,12 +159,12 @@ impl Datagram<'_> {
     ///
     /// ```
     /// use std::os::unix::net::UnixDatagram;
-    /// use unisend::{Address, ErrorKind, SendFlags, Socket};
+    /// use unisend::{Address, ErrorKind, SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let sender = UnixDatagram::unbound()?;
     /// let missing = Address::unix("/nonexistent/log.sock")?;
-    /// let error = Socket::unix_datagram(&sender)
+    /// let error = SocketRef::unix_datagram(&sender)
     ///     .send_to(b"line", &missing, SendFlags::empty())
     ///     .unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotFound);

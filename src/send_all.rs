@@ -6,9 +6,9 @@ use crate::error::{Error, SendAllError};
 use crate::platform;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SendFlags, limits};
 use crate::send::checked_length;
-use crate::socket::Socket;
+use crate::socket::SocketRef;
 
-impl Socket<'_> {
+impl<Sort> SocketRef<'_, Sort> {
     /// Sends all the bytes to the socket's peer.
     ///
     /// It calls again after a short count (on streams) and after an interruption. A datagram or record is one
@@ -40,12 +40,12 @@ impl Socket<'_> {
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::{ErrorKind, SendFlags, Socket};
+    /// use unisend::{ErrorKind, SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, theirs) = UnixStream::pair()?;
     /// ours.set_nonblocking(true)?;
-    /// let socket = Socket::from(&ours);
+    /// let socket = SocketRef::from(&ours);
     ///
     /// let data = vec![7; 10_000_000];
     /// let stopped = socket.send_all(&data, SendFlags::empty()).unwrap_err();
@@ -78,13 +78,13 @@ impl Socket<'_> {
     /// ```
     /// use std::io::IoSlice;
     /// use std::os::unix::net::UnixStream;
-    /// use unisend::{SendFlags, Socket};
+    /// use unisend::{SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, _theirs) = UnixStream::pair()?;
     /// let mut slices = [IoSlice::new(b"header "), IoSlice::new(b"body")];
     /// let mut rest = &mut slices[..];
-    /// Socket::from(&ours).send_all_vectored(&mut rest, SendFlags::empty())?;
+    /// SocketRef::from(&ours).send_all_vectored(&mut rest, SendFlags::empty())?;
     /// assert!(rest.is_empty());
     /// # Ok(())
     /// # }
@@ -181,7 +181,7 @@ impl Socket<'_> {
     /// Whether this "would block" comes from a socket that ought to have waited (clauses B3, R13).
     fn pretends_to_block(&self, error: Error, flags: SendFlags) -> bool {
         error.kind() == ErrorKind::WouldBlock
-            && error.raw_os_error().is_some_and(platform::is_full_receiver)
+            && error.kernel_errno().is_some_and(platform::is_full_receiver)
             && !flags.contains(SendFlags::DONT_WAIT)
             && platform::is_blocking(self.fd())
     }
@@ -226,7 +226,7 @@ mod tests {
     use crate::platform::contract::SocketKind;
 
     /// A kernel that accepts these counts, one a call; a call too many fails the test.
-    fn sent(socket: &Socket<'_>, total: usize, counts: &[usize]) -> Result<(), SendAllError> {
+    fn sent(socket: &SocketRef<'_>, total: usize, counts: &[usize]) -> Result<(), SendAllError> {
         let mut counts = counts.iter();
         socket.send_parts(Operation::SendAll, SendFlags::empty(), total, |_| {
             Ok(*counts.next().expect("a call for each count and no more"))
@@ -245,10 +245,10 @@ mod tests {
         #[case] expected: Result<(), usize>,
     ) {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let outcome = sent(&Socket::from(&ours), total, counts);
+        let outcome = sent(&SocketRef::from(&ours), total, counts);
         assert_eq!(outcome.map_err(|stopped| stopped.accepted()), expected);
         if let Err(stopped) = outcome {
-            assert_eq!((stopped.kind(), stopped.error().raw_os_error()), (ErrorKind::Other, None));
+            assert_eq!((stopped.kind(), stopped.error().kernel_errno()), (ErrorKind::Other, None));
         }
     }
 
@@ -310,7 +310,7 @@ mod tests {
         kind: SocketKind,
     ) {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let stopped = sent(&Socket::new(&ours, kind), 10, &[3]).unwrap_err();
+        let stopped = sent(&SocketRef::new(&ours, kind), 10, &[3]).unwrap_err();
         assert_eq!((stopped.accepted(), stopped.kind()), (3, ErrorKind::Other));
     }
 }

@@ -8,20 +8,20 @@ use crate::error::{Error, SendAllError};
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind};
 use crate::platform::{FileSender, Method, Sink, Stopped, Why};
 use crate::send_all::TimeLimit;
-use crate::socket::{BorrowFd, Socket};
+use crate::socket::{BorrowFd, SocketRef};
 
 /// Where [`sendfile()`] sends: a socket, or a file, which says which it is.
 ///
 /// ```
 /// use std::fs::File;
 /// use std::os::unix::net::UnixStream;
-/// use unisend::{Output, Socket};
+/// use unisend::{Output, SocketRef};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let (stream, _peer) = UnixStream::pair()?;
 /// let null = File::options().write(true).open("/dev/null")?;
 ///
-/// let outputs = [Output::from(&stream), Socket::unix_stream(&stream).into(), Output::file(&null)];
+/// let outputs = [Output::from(&stream), SocketRef::unix_stream(&stream).into(), Output::file(&null)];
 /// assert!(matches!(outputs[0], Output::Socket(_)));
 /// assert!(matches!(outputs[2], Output::File(_)));
 /// # Ok(())
@@ -30,7 +30,7 @@ use crate::socket::{BorrowFd, Socket};
 #[derive(Debug, Clone, Copy)]
 pub enum Output<'fd> {
     /// A stream socket. One that sends records or datagrams is refused (clause X15).
-    Socket(Socket<'fd>),
+    Socket(SocketRef<'fd>),
     /// What is no socket: a pipe, a regular file, a device. A regular file's own position moves.
     File(BorrowedFd<'fd>),
 }
@@ -51,9 +51,9 @@ impl<'fd> Output<'fd> {
     }
 }
 
-impl<'fd> From<Socket<'fd>> for Output<'fd> {
+impl<'fd> From<SocketRef<'fd>> for Output<'fd> {
     #[inline]
-    fn from(socket: Socket<'fd>) -> Self {
+    fn from(socket: SocketRef<'fd>) -> Self {
         Self::Socket(socket)
     }
 }
@@ -144,7 +144,7 @@ impl<'a> Offset<'a> {
 ///
 /// Before the call: [`InvalidInput`](ErrorKind::InvalidInput) for an offset and a count that are together over
 /// [`limits::FILE_OFFSET`](crate::limits::FILE_OFFSET) (clause X4),
-/// [`Unsupported`](ErrorKind::Unsupported) for a socket of records or datagrams (clause X15). From the kernel, or as it would say: those of [`Socket::send`] on a stream, and
+/// [`Unsupported`](ErrorKind::Unsupported) for a socket of records or datagrams (clause X15). From the kernel, or as it would say: those of [`SocketRef::send`] on a stream, and
 ///
 /// | kind | when | clauses |
 /// |---|---|---|
@@ -278,7 +278,7 @@ pub fn sendfile_by_copying<'fd>(
 ///
 /// It calls again as [`sendfile()`] does it, after a short count, an interruption, and the most that one call
 /// sends, so that the range can be of any length. The guard against SIGPIPE is put up once: SIGPIPE stays blocked
-/// on this thread until it returns. `SO_SNDTIMEO` limits each part, as in [`Socket::send_all`].
+/// on this thread until it returns. `SO_SNDTIMEO` limits each part, as in [`SocketRef::send_all`].
 ///
 /// **It waits as the output does.** On a non-blocking one, or after `SO_SNDTIMEO`, it stops at "would block" and
 /// says how much was accepted: wait until the output is writable, and call it again for the rest. The offset, or

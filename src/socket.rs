@@ -1,23 +1,23 @@
 use std::fmt;
+use std::marker::PhantomData;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::num::NonZeroUsize;
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
-use std::net::TcpStream;
-
 use crate::error::Error;
-use crate::platform::{self, contract::Operation, contract::SocketKind};
+use crate::platform::contract::{Operation, Refusal, SocketKind};
+use crate::platform::{self, RawErrno};
 
-/// What a [`Socket`] or an [`Output`](crate::Output) borrows: a reference to anything that is [`AsFd`], or a
+/// What a [`SocketRef`] or an [`Output`](crate::Output) borrows: a reference to anything that is [`AsFd`], or a
 /// [`BorrowedFd`] itself, whose lifetime is kept.
 ///
 /// ```
 /// use std::os::fd::BorrowedFd;
-/// use unisend::{Error, Socket};
+/// use unisend::{Error, SocketRef};
 ///
-/// fn probed(fd: BorrowedFd<'_>) -> Result<Socket<'_>, Error> {
-///     Socket::probe(fd) // it outlives this function, as the descriptor does
+/// fn probed(fd: BorrowedFd<'_>) -> Result<SocketRef<'_>, Error> {
+///     SocketRef::probe(fd) // it outlives this function, as the descriptor does
 /// }
 /// ```
 pub trait BorrowFd<'fd>: sealed::Sealed {
@@ -48,92 +48,125 @@ impl<'fd> BorrowFd<'fd> for BorrowedFd<'fd> {
 }
 
 mod sealed {
+    use std::net::TcpStream;
     use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     pub trait Sealed {}
     impl<T: AsFd> Sealed for &T {}
     impl<T: AsFd> Sealed for &mut T {}
     impl Sealed for BorrowedFd<'_> {}
+
+    pub trait Known {}
+    impl Known for TcpStream {}
+    impl Known for UnixStream {}
+    impl Known for UnixDatagram {}
 }
 
 /// A socket that is borrowed, with what it is.
 ///
 /// What a socket is decides half of the contract, so it is declared once, by a constructor or a conversion
-/// from a type of std that says it, or learnt once, by [`Socket::probe`]; never per call. A declaration makes
+/// from a type of std that says it, or learnt once, by [`SocketRef::probe`]; never per call. A declaration makes
 /// no system call. A wrong one gives wrong errors, never unsoundness.
 ///
 /// A reference to any type that is [`AsFd`] will do: std's, tokio's, mio's, socket2's, or an `OwnedFd`. So will a
 /// [`BorrowedFd`], whose lifetime the socket then has.
 ///
+/// A `SocketRef<'_, DatagramSocket>` sends datagrams, and has [`send_to`](SocketRef::send_to) and what else needs that.
+///
 /// ```
 /// use std::net::{TcpListener, TcpStream};
-/// use unisend::{SendFlags, Socket, SocketKind};
+/// use unisend::{SendFlags, SocketKind, SocketRef};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let stream = TcpStream::connect(listener.local_addr()?)?;
 ///
-/// let socket = Socket::tcp(&stream);
+/// let socket = SocketRef::tcp(&stream);
 /// assert_eq!(socket.kind(), SocketKind::Tcp);
 /// assert_eq!(socket.send(b"hello", SendFlags::empty())?, 5);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy)]
-pub struct Socket<'fd> {
+pub struct SocketRef<'fd, Sort = AnySocket> {
     fd: BorrowedFd<'fd>,
     kind: SocketKind,
     send_buffer: Option<NonZeroUsize>,
+    sort: PhantomData<Sort>,
 }
 
-impl<'fd> Socket<'fd> {
+/// In the type of a [`SocketRef`]: it can be of any kind, so it sends to its peer alone.
+#[derive(Debug)]
+pub enum AnySocket {}
+
+/// In the type of a [`SocketRef`]: it sends datagrams, each to an [`Address`](crate::Address) of its own if need be.
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use unisend::{Address, DatagramSocket, Error, SendFlags, SocketRef};
+///
+/// fn ping(socket: &SocketRef<'_, DatagramSocket>, to: &Address) -> Result<usize, Error> {
+///     socket.send_to(b"ping", to, SendFlags::empty())
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let receiver = UdpSocket::bind("127.0.0.1:0")?;
+/// let sender = UdpSocket::bind("127.0.0.1:0")?;
+/// assert_eq!(ping(&SocketRef::udp_v4(&sender), &receiver.local_addr()?.into())?, 4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub enum DatagramSocket {}
+
+impl<'fd> SocketRef<'fd> {
     /// A socket of this kind.
     #[must_use]
     #[inline]
     pub fn new(fd: impl BorrowFd<'fd>, kind: SocketKind) -> Self {
-        Self { fd: fd.borrow_fd(), kind, send_buffer: None }
+        Self::declared(fd, kind)
     }
 
     /// A TCP socket, of IPv4 or IPv6. Multipath TCP is [`other_stream`](Self::other_stream).
     #[must_use]
     #[inline]
     pub fn tcp(fd: impl BorrowFd<'fd>) -> Self {
-        Self::new(fd, SocketKind::Tcp)
+        Self::declared(fd, SocketKind::Tcp)
     }
 
     /// A UDP socket of IPv4.
     #[must_use]
     #[inline]
-    pub fn udp_v4(fd: impl BorrowFd<'fd>) -> Datagram<'fd> {
-        Datagram(Self::new(fd, SocketKind::UdpV4))
+    pub fn udp_v4(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
+        SocketRef::declared(fd, SocketKind::UdpV4)
     }
 
     /// A UDP socket of IPv6.
     #[must_use]
     #[inline]
-    pub fn udp_v6(fd: impl BorrowFd<'fd>) -> Datagram<'fd> {
-        Datagram(Self::new(fd, SocketKind::UdpV6))
+    pub fn udp_v6(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
+        SocketRef::declared(fd, SocketKind::UdpV6)
     }
 
     /// A unix stream socket.
     #[must_use]
     #[inline]
     pub fn unix_stream(fd: impl BorrowFd<'fd>) -> Self {
-        Self::new(fd, SocketKind::UnixStream)
+        Self::declared(fd, SocketKind::UnixStream)
     }
 
     /// A unix datagram socket.
     #[must_use]
     #[inline]
-    pub fn unix_datagram(fd: impl BorrowFd<'fd>) -> Datagram<'fd> {
-        Datagram(Self::new(fd, SocketKind::UnixDatagram))
+    pub fn unix_datagram(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
+        SocketRef::declared(fd, SocketKind::UnixDatagram)
     }
 
     /// A unix socket of sequenced packets.
     #[must_use]
     #[inline]
     pub fn unix_seqpacket(fd: impl BorrowFd<'fd>) -> Self {
-        Self::new(fd, SocketKind::UnixSeqpacket)
+        Self::declared(fd, SocketKind::UnixSeqpacket)
     }
 
     /// A stream of another family or protocol. It gets the kernel's own answers, and nothing is reconciled, but
@@ -141,14 +174,14 @@ impl<'fd> Socket<'fd> {
     #[must_use]
     #[inline]
     pub fn other_stream(fd: impl BorrowFd<'fd>) -> Self {
-        Self::new(fd, SocketKind::OtherStream)
+        Self::declared(fd, SocketKind::OtherStream)
     }
 
     /// A socket of any other kind. It gets the kernel's own answers, and nothing is reconciled.
     #[must_use]
     #[inline]
     pub fn other(fd: impl BorrowFd<'fd>) -> Self {
-        Self::new(fd, SocketKind::Other)
+        Self::declared(fd, SocketKind::Other)
     }
 
     /// Asks the kernel what the socket is, and how large its send buffer. Do it once and keep the answer.
@@ -165,15 +198,15 @@ impl<'fd> Socket<'fd> {
     ///
     /// ```
     /// use std::net::UdpSocket;
-    /// use unisend::{ErrorKind, Socket, SocketKind};
+    /// use unisend::{ErrorKind, SocketRef, SocketKind};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let udp = UdpSocket::bind("127.0.0.1:0")?;
-    /// let socket = Socket::probe(&udp)?;
+    /// let socket = SocketRef::probe(&udp)?;
     /// assert_eq!(socket.kind(), SocketKind::UdpV4);
     ///
     /// let file = std::fs::File::open("/dev/null")?;
-    /// assert_eq!(Socket::probe(&file).unwrap_err().kind(), ErrorKind::NotSocket);
+    /// assert_eq!(SocketRef::probe(&file).unwrap_err().kind(), ErrorKind::NotSocket);
     /// # Ok(())
     /// # }
     /// ```
@@ -181,7 +214,14 @@ impl<'fd> Socket<'fd> {
         let fd = fd.borrow_fd();
         let (kind, send_buffer) =
             platform::probe(fd).map_err(|errno| Error::plain(Operation::Probe, errno))?;
-        Ok(Self { fd, kind, send_buffer: NonZeroUsize::new(send_buffer) })
+        Ok(Self { send_buffer: NonZeroUsize::new(send_buffer), ..Self::declared(fd, kind) })
+    }
+}
+
+impl<'fd, Sort> SocketRef<'fd, Sort> {
+    #[inline]
+    fn declared(fd: impl BorrowFd<'fd>, kind: SocketKind) -> Self {
+        Self { fd: fd.borrow_fd(), kind, send_buffer: None, sort: PhantomData }
     }
 
     #[inline]
@@ -204,109 +244,143 @@ impl<'fd> Socket<'fd> {
         self.send_buffer.map(NonZeroUsize::get)
     }
 
-    /// The socket as one that has `send_to`, if it is of UDP or a unix datagram socket.
+    /// The same socket as one that has `send_to`, if it is of UDP or a unix datagram socket.
     ///
     /// ```
     /// use std::net::UdpSocket;
-    /// use unisend::{SendFlags, Socket};
+    /// use unisend::{SendFlags, SocketRef};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let receiver = UdpSocket::bind("127.0.0.1:0")?;
     /// let sender = UdpSocket::bind("127.0.0.1:0")?;
-    /// let datagram = Socket::probe(&sender)?.as_datagram().expect("it is UDP");
+    /// let datagram = SocketRef::probe(&sender)?.as_datagram().expect("it is UDP");
     /// datagram.send_to(b"hello", &receiver.local_addr()?.into(), SendFlags::empty())?;
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
     #[inline]
-    pub fn as_datagram(&self) -> Option<Datagram<'fd>> {
-        self.kind.is_datagram().then_some(Datagram(*self))
+    pub fn as_datagram(&self) -> Option<SocketRef<'fd, DatagramSocket>> {
+        self.kind.is_datagram().then_some(self.as_sort())
+    }
+
+    #[inline]
+    fn as_sort<Other>(&self) -> SocketRef<'fd, Other> {
+        SocketRef { fd: self.fd, kind: self.kind, send_buffer: self.send_buffer, sort: PhantomData }
     }
 }
 
-impl fmt::Debug for Socket<'_> {
+impl<'fd> From<SocketRef<'fd, DatagramSocket>> for SocketRef<'fd> {
+    #[inline]
+    fn from(datagram: SocketRef<'fd, DatagramSocket>) -> Self {
+        datagram.as_sort()
+    }
+}
+
+impl<Sort> Clone for SocketRef<'_, Sort> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Sort> Copy for SocketRef<'_, Sort> {}
+
+impl<Sort> fmt::Debug for SocketRef<'_, Sort> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("fd", &self.fd).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("SocketRef").field("fd", &self.fd).field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
-impl AsFd for Socket<'_> {
+impl<Sort> AsFd for SocketRef<'_, Sort> {
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd
     }
 }
 
-impl<'fd> From<&'fd TcpStream> for Socket<'fd> {
-    #[inline]
-    fn from(stream: &'fd TcpStream) -> Self {
-        Self::tcp(stream)
-    }
-}
-
-impl<'fd> From<&'fd UnixStream> for Socket<'fd> {
-    #[inline]
-    fn from(stream: &'fd UnixStream) -> Self {
-        Self::unix_stream(stream)
-    }
-}
-
-impl<'fd> From<&'fd UnixDatagram> for Socket<'fd> {
-    #[inline]
-    fn from(datagram: &'fd UnixDatagram) -> Self {
-        Self::unix_datagram(datagram).0
-    }
-}
-
-/// A [`Socket`] that sends datagrams, each to an [`Address`](crate::Address) of its own if need be: it has
-/// [`send_to`](Self::send_to) besides all that a [`Socket`] has.
+/// A socket type that says what kind of socket it is, so that a reference to it becomes a [`SocketRef`] by `from`:
+/// std's `TcpStream`, `UnixStream` and `UnixDatagram`.
 ///
-/// ```
-/// use std::net::UdpSocket;
-/// use unisend::{Address, SendFlags, Socket};
+/// Others have to be declared. mio's `TcpStream` is `SocketRef::tcp(&stream)`, and so is tokio's; socket2's `Socket` can be
+/// of any kind.
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let receiver = UdpSocket::bind("127.0.0.1:0")?;
-/// let sender = UdpSocket::bind("127.0.0.1:0")?;
-/// let destination = Address::from(receiver.local_addr()?);
-///
-/// Socket::udp_v4(&sender).send_to(b"ping", &destination, SendFlags::empty())?;
-///
-/// let mut buffer = [0; 16];
-/// assert_eq!(receiver.recv(&mut buffer)?, 4);
-/// # Ok(())
+/// ```compile_fail,E0277
+/// # mod mio {
+/// #     pub struct TcpStream(std::net::TcpStream);
+/// #     impl std::os::fd::AsFd for TcpStream {
+/// #         fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+/// #             self.0.as_fd()
+/// #         }
+/// #     }
 /// # }
+/// fn socket(stream: &mio::TcpStream) -> unisend::SocketRef<'_> {
+///     unisend::SocketRef::from(stream) // the error says: `SocketRef::tcp(stream)`
+/// }
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Datagram<'fd>(Socket<'fd>);
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what kind of socket it is",
+    label = "unisend does not know this type",
+    note = "declare what it is: `SocketRef::tcp(&socket)`, `SocketRef::unix_stream(&socket)`, ..., `SocketRef::other(&socket)`",
+    note = "or ask the kernel, once: `SocketRef::probe(&socket)?`; for std's `UdpSocket`: `SocketRef::try_from(&socket)?`"
+)]
+pub trait KnownSocket: AsFd + sealed::Known {
+    /// [`DatagramSocket`] or [`AnySocket`].
+    type Sort;
+    /// What it is.
+    const KIND: SocketKind;
+}
 
-impl<'fd> Deref for Datagram<'fd> {
-    type Target = Socket<'fd>;
+impl KnownSocket for TcpStream {
+    type Sort = AnySocket;
+    const KIND: SocketKind = SocketKind::Tcp;
+}
 
+impl KnownSocket for UnixStream {
+    type Sort = AnySocket;
+    const KIND: SocketKind = SocketKind::UnixStream;
+}
+
+impl KnownSocket for UnixDatagram {
+    type Sort = DatagramSocket;
+    const KIND: SocketKind = SocketKind::UnixDatagram;
+}
+
+impl<'fd, Known: KnownSocket> From<&'fd Known> for SocketRef<'fd, Known::Sort> {
     #[inline]
-    fn deref(&self) -> &Self::Target {
-        &self.0
+    fn from(socket: &'fd Known) -> Self {
+        Self::declared(socket, Known::KIND)
     }
 }
 
-impl<'fd> From<&'fd UnixDatagram> for Datagram<'fd> {
-    #[inline]
-    fn from(datagram: &'fd UnixDatagram) -> Self {
-        Socket::unix_datagram(datagram)
-    }
-}
+impl<'fd> TryFrom<&'fd UdpSocket> for SocketRef<'fd, DatagramSocket> {
+    type Error = Error;
 
-impl<'fd> From<Datagram<'fd>> for Socket<'fd> {
-    #[inline]
-    fn from(datagram: Datagram<'fd>) -> Self {
-        datagram.0
-    }
-}
-
-impl AsFd for Datagram<'_> {
-    #[inline]
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.fd
+    /// Asks for the socket's own address, by one getsockname(2), to know whether it is of IPv4 or IPv6. On OpenBSD
+    /// pledge(2) needs "stdio".
+    ///
+    /// # Errors
+    ///
+    /// [`AddressFamily`](crate::ErrorKind::AddressFamily) if it was made from a descriptor of another family.
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use unisend::{SocketKind, SocketRef};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let udp = UdpSocket::bind("127.0.0.1:0")?;
+    /// assert_eq!(SocketRef::try_from(&udp)?.kind(), SocketKind::UdpV4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn try_from(socket: &'fd UdpSocket) -> Result<Self, Error> {
+        match socket.local_addr() {
+            Ok(SocketAddr::V4(_)) => Ok(SocketRef::udp_v4(socket)),
+            Ok(SocketAddr::V6(_)) => Ok(SocketRef::udp_v6(socket)),
+            Err(error) => Err(error.raw_os_error().map_or_else(
+                || Error::refused(Operation::Probe, Refusal::NotInternet),
+                |errno| Error::plain(Operation::Probe, RawErrno::from_number(errno)),
+            )),
+        }
     }
 }

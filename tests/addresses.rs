@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, differs};
 use unisend::ErrorKind::{self, *};
-use unisend::{Address, Datagram, Error, Operation, Socket, SocketKind, limits};
+use unisend::{Address, Error, Operation, SocketKind, SocketRef, limits};
 
 fn internet(address: &str) -> Address {
     address.parse::<SocketAddr>().unwrap().into()
@@ -18,7 +18,7 @@ fn internet(address: &str) -> Address {
 
 /// Refused in plain arithmetic, with the same words on both systems.
 fn refused_as(error: Error, kind: ErrorKind) {
-    assert_eq!((error.kind(), error.raw_os_error()), (kind, None), "{error}");
+    assert_eq!((error.kind(), error.kernel_errno()), (kind, None), "{error}");
     assert_eq!(error.operation(), Operation::SendTo);
     assert!(!error.peer_gone() && !error.would_block() && !error.may_have_sent());
 }
@@ -30,10 +30,10 @@ fn a1_a2_a3_only_datagram_sockets_have_destinations() {
         let pair = Pair::new(kind);
         let is_datagram = matches!(kind, SocketKind::UdpV4 | SocketKind::UnixDatagram);
         assert_eq!(pair.socket().as_datagram().is_some(), is_datagram, "{kind:?}");
-        assert_eq!(Socket::probe(&pair.ours).unwrap().as_datagram().is_some(), is_datagram, "{kind:?}");
+        assert_eq!(SocketRef::probe(&pair.ours).unwrap().as_datagram().is_some(), is_datagram, "{kind:?}");
     }
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert!(Socket::other(&udp).as_datagram().is_none());
+    assert!(SocketRef::other(&udp).as_datagram().is_none());
 }
 
 /// "Differs": Linux overrides the peer, OpenBSD refuses, even the peer's own address.
@@ -48,7 +48,7 @@ fn a_destination_on_connected_udp(#[case] to_the_peer: bool) {
     let receiver = if to_the_peer { &peer } else { &another };
     let to = Address::from(receiver.local_addr().unwrap());
 
-    let outcome = Socket::udp_v4(&sender).send_to(b"x", &to, NO_FLAGS);
+    let outcome = SocketRef::udp_v4(&sender).send_to(b"x", &to, NO_FLAGS);
     assert_eq!(outcome.map_err(|error| error.kind()), differs(Ok(1), Err(AlreadyConnected)));
     if outcome.is_ok() {
         sockets::wait_readable(receiver);
@@ -62,7 +62,7 @@ fn a4_a_destination_on_a_connected_unix_datagram_socket() {
     let path = directory.path().join("another");
     let another = UnixDatagram::bind(&path).unwrap();
     let (sender, _peer) = UnixDatagram::pair().unwrap();
-    let outcome = Datagram::from(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS);
+    let outcome = SocketRef::from(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS);
     assert_eq!(outcome.map_err(|error| error.kind()), differs(Ok(1), Err(AlreadyConnected)));
     assert_eq!(sockets::received(&another), differs(Some(b"x".to_vec()), None));
 }
@@ -90,9 +90,9 @@ fn an_address_is_refused(#[case] to: &str, #[case] kind: SocketKind, #[case] exp
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let unix = UnixDatagram::unbound().unwrap();
     let socket = match kind {
-        SocketKind::UdpV4 => Socket::udp_v4(&udp),
-        SocketKind::UdpV6 => Socket::udp_v6(&udp),
-        _ => Socket::unix_datagram(&unix),
+        SocketKind::UdpV4 => SocketRef::udp_v4(&udp),
+        SocketKind::UdpV6 => SocketRef::udp_v6(&udp),
+        _ => SocketRef::unix_datagram(&unix),
     };
     for bytes in [&b"x"[..], b""] {
         refused_as(socket.send_to(bytes, &to, NO_FLAGS).unwrap_err(), expected);
@@ -105,7 +105,7 @@ fn a6_ipv4_arrives() {
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let SocketAddr::V4(v4) = receiver.local_addr().unwrap() else { unreachable!("bound to IPv4") };
     for to in [Address::from(v4), Address::from(SocketAddr::V4(v4)), internet(&v4.to_string())] {
-        assert_eq!(Socket::udp_v4(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
+        assert_eq!(SocketRef::udp_v4(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
         let mut buffer = [0; 16];
         sockets::wait_readable(&receiver);
         assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (4, sender.local_addr().unwrap()));
@@ -118,7 +118,7 @@ fn a6_ipv6_arrives() {
     let (Some(receiver), Some(sender)) = (sockets::udp_v6(), sockets::udp_v6()) else { return };
     let SocketAddr::V6(v6) = receiver.local_addr().unwrap() else { unreachable!("bound to IPv6") };
     for to in [Address::from(v6), Address::from(SocketAddr::V6(v6)), internet(&v6.to_string())] {
-        assert_eq!(Socket::udp_v6(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
+        assert_eq!(SocketRef::udp_v6(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
         let mut buffer = [0; 16];
         sockets::wait_readable(&receiver);
         assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (4, sender.local_addr().unwrap()));
@@ -141,12 +141,12 @@ fn a_unix_path_that_fits(#[case] length: usize) {
     let receiver = UnixDatagram::bind(&path).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
     let to = Address::unix(&path).unwrap();
-    assert_eq!(Socket::unix_datagram(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
+    assert_eq!(SocketRef::unix_datagram(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
     assert_eq!(sockets::received(&receiver).unwrap(), b"data");
 
     // One byte less names another.
     let shorter = Address::unix(path_of(length - 1, directory.path())).unwrap();
-    let error = Socket::unix_datagram(&sender).send_to(b"data", &shorter, NO_FLAGS).unwrap_err();
+    let error = SocketRef::unix_datagram(&sender).send_to(b"data", &shorter, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), NotFound);
 }
 
@@ -160,7 +160,7 @@ fn a_unix_path_that_fits(#[case] length: usize) {
 #[case::a6_nul_at_the_beginning("\0abstract")]
 fn a_unix_path_that_is_none(#[case] path: &str) {
     let error = Address::unix(path).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (InvalidInput, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (InvalidInput, None));
     assert_eq!(error.operation(), Operation::Address);
 }
 
@@ -192,14 +192,14 @@ fn an_abstract_name_arrives_and_answers(#[case] kind_of_name: &[u8]) {
     let sender = UnixDatagram::bind_addr(&UnixSocketAddr::from_abstract_name(&sender_name).unwrap()).unwrap();
 
     let to = Address::unix_abstract(&own).unwrap();
-    assert_eq!(Socket::unix_datagram(&sender).send_to(b"ping", &to, NO_FLAGS), Ok(4));
+    assert_eq!(SocketRef::unix_datagram(&sender).send_to(b"ping", &to, NO_FLAGS), Ok(4));
 
     let mut buffer = [0; 8];
     sockets::wait_readable(&receiver);
     let (length, from) = receiver.recv_from(&mut buffer).unwrap();
     assert_eq!(&buffer[..length], b"ping");
     let back = Address::unix_abstract(from.as_abstract_name().unwrap()).unwrap();
-    assert_eq!(Socket::unix_datagram(&receiver).send_to(b"pong", &back, NO_FLAGS), Ok(4));
+    assert_eq!(SocketRef::unix_datagram(&receiver).send_to(b"pong", &back, NO_FLAGS), Ok(4));
     assert_eq!(sockets::received(&sender).unwrap(), b"pong");
 }
 
@@ -211,7 +211,7 @@ fn a6_an_address_serves_many_sockets() {
     let copy = to;
     for text in ["one", "two", "three"] {
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert_eq!(Socket::udp_v4(&sender).send_to(text.as_bytes(), &copy, NO_FLAGS), Ok(text.len()));
+        assert_eq!(SocketRef::udp_v4(&sender).send_to(text.as_bytes(), &copy, NO_FLAGS), Ok(text.len()));
         sockets::wait_readable(&receiver);
         assert_eq!(sockets::received(&receiver).unwrap(), text.as_bytes());
     }
@@ -261,10 +261,11 @@ fn a_path_that_does_not_receive(#[case] what: At, #[case] expected: ErrorKind) {
     let directory = tempfile::tempdir().unwrap();
     let (path, _listener) = what.put(directory.path());
     let sender = UnixDatagram::unbound().unwrap();
-    let error =
-        Socket::unix_datagram(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS).unwrap_err();
+    let error = SocketRef::unix_datagram(&sender)
+        .send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS)
+        .unwrap_err();
     assert_eq!(error.kind(), expected, "{error}");
-    assert!(error.raw_os_error().is_some());
+    assert!(error.kernel_errno().is_some());
     assert!(!error.peer_gone(), "there never was a peer");
 }
 
@@ -279,7 +280,7 @@ fn a10_seqpacket_socket() {
     bind(fd.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
     let to = Address::unix(&path).unwrap();
-    let error = Socket::unix_datagram(&sender).send_to(b"x", &to, NO_FLAGS).unwrap_err();
+    let error = SocketRef::unix_datagram(&sender).send_to(b"x", &to, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), WrongSocketType, "{error}");
 }
 
@@ -297,7 +298,7 @@ fn a_path_without_permission(#[case] on_socket: u32, #[case] on_directory: u32) 
     };
     set(&path, on_socket);
     set(directory.path(), on_directory);
-    let outcome = Socket::unix_datagram(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS);
+    let outcome = SocketRef::unix_datagram(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS);
     set(directory.path(), 0o700); // so that it can be removed
 
     // SAFETY: it has no arguments and cannot fail.
@@ -317,7 +318,7 @@ fn a11_a_receiver_that_is_connected_elsewhere() {
     receiver.connect(&elsewhere).unwrap();
 
     let sender = UnixDatagram::unbound().unwrap();
-    let outcome = Socket::unix_datagram(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS);
+    let outcome = SocketRef::unix_datagram(&sender).send_to(b"x", &Address::unix(&path).unwrap(), NO_FLAGS);
     assert_eq!(outcome.map_err(|error| error.kind()), differs(Err(PermissionDenied), Ok(1)));
     assert_eq!(sockets::received(&receiver), differs(None, Some(b"x".to_vec())));
 }
@@ -329,11 +330,11 @@ fn a12_a_broadcast_without_permission() {
     // Not bound: a socket with an address of its own would not have to look for one.
     let sender = UdpSocket::from(sockets::unconnected(SocketKind::UdpV4));
     let to = internet("127.255.255.255:9");
-    let error = Socket::udp_v4(&sender).send_to(b"x", &to, NO_FLAGS).unwrap_err();
+    let error = SocketRef::udp_v4(&sender).send_to(b"x", &to, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), differs(PermissionDenied, Unreachable), "{error}");
 
     sender.set_broadcast(true).unwrap();
-    let outcome = Socket::udp_v4(&sender).send_to(b"x", &to, NO_FLAGS);
+    let outcome = SocketRef::udp_v4(&sender).send_to(b"x", &to, NO_FLAGS);
     assert_eq!(outcome.map_err(|error| error.kind()), differs(Ok(1), Err(Unreachable)));
 }
 
@@ -341,7 +342,7 @@ fn a12_a_broadcast_without_permission() {
 #[test]
 fn a5_a_wrong_declaration_is_the_kernels_to_refuse() {
     let unix = UnixDatagram::unbound().unwrap();
-    let error = Socket::udp_v4(&unix).send_to(b"x", &internet("127.0.0.1:9"), NO_FLAGS).unwrap_err();
+    let error = SocketRef::udp_v4(&unix).send_to(b"x", &internet("127.0.0.1:9"), NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), differs(Unreachable, AddressFamily)); // I8 takes Linux's EINVAL on UDP for that
-    assert_eq!(error.raw_os_error(), Some(differs(libc::EINVAL, libc::EAFNOSUPPORT)));
+    assert_eq!(error.kernel_errno(), Some(differs(libc::EINVAL, libc::EAFNOSUPPORT)));
 }

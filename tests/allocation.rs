@@ -16,8 +16,8 @@ use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, Socket, sendfile, sendfile_all,
-    sendfile_by_copying,
+    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SocketRef, sendfile,
+    sendfile_all, sendfile_by_copying,
 };
 
 /// The system's allocator, which counts what one thread asks of it.
@@ -176,9 +176,9 @@ fn descriptors_sent_and_received() {
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     let mut buffer = [0; 4];
     let (allocations, taken) = counted(|| {
-        message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap();
+        message.send_all(&SocketRef::from(&ours), NO_FLAGS).unwrap();
         let (mut control, mut slices) = (ControlBuffer::new(), [IoSliceMut::new(&mut buffer)]);
-        let socket = Socket::from(&theirs);
+        let socket = SocketRef::from(&theirs);
         let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
         let taken = received.into_descriptors().count();
         socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT).unwrap_err();
@@ -227,7 +227,7 @@ fn addresses_and_sends_to_them() {
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let SocketAddr::V4(address) = receiver.local_addr().unwrap() else { unreachable!("bound to IPv4") };
     let (allocations, outcomes) = counted(|| {
-        let socket = Socket::udp_v4(&sender);
+        let socket = SocketRef::udp_v4(&sender);
         let nowhere = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
         (
             socket.send_to(b"x", &Address::from(address), NO_FLAGS),
@@ -246,7 +246,7 @@ fn addresses_and_sends_to_them() {
         let _abstract = Address::unix_abstract(b"name");
         let to = Address::unix(&path).unwrap();
         (
-            Socket::unix_datagram(&sender).send_to(b"x", &to, NO_FLAGS),
+            SocketRef::unix_datagram(&sender).send_to(b"x", &to, NO_FLAGS),
             Address::unix(&long).map_err(|error| error.kind()).err(),
         )
     });
@@ -258,7 +258,7 @@ fn addresses_and_sends_to_them() {
 fn probing() {
     for kind in CONNECTED_KINDS {
         let pair = Pair::new(kind);
-        let (allocations, probed) = counted(|| Socket::probe(&pair.ours).map(|socket| socket.kind()));
+        let (allocations, probed) = counted(|| SocketRef::probe(&pair.ours).map(|socket| socket.kind()));
         assert_eq!((allocations, probed), (0, Ok(kind)));
     }
 }

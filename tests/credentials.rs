@@ -14,10 +14,10 @@ use rstest::rstest;
 use sockets::{NO_FLAGS, Pair, declared, unconnected, wait_readable};
 use unisend::ErrorKind::{NotConnected, Unsupported};
 use unisend::SocketKind::{self, *};
-use unisend::{ControlBuffer, ErrorKind, Message, Operation, ReceiveFlags, Socket};
+use unisend::{ControlBuffer, ErrorKind, Message, Operation, ReceiveFlags, SocketRef};
 
 /// Process, user and group.
-fn credentials(socket: &Socket<'_>) -> Result<[u32; 3], ErrorKind> {
+fn credentials(socket: &SocketRef<'_, impl Sized>) -> Result<[u32; 3], ErrorKind> {
     let answer = socket.peer_credentials();
     answer.map(|peer| [peer.process, peer.user, peer.group]).map_err(|error| {
         assert_eq!(error.operation(), Operation::PeerCredentials);
@@ -34,7 +34,7 @@ fn c2_a_pair_is_of_who_made_it(#[values(UnixStream, UnixSeqpacket)] kind: Socket
     let pair = Pair::new(kind);
     assert_eq!(credentials(&pair.socket()), Ok(own()));
     assert_eq!(credentials(&declared(kind, &pair.theirs)), Ok(own()));
-    assert_eq!(credentials(&Socket::probe(&pair.ours).unwrap()), Ok(own()));
+    assert_eq!(credentials(&SocketRef::probe(&pair.ours).unwrap()), Ok(own()));
 }
 
 /// Other numbers for each of the three, so that none can stand for another. The child makes a pair as somebody else, and
@@ -67,11 +67,11 @@ fn c2_another_process_user_and_group() {
     wait_readable(&channel.theirs);
     let (mut control, mut byte) = (ControlBuffer::new(), [0]);
     let mut slices = [IoSliceMut::new(&mut byte)];
-    let receiver = Socket::unix_stream(&channel.theirs);
+    let receiver = SocketRef::unix_stream(&channel.theirs);
     let received = receiver.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT).unwrap();
     let end: OwnedFd = received.into_descriptors().next().expect("one end of the pair");
     // The other end is closed by now, or soon: C4c.
-    assert_eq!(credentials(&Socket::unix_stream(&end)), Ok([child.as_raw() as u32, USER, GROUP]));
+    assert_eq!(credentials(&SocketRef::unix_stream(&end)), Ok([child.as_raw() as u32, USER, GROUP]));
     assert!(matches!(waitpid(child, None), Ok(WaitStatus::Exited(_, 0))));
 }
 
@@ -90,7 +90,7 @@ fn c4_a_datagram_socket_that_was_connected_by_address() {
     let _receiver = UnixDatagram::bind(&path).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&path).unwrap();
-    assert_eq!(credentials(&Socket::from(&sender)), Err(NotConnected));
+    assert_eq!(credentials(&SocketRef::from(&sender)), Err(NotConnected));
 }
 
 /// The kernel is not asked.
@@ -98,7 +98,7 @@ fn c4_a_datagram_socket_that_was_connected_by_address() {
 fn c4_of_no_unix_socket(#[values(Tcp, UdpV4, UdpV6, OtherStream, Other)] kind: SocketKind) {
     let pair = Pair::new(UnixStream);
     let error = declared(kind, &pair.ours).peer_credentials().unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (Unsupported, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (Unsupported, None));
 }
 
 fn listener(kind: SocketKind, path: &Path) -> OwnedFd {

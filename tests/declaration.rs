@@ -12,10 +12,10 @@ use rstest::rstest;
 use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, read_exactly, tcp_pair, unconnected};
 use unisend::ErrorKind::NotSocket;
 use unisend::SocketKind::{self, Other, OtherStream, Tcp, UdpV4, UdpV6, UnixSeqpacket};
-use unisend::{Datagram, Operation, Socket};
+use unisend::{Operation, SocketRef};
 
 /// Sends through the socket, so that it is seen to be of that descriptor.
-fn reaches(socket: &Socket<'_>, theirs: &(impl AsFd + AsRawFd)) {
+fn reaches(socket: &SocketRef<'_, impl Sized>, theirs: &(impl AsFd + AsRawFd)) {
     assert_eq!(socket.send(b"data", NO_FLAGS), Ok(4));
     assert_eq!(read_exactly(theirs, 4), b"data");
 }
@@ -37,19 +37,19 @@ fn any_type_with_a_descriptor() {
     let boxed = Box::new(ours.try_clone().unwrap());
     let other = OfAnotherCrate(ours.try_clone().unwrap());
     for socket in [
-        Socket::tcp(&ours),
-        Socket::from(&ours),
-        Socket::tcp(&owned),
-        Socket::tcp(borrowed),
-        Socket::tcp(&shared),
-        Socket::tcp(&local),
-        Socket::tcp(&boxed),
-        Socket::tcp(&other),
+        SocketRef::tcp(&ours),
+        SocketRef::from(&ours),
+        SocketRef::tcp(&owned),
+        SocketRef::tcp(borrowed),
+        SocketRef::tcp(&shared),
+        SocketRef::tcp(&local),
+        SocketRef::tcp(&boxed),
+        SocketRef::tcp(&other),
     ] {
         assert_eq!(socket.kind(), Tcp);
         reaches(&socket, &theirs);
         // And it is a descriptor in its turn.
-        reaches(&Socket::tcp(&socket), &theirs);
+        reaches(&SocketRef::tcp(&socket), &theirs);
     }
 }
 
@@ -57,7 +57,7 @@ fn any_type_with_a_descriptor() {
 #[test]
 fn one_socket_in_many_threads() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
-    let socket = Socket::from(&ours);
+    let socket = SocketRef::from(&ours);
     std::thread::scope(|scope| {
         for thread in 0..4_u8 {
             scope.spawn(move || {
@@ -82,12 +82,12 @@ fn types_of_std_that_say_what_they_are() {
     let (tcp, _peer) = tcp_pair();
     let (stream, _peer) = UnixStream::pair().unwrap();
     let (datagram, _peer) = UnixDatagram::pair().unwrap();
-    assert_eq!(Socket::from(&tcp).kind(), Tcp);
-    assert_eq!(Socket::from(&stream).kind(), SocketKind::UnixStream);
-    assert_eq!(Socket::from(&datagram).kind(), SocketKind::UnixDatagram);
-    assert_eq!(Datagram::from(&datagram).kind(), SocketKind::UnixDatagram);
-    assert_eq!(Socket::from(Datagram::from(&datagram)).kind(), SocketKind::UnixDatagram);
-    assert_eq!(Datagram::from(&datagram).as_fd().as_raw_fd(), datagram.as_raw_fd());
+    assert_eq!(SocketRef::from(&tcp).kind(), Tcp);
+    assert_eq!(SocketRef::from(&stream).kind(), SocketKind::UnixStream);
+    assert_eq!(SocketRef::from(&datagram).kind(), SocketKind::UnixDatagram);
+    let any: SocketRef<'_> = SocketRef::from(&datagram).into();
+    assert_eq!(any.kind(), SocketKind::UnixDatagram);
+    assert_eq!(SocketRef::from(&datagram).as_fd().as_raw_fd(), datagram.as_raw_fd());
 }
 
 /// What is declared is what it is, and nobody asked the kernel.
@@ -121,27 +121,27 @@ fn a_probe_says_what_it_is() {
         let pair = Pair::new(kind);
         let alone = unconnected(kind);
         for fd in [&pair.ours, &alone] {
-            let probed = Socket::probe(fd).unwrap();
+            let probed = SocketRef::probe(fd).unwrap();
             assert_eq!(probed.kind(), kind);
             assert!(probed.send_buffer().unwrap() > 1_000);
         }
-        let probed = Socket::probe(&pair.ours).unwrap();
+        let probed = SocketRef::probe(&pair.ours).unwrap();
         assert_eq!(probed.send(b"data", NO_FLAGS), Ok(4));
         assert_eq!(pair.arriving(), b"data");
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    assert_eq!(Socket::probe(&listener).unwrap().kind(), Tcp);
+    assert_eq!(SocketRef::probe(&listener).unwrap().kind(), Tcp);
     let directory = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(directory.path().join("listener")).unwrap();
-    assert_eq!(Socket::probe(&listener).unwrap().kind(), SocketKind::UnixStream);
+    assert_eq!(SocketRef::probe(&listener).unwrap().kind(), SocketKind::UnixStream);
 }
 
 #[test]
 fn a_probe_tells_ipv6_from_ipv4() {
     let v4 = UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert_eq!(Socket::probe(&v4).unwrap().kind(), UdpV4);
+    assert_eq!(SocketRef::probe(&v4).unwrap().kind(), UdpV4);
     let Some(v6) = sockets::udp_v6() else { return };
-    assert_eq!(Socket::probe(&v6).unwrap().kind(), UdpV6);
+    assert_eq!(SocketRef::probe(&v6).unwrap().kind(), UdpV6);
 }
 
 /// A socket that the contract does not know is another, and gets the kernel's answers.
@@ -157,7 +157,7 @@ fn a_probe_of_another_family() {
         raw::SockProtocol::NetlinkRoute,
     )
     .unwrap();
-    let probed = Socket::probe(&netlink).unwrap();
+    let probed = SocketRef::probe(&netlink).unwrap();
     assert_eq!(probed.kind(), Other);
     assert!(probed.as_datagram().is_none());
 }
@@ -165,15 +165,15 @@ fn a_probe_of_another_family() {
 /// A socket that was probed is as long as the descriptor that was borrowed, and keeps what it learnt.
 #[test]
 fn a_probe_of_a_borrowed_descriptor_can_be_kept() {
-    fn probed(fd: BorrowedFd<'_>) -> Result<Socket<'_>, unisend::Error> {
-        Socket::probe(fd)
+    fn probed(fd: BorrowedFd<'_>) -> Result<SocketRef<'_>, unisend::Error> {
+        SocketRef::probe(fd)
     }
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let socket = probed(ours.as_fd()).unwrap();
-    assert_eq!(socket.send_buffer(), Socket::probe(&ours).unwrap().send_buffer());
+    assert_eq!(socket.send_buffer(), SocketRef::probe(&ours).unwrap().send_buffer());
     assert!(socket.send_buffer().is_some());
     assert_eq!(socket.send(b"x", NO_FLAGS), Ok(1));
-    assert_eq!(Socket::unix_stream(ours.as_fd()).as_fd().as_raw_fd(), ours.as_raw_fd());
+    assert_eq!(SocketRef::unix_stream(ours.as_fd()).as_fd().as_raw_fd(), ours.as_raw_fd());
 }
 
 /// A stream of another protocol is a stream: its end is seen as the end, and it is sent in parts.
@@ -205,7 +205,7 @@ fn a_probe_of_multipath_tcp() {
     set_nonblocking(&ours, false);
     let reader = std::thread::spawn(move || std::io::copy(&mut &theirs, &mut std::io::sink()).unwrap());
 
-    let socket = Socket::probe(&ours).unwrap();
+    let socket = SocketRef::probe(&ours).unwrap();
     assert_eq!(socket.kind(), OtherStream);
     assert_eq!(socket.send_all(&vec![7; 3_000_000], NO_FLAGS), Ok(()));
     raw::shutdown(ours.as_raw_fd(), raw::Shutdown::Write).unwrap();
@@ -222,9 +222,9 @@ fn a_probe_of_no_socket() {
     let file = tempfile::tempfile().unwrap();
     let (pipe, _writer) = nix::unistd::pipe().unwrap();
     for fd in [file.as_fd(), pipe.as_fd()] {
-        let error = Socket::probe(fd).unwrap_err();
+        let error = SocketRef::probe(fd).unwrap_err();
         assert_eq!((error.kind(), error.operation()), (NotSocket, Operation::Probe));
-        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+        assert_eq!(error.kernel_errno(), Some(libc::ENOTSOCK));
     }
 }
 
@@ -233,9 +233,9 @@ fn a_probe_of_no_socket() {
 #[test]
 fn a_descriptor_that_is_open_for_nothing() {
     let path = sockets::open_path_only("/".as_ref());
-    assert_eq!(Socket::probe(&path).unwrap_err().kind(), unisend::ErrorKind::BadDescriptor);
+    assert_eq!(SocketRef::probe(&path).unwrap_err().kind(), unisend::ErrorKind::BadDescriptor);
     assert_eq!(
-        Socket::tcp(&path).send(b"x", NO_FLAGS).unwrap_err().kind(),
+        SocketRef::tcp(&path).send(b"x", NO_FLAGS).unwrap_err().kind(),
         unisend::ErrorKind::BadDescriptor
     );
 }

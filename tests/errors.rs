@@ -12,13 +12,14 @@ use sockets::{NO_FLAGS, Pair, shutdown};
 use static_assertions::{assert_impl_all, const_assert};
 use unisend::ErrorKind::*;
 use unisend::{
-    Address, Datagram, Error, ErrorKind, Operation, SendAllError, SendFlags, Socket, SocketKind, limits,
+    Address, DatagramSocket, Error, ErrorKind, Operation, SendAllError, SendFlags, SocketKind, SocketRef,
+    limits,
 };
 
 assert_impl_all!(Error: Send, Sync, Unpin, Copy, StdError, Eq, std::hash::Hash);
 assert_impl_all!(SendAllError: Send, Sync, Unpin, Copy, StdError, Eq, std::hash::Hash);
-assert_impl_all!(Socket<'static>: Send, Sync, Copy);
-assert_impl_all!(Datagram<'static>: Send, Sync, Copy);
+assert_impl_all!(SocketRef<'static>: Send, Sync, Copy);
+assert_impl_all!(SocketRef<'static, DatagramSocket>: Send, Sync, Copy);
 assert_impl_all!(Address: Send, Sync, Copy);
 const_assert!(size_of::<Error>() <= 16);
 const_assert!(size_of::<Result<usize, Error>>() <= 16);
@@ -84,20 +85,21 @@ fn refused(how: &str) -> Error {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let unix = UnixDatagram::unbound().unwrap();
     let to = |text: &str| Address::from(text.parse::<std::net::SocketAddr>().unwrap());
-    let send_to = |datagram: Datagram<'_>, to| datagram.send_to(b"x", &to, NO_FLAGS).unwrap_err();
+    let send_to =
+        |datagram: SocketRef<'_, DatagramSocket>, to| datagram.send_to(b"x", &to, NO_FLAGS).unwrap_err();
     match how {
-        "slices" => Socket::udp_v4(&udp).send_vectored(&[IoSlice::new(b""); 1025], NO_FLAGS).unwrap_err(),
+        "slices" => SocketRef::udp_v4(&udp).send_vectored(&[IoSlice::new(b""); 1025], NO_FLAGS).unwrap_err(),
         "empty record" => Pair::new(SocketKind::UnixSeqpacket).socket().send(b"", NO_FLAGS).unwrap_err(),
-        "flag" => Socket::udp_v4(&udp).send(b"x", SendFlags::OUT_OF_BAND).unwrap_err(),
+        "flag" => SocketRef::udp_v4(&udp).send(b"x", SendFlags::OUT_OF_BAND).unwrap_err(),
         "urgent loop" => {
             Pair::new(SocketKind::Tcp).socket().send_all(b"x", SendFlags::OUT_OF_BAND).unwrap_err().error()
         }
-        "v6 from v4" => send_to(Socket::udp_v4(&udp), to("[::1]:9")),
-        "v4 from v6" => send_to(Socket::udp_v6(&udp), to("127.0.0.1:9")),
-        "v4 from unix" => send_to(Socket::unix_datagram(&unix), to("127.0.0.1:9")),
-        "port 0" => send_to(Socket::udp_v4(&udp), to("127.0.0.1:0")),
-        "unspecified" => send_to(Socket::udp_v4(&udp), to("0.0.0.0:9")),
-        "mapped" => send_to(Socket::udp_v6(&udp), to("[::ffff:127.0.0.1]:9")),
+        "v6 from v4" => send_to(SocketRef::udp_v4(&udp), to("[::1]:9")),
+        "v4 from v6" => send_to(SocketRef::udp_v6(&udp), to("127.0.0.1:9")),
+        "v4 from unix" => send_to(SocketRef::unix_datagram(&unix), to("127.0.0.1:9")),
+        "port 0" => send_to(SocketRef::udp_v4(&udp), to("127.0.0.1:0")),
+        "unspecified" => send_to(SocketRef::udp_v4(&udp), to("0.0.0.0:9")),
+        "mapped" => send_to(SocketRef::udp_v6(&udp), to("[::ffff:127.0.0.1]:9")),
         "no path" => Address::unix("").unwrap_err(),
         "long path" => Address::unix("x".repeat(limits::UNIX_PATH_BYTES + 1)).unwrap_err(),
         "NUL in path" => Address::unix("a\0b").unwrap_err(),
@@ -129,7 +131,7 @@ fn a_refusal_says_what_would_be_right(
 ) {
     let error = refused(how);
     assert_eq!((error.kind(), error.operation()), (kind, operation));
-    assert_eq!(error.raw_os_error(), None);
+    assert_eq!(error.kernel_errno(), None);
     let text = error.to_string();
     assert!(text.starts_with(&format!("{operation} refused: ")), "{text}");
     for word in words {
@@ -158,24 +160,24 @@ fn failed(how: &str) -> Error {
         "shut down" => {
             let (ours, _theirs) = UnixStream::pair().unwrap();
             shutdown(&ours, Shutdown::Write).unwrap();
-            Socket::from(&ours).send(b"x", NO_FLAGS).unwrap_err()
+            SocketRef::from(&ours).send(b"x", NO_FLAGS).unwrap_err()
         }
         "no peer" => {
             let alone = UnixDatagram::unbound().unwrap();
-            Socket::from(&alone).send_vectored(&[IoSlice::new(b"x")], NO_FLAGS).unwrap_err()
+            SocketRef::from(&alone).send_vectored(&[IoSlice::new(b"x")], NO_FLAGS).unwrap_err()
         }
         "no path" => {
             let alone = UnixDatagram::unbound().unwrap();
             let to = Address::unix("/nonexistent/unisend").unwrap();
-            Socket::unix_datagram(&alone).send_to(b"x", &to, NO_FLAGS).unwrap_err()
+            SocketRef::unix_datagram(&alone).send_to(b"x", &to, NO_FLAGS).unwrap_err()
         }
         "no socket" => {
             let file = tempfile::tempfile().unwrap();
-            Socket::tcp(&file).send(b"x", NO_FLAGS).unwrap_err()
+            SocketRef::tcp(&file).send(b"x", NO_FLAGS).unwrap_err()
         }
         "probed" => {
             let file = tempfile::tempfile().unwrap();
-            Socket::probe(&file).unwrap_err()
+            SocketRef::probe(&file).unwrap_err()
         }
         "full" => {
             let pair = Pair::nonblocking(SocketKind::UnixStream);
@@ -205,7 +207,7 @@ fn a_failure_says_what_the_kernel_said(
 ) {
     let error = failed(how);
     assert_eq!((error.kind(), error.operation()), (kind, operation));
-    assert_eq!(error.raw_os_error(), Some(errno.1));
+    assert_eq!(error.kernel_errno(), Some(errno.1));
     let text = error.to_string();
     let expected = format!("{operation} failed: {kind} ({}, errno {}: ", errno.0, errno.1);
     assert!(text.starts_with(&expected), "{text}");
@@ -249,21 +251,21 @@ fn errors_compare_by_all_that_they_say() {
 
 #[test]
 fn a_question_mark_converts() {
-    fn to_io(socket: &Socket<'_>) -> io::Result<usize> {
+    fn to_io(socket: &SocketRef<'_, impl Sized>) -> io::Result<usize> {
         socket.send_all(b"x", NO_FLAGS)?;
         Ok(socket.send(b"x", NO_FLAGS)?)
     }
-    fn to_box(socket: &Socket<'_>) -> Result<usize, Box<dyn StdError + Send + Sync>> {
+    fn to_box(socket: &SocketRef<'_, impl Sized>) -> Result<usize, Box<dyn StdError + Send + Sync>> {
         Ok(socket.send(b"x", NO_FLAGS)?)
     }
-    fn to_box_from_all(socket: &Socket<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    fn to_box_from_all(socket: &SocketRef<'_, impl Sized>) -> Result<(), Box<dyn StdError + Send + Sync>> {
         Ok(socket.send_all(b"x", NO_FLAGS)?)
     }
-    fn to_ours(socket: &Socket<'_>) -> Result<(), Error> {
+    fn to_ours(socket: &SocketRef<'_, impl Sized>) -> Result<(), Error> {
         Ok(socket.send_all(b"x", NO_FLAGS)?)
     }
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let socket = Socket::from(&ours);
+    let socket = SocketRef::from(&ours);
     assert_eq!(to_io(&socket).unwrap(), 1);
 
     drop(theirs);
@@ -282,7 +284,7 @@ fn a_question_mark_converts() {
 fn the_source_of_a_stopped_loop() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     drop(theirs);
-    let stopped = Socket::from(&ours).send_all(b"x", NO_FLAGS).unwrap_err();
+    let stopped = SocketRef::from(&ours).send_all(b"x", NO_FLAGS).unwrap_err();
     let source = stopped.source().unwrap();
     assert_eq!(source.downcast_ref::<Error>(), Some(&stopped.error()));
     assert!(source.source().is_none());

@@ -9,7 +9,7 @@ use nix::sys::socket as raw;
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, differs, fill, unconnected};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, ErrorKind, SendFlags, Socket};
+use unisend::{Address, ErrorKind, SendFlags, SocketRef};
 
 /// Sends with the flag, and sees it arrive or be refused with nothing sent.
 fn is_honoured(kind: SocketKind, flag: SendFlags, honoured: bool) {
@@ -24,7 +24,7 @@ fn is_honoured(kind: SocketKind, flag: SendFlags, honoured: bool) {
             Err(error) => {
                 assert!(!honoured, "{call:?} on {kind:?}: {error}");
                 assert_eq!(error.kind(), ErrorKind::Unsupported);
-                assert_eq!(error.raw_os_error(), None, "the kernel was asked");
+                assert_eq!(error.kernel_errno(), None, "the kernel was asked");
                 assert_eq!(error.operation().name(), call.name());
                 assert_eq!(pair.received(), None, "{call:?} on {kind:?} sent something");
             }
@@ -72,14 +72,14 @@ fn a_flag_is_refused_in_send_to(#[case] flag: SendFlags) {
     receiver.set_nonblocking(true).unwrap();
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = Address::from(receiver.local_addr().unwrap());
-    let error = Socket::udp_v4(&sender).send_to(b"x", &to, flag).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
+    let error = SocketRef::udp_v4(&sender).send_to(b"x", &to, flag).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
     assert_eq!(error.operation().name(), "send_to");
     assert!(receiver.recv(&mut [0]).is_err());
 
     // And it is the flag, not the port.
     let nowhere = Address::from("127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap());
-    let error = Socket::udp_v4(&sender).send_to(b"x", &nowhere, flag).unwrap_err();
+    let error = SocketRef::udp_v4(&sender).send_to(b"x", &nowhere, flag).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
@@ -90,7 +90,7 @@ fn a_flag_is_honoured_in_send_to(#[case] flag: SendFlags) {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = Address::from(receiver.local_addr().unwrap());
-    assert_eq!(Socket::udp_v4(&sender).send_to(b"data", &to, flag), Ok(4));
+    assert_eq!(SocketRef::udp_v4(&sender).send_to(b"data", &to, flag), Ok(4));
     sockets::wait_readable(&receiver);
     assert_eq!(sockets::received(&receiver).unwrap(), b"data");
 }
@@ -135,9 +135,9 @@ fn dont_wait_does_not_wait(#[case] kind: SocketKind) {
 fn f4b_more_leaves_datagrams_apart() {
     for kind in [UdpV4, UnixDatagram, UnixSeqpacket] {
         let pair = Pair::new(kind);
-        for socket in [pair.socket(), Socket::other(&pair.ours)] {
+        for socket in [pair.socket(), SocketRef::other(&pair.ours)] {
             let error = socket.send(b"one", SendFlags::MORE).unwrap_err();
-            assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
+            assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
         }
         assert_eq!(pair.socket().send(b"two", NO_FLAGS), Ok(3));
         assert_eq!(pair.arriving(), b"two", "{kind:?}");
@@ -157,12 +157,12 @@ fn f4_more_on_tcp_is_followed_by_the_rest() {
 #[test]
 fn f2_the_kernel_answers_for_other_sockets() {
     let pair = Pair::new(UdpV4);
-    let error = Socket::other(&pair.ours).send(b"x", SendFlags::OUT_OF_BAND).unwrap_err();
+    let error = SocketRef::other(&pair.ours).send(b"x", SendFlags::OUT_OF_BAND).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+    assert_eq!(error.kernel_errno(), Some(libc::EOPNOTSUPP));
 
-    let error = Socket::other(&pair.ours).send(b"x", SendFlags::from_bits_retain(0x40)).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
+    let error = SocketRef::other(&pair.ours).send(b"x", SendFlags::from_bits_retain(0x40)).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
 }
 
 /// A refusal comes before whatever is wrong with the socket: OpenBSD would say EINVAL of a stream first, Linux
@@ -172,6 +172,6 @@ fn f3_a_refusal_comes_before_the_state_of_the_socket() {
     for kind in [Tcp, UnixStream] {
         let fd = unconnected(kind);
         let error = declared(kind, &fd).send(b"x", SendFlags::END_OF_RECORD).unwrap_err();
-        assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
+        assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
     }
 }

@@ -19,7 +19,7 @@ use sockets::{
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Error, Message, Offset, SendAllError, Socket, sendfile_all, sendfile_all_by_copying};
+use unisend::{Error, Message, Offset, SendAllError, SocketRef, sendfile_all, sendfile_all_by_copying};
 
 /// Interrupts calls: its handler is without SA_RESTART.
 const INTERRUPTS: Signal = Signal::SIGUSR1;
@@ -75,7 +75,7 @@ fn a_signal_before_the_first_byte(
     let worker = start(move || (call.run(&pair.socket(), &[8; 500], NO_FLAGS), pair));
     let (outcome, pair) = interrupted(worker, INTERRUPTS);
     let error = outcome.unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (Interrupted, Some(libc::EINTR)), "{error}");
+    assert_eq!((error.kind(), error.kernel_errno()), (Interrupted, Some(libc::EINTR)), "{error}");
     assert!(!error.would_block() && !error.peer_gone() && !error.may_have_sent());
     assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::Interrupted);
     assert!(!pair.arriving().contains(&8), "nothing of it was accepted");
@@ -160,7 +160,7 @@ fn a_timeout_before_the_first_byte(#[case] kind: SocketKind) {
         });
         let error = outcome.0.unwrap_err();
         assert_eq!(
-            (error.kind(), error.raw_os_error()),
+            (error.kind(), error.kernel_errno()),
             (WouldBlock, Some(libc::EAGAIN)),
             "{call:?}: {error}"
         );
@@ -217,7 +217,7 @@ impl Loop {
     }
 
     /// Sends all the bytes; how many were accepted before an error, and its kind.
-    fn run(self, socket: &Socket<'_>, data: &[u8]) -> Result<(), (u64, ErrorKind)> {
+    fn run(self, socket: &SocketRef<'_>, data: &[u8]) -> Result<(), (u64, ErrorKind)> {
         let (first, second) = data.split_at(data.len() / 3);
         let mut slices = [IoSlice::new(first), IoSlice::new(second)];
         let stopped = |stopped: SendAllError| (stopped.accepted() as u64, stopped.kind());
@@ -457,7 +457,7 @@ fn signals_do_not_end_a_loop(
 fn i2_signals_do_not_end_a_loop_of_records() {
     let pair = full(UnixSeqpacket);
     let Pair { ours, theirs, .. } = pair;
-    let worker = start(move || (Socket::unix_seqpacket(&ours).send_all(&[8; 500], NO_FLAGS), ours));
+    let worker = start(move || (SocketRef::unix_seqpacket(&ours).send_all(&[8; 500], NO_FLAGS), ours));
     for _ in 0..20 {
         signal(&worker, INTERRUPTS);
         thread::sleep(Duration::from_millis(1));
@@ -482,7 +482,7 @@ fn i2_slices_are_advanced_after_signals() {
     let worker = start(move || {
         let mut slices: Vec<_> = data.chunks(777).map(IoSlice::new).collect();
         let mut rest = &mut slices[..];
-        let outcome = Socket::unix_stream(&ours).send_all_vectored(&mut rest, NO_FLAGS);
+        let outcome = SocketRef::unix_stream(&ours).send_all_vectored(&mut rest, NO_FLAGS);
         outcome.map(|()| rest.len())
     });
     let mut arrived = Vec::new();

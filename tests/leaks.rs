@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::dup;
 use sockets::{DESCRIPTORS, NO_FLAGS, OPENBSD};
-use unisend::{ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, Socket};
+use unisend::{ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, SocketRef};
 
 /// The numbers that are open.
 fn open_descriptors() -> Vec<i32> {
@@ -50,7 +50,7 @@ fn send_foreign(socket: &impl AsFd, count: usize) {
 }
 
 /// Receives 4 bytes: how many of the descriptors are taken, and how many there were.
-fn receive(socket: &Socket<'_>, take: usize) -> (Vec<OwnedFd>, bool) {
+fn receive(socket: &SocketRef<'_, impl Sized>, take: usize) -> (Vec<OwnedFd>, bool) {
     let mut control = ControlBuffer::new();
     let mut bytes = [0; 4];
     let mut slices = [IoSliceMut::new(&mut bytes)];
@@ -61,23 +61,23 @@ fn receive(socket: &Socket<'_>, take: usize) -> (Vec<OwnedFd>, bool) {
 
 fn taken_by_none() {
     let (_ours, theirs) = sent(3);
-    assert_eq!(receive(&Socket::from(&theirs), 0).0.len(), 0);
+    assert_eq!(receive(&SocketRef::from(&theirs), 0).0.len(), 0);
 }
 
 fn taken_in_part() {
     let (_ours, theirs) = sent(3);
-    assert_eq!(receive(&Socket::from(&theirs), 1).0.len(), 1);
+    assert_eq!(receive(&SocketRef::from(&theirs), 1).0.len(), 1);
 }
 
 fn taken_all() {
     let (_ours, theirs) = sent(3);
-    assert_eq!(receive(&Socket::from(&theirs), 9).0.len(), 3);
+    assert_eq!(receive(&SocketRef::from(&theirs), 9).0.len(), 3);
 }
 
 fn as_many_as_the_kernel_sends() {
     let most = if OPENBSD { 127 } else { 253 };
     let (_ours, theirs) = sent(most);
-    let (taken, lost) = receive(&Socket::from(&theirs), 300);
+    let (taken, lost) = receive(&SocketRef::from(&theirs), 300);
     assert_eq!((taken.len(), lost), (most, false));
 }
 
@@ -87,7 +87,7 @@ fn a_panic_in_the_middle() {
         let mut control = ControlBuffer::new();
         let mut bytes = [0; 4];
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let socket = Socket::from(&theirs);
+        let socket = SocketRef::from(&theirs);
         let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).expect("a message");
         for (index, _descriptor) in received.into_descriptors().enumerate() {
             assert!(index < 2, "this is the panic");
@@ -104,7 +104,7 @@ fn number_zero() {
     let standard_input = dup(std::io::stdin()).expect("a descriptor");
     // SAFETY: nobody reads the standard input in this test, and it is put back below.
     drop(unsafe { OwnedFd::from_raw_fd(0) });
-    let (taken, _) = receive(&Socket::from(&theirs), 9);
+    let (taken, _) = receive(&SocketRef::from(&theirs), 9);
     assert_eq!((taken.len(), taken[0].as_raw_fd()), (2, 0));
     drop(taken);
     let put_back = dup(&standard_input).expect("a descriptor");
@@ -119,7 +119,7 @@ fn received_without_room() {
     let (_ours, theirs) = sent(7);
     let mut bytes = [0; 4];
     let mut slices = [IoSliceMut::new(&mut bytes)];
-    let received = Socket::from(&theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty());
+    let received = SocketRef::from(&theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty());
     assert_eq!(received.expect("a message").bytes(), 4);
 }
 
@@ -129,7 +129,7 @@ fn into_too_little_room_for_data() {
     let mut control = ControlBuffer::new();
     let mut bytes = [0; 2];
     let mut slices = [IoSliceMut::new(&mut bytes)];
-    let received = Socket::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
+    let received = SocketRef::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
     let received = received.expect("a datagram");
     assert!(received.is_truncated());
     assert_eq!(received.into_descriptors().count(), 3);
@@ -138,7 +138,7 @@ fn into_too_little_room_for_data() {
 fn two_at_once_by_two_messages() {
     let (ours, theirs) = sent(2);
     send_foreign(&ours, 4);
-    let socket = Socket::from(&theirs);
+    let socket = SocketRef::from(&theirs);
     assert_eq!(receive(&socket, 9).0.len(), 2);
     assert_eq!(receive(&socket, 9).0.len(), 4);
 }
@@ -149,8 +149,8 @@ fn many_times() {
     let (mut slices, descriptors) = ([IoSlice::new(b"data")], [null.as_fd(); 9]);
     for round in 0..500 {
         let message = Message::new(&mut slices).with_descriptors(&descriptors);
-        message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
-        assert_eq!(receive(&Socket::from(&theirs), round % 12).0.len(), (round % 12).min(9));
+        message.send(&SocketRef::from(&ours), NO_FLAGS).expect("room");
+        assert_eq!(receive(&SocketRef::from(&theirs), round % 12).0.len(), (round % 12).min(9));
     }
 }
 
@@ -160,7 +160,7 @@ fn a_socket_in_itself() {
     for _ in 0..20 {
         let descriptors = [ours.as_fd(), theirs.as_fd()];
         let message = Message::new(&mut slices).with_descriptors(&descriptors);
-        message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
+        message.send(&SocketRef::from(&ours), NO_FLAGS).expect("room");
     }
 }
 
@@ -169,7 +169,7 @@ fn a_flood_until_it_is_refused() {
     let null = null();
     let (mut slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd(); 20]);
     let message = Message::new(&mut slices).with_descriptors(&descriptors);
-    let refused = (0..10_000).find_map(|_| message.send(&Socket::from(&ours), SendFlags::DONT_WAIT).err());
+    let refused = (0..10_000).find_map(|_| message.send(&SocketRef::from(&ours), SendFlags::DONT_WAIT).err());
     let kind = refused.expect("there is an end to it").kind();
     assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::DescriptorsInFlight), "{kind}");
 }
@@ -179,7 +179,7 @@ fn refused_by_unisend() {
     let null = null();
     let descriptors = [null.as_fd(); 127];
     assert!(
-        Message::new(&mut []).with_descriptors(&descriptors).send(&Socket::from(&ours), NO_FLAGS).is_err()
+        Message::new(&mut []).with_descriptors(&descriptors).send(&SocketRef::from(&ours), NO_FLAGS).is_err()
     );
 }
 
@@ -188,7 +188,8 @@ fn refused_by_the_kernel() {
     drop(theirs);
     let null = null();
     let (mut slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd(); 3]);
-    let error = Message::new(&mut slices).with_descriptors(&descriptors).send(&Socket::from(&ours), NO_FLAGS);
+    let error =
+        Message::new(&mut slices).with_descriptors(&descriptors).send(&SocketRef::from(&ours), NO_FLAGS);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Disconnected);
 }
 
@@ -198,7 +199,7 @@ fn with_a_table_that_has_room_for(free: usize) {
     let null = null();
     let mut filled: Vec<OwnedFd> = std::iter::from_fn(|| dup(&null).ok()).collect();
     filled.truncate(filled.len() - free);
-    let socket = Socket::from(&theirs);
+    let socket = SocketRef::from(&theirs);
     let (taken, lost) = receive(&socket, 9);
     drop(filled);
     assert_eq!((taken.len(), lost), if free >= 3 { (3, false) } else { (0, true) }, "{free} free");
@@ -236,7 +237,7 @@ fn among_other_messages() {
         unsafe { libc::setsockopt(theirs.as_raw_fd(), libc::SOL_SOCKET, option, value, length) };
     }
     send_foreign(&ours, 5);
-    assert_eq!(receive(&Socket::from(&theirs), 3).0.len(), 3);
+    assert_eq!(receive(&SocketRef::from(&theirs), 3).0.len(), 3);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rstest::rstest;
 use sockets::{NO_FLAGS, Pair, pattern, read_exactly, unconnected};
 use unisend::ErrorKind::*;
 use unisend::SocketKind::{self, *};
-use unisend::{Operation, SendFlags, Socket, limits};
+use unisend::{Operation, SendFlags, SocketRef, limits};
 
 /// Four GiB that overlap, so that they take four MiB.
 fn four_gib(part: &[u8]) -> Vec<IoSlice<'_>> {
@@ -99,7 +99,7 @@ fn more_slices_than_a_message_can_have(#[case] count: usize, #[case] slice: &[u8
     for kind in sockets::CONNECTED_KINDS {
         let pair = Pair::new(kind);
         let error = pair.socket().send_vectored(&slices, NO_FLAGS).unwrap_err();
-        assert_eq!((error.kind(), error.raw_os_error()), (TooManySlices, None), "{kind:?}");
+        assert_eq!((error.kind(), error.kernel_errno()), (TooManySlices, None), "{kind:?}");
         assert_eq!(error.operation(), Operation::SendVectored);
         assert_eq!(pair.received(), None, "{kind:?}");
         // It comes before whatever is wrong with the socket, and after a flag that is refused.
@@ -130,15 +130,15 @@ fn no_slices(#[case] kind: SocketKind, #[case] arrives: Option<Vec<u8>>) {
 fn l7_no_slices_on_a_seqpacket_socket() {
     let pair = Pair::new(UnixSeqpacket);
     let error = pair.socket().send_vectored(&[], NO_FLAGS).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (EmptyRecord, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (EmptyRecord, None));
 }
 
 /// No slices do not hide what is wrong with the socket.
 #[test]
 fn l7_no_slices_on_a_socket_without_a_peer() {
     let fd = unconnected(Tcp);
-    assert_eq!(Socket::tcp(&fd).send_vectored(&[], NO_FLAGS).unwrap_err().kind(), NotConnected);
+    assert_eq!(SocketRef::tcp(&fd).send_vectored(&[], NO_FLAGS).unwrap_err().kind(), NotConnected);
     let datagram = UnixDatagram::unbound().unwrap();
-    let error = Socket::from(&datagram).send_vectored(&[], NO_FLAGS).unwrap_err();
+    let error = SocketRef::from(&datagram).send_vectored(&[], NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), DestinationRequired);
 }

@@ -12,7 +12,7 @@ use nix::sys::stat::fstat;
 use rstest::rstest;
 use sockets::{NO_FLAGS, Pair, differs};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, Socket, limits};
+use unisend::{Address, ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, SocketRef, limits};
 
 fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty()).expect("a pair")
@@ -29,7 +29,10 @@ fn identity(descriptor: impl AsFd) -> (u64, u64) {
 }
 
 /// Receives into so many bytes without waiting: the bytes, the descriptors, and whether it is the end.
-fn receive(socket: &Socket<'_>, room: usize) -> Result<(Vec<u8>, Vec<OwnedFd>, bool), ErrorKind> {
+fn receive(
+    socket: &SocketRef<'_, impl Sized>,
+    room: usize,
+) -> Result<(Vec<u8>, Vec<OwnedFd>, bool), ErrorKind> {
     let mut control = ControlBuffer::new();
     let mut bytes = vec![0; room];
     let received = socket.receive(&mut [IoSliceMut::new(&mut bytes)], &mut control, ReceiveFlags::DONT_WAIT);
@@ -56,12 +59,12 @@ fn refused_on_every_unix_socket(
     let (mut slices, descriptors) = ([IoSlice::new(bytes)], vec![null.as_fd(); count]);
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     for (socket, peer) in [
-        (Socket::from(&stream), Socket::from(&stream_peer)),
-        (Socket::from(&datagram), Socket::from(&datagram_peer)),
-        (Socket::unix_seqpacket(&seqpacket), Socket::unix_seqpacket(&seqpacket_peer)),
+        (SocketRef::from(&stream), SocketRef::from(&stream_peer)),
+        (SocketRef::from(&datagram).into(), SocketRef::from(&datagram_peer).into()),
+        (SocketRef::unix_seqpacket(&seqpacket), SocketRef::unix_seqpacket(&seqpacket_peer)),
     ] {
         let error = message.send(&socket, NO_FLAGS).unwrap_err();
-        assert_eq!((error.kind(), error.raw_os_error()), (kind, None));
+        assert_eq!((error.kind(), error.kernel_errno()), (kind, None));
         assert!(error.to_string().contains(says), "{error}");
         let stopped = message.send_all(&socket, NO_FLAGS).unwrap_err();
         assert_eq!((stopped.kind(), stopped.accepted()), (kind, 0));
@@ -76,9 +79,9 @@ fn l12_refused_on_internet_sockets() {
     let null = null();
     let (mut slices, descriptors) = ([IoSlice::new(b"x")], [null.as_fd()]);
     let message = Message::new(&mut slices).with_descriptors(&descriptors);
-    for socket in [Socket::tcp(&tcp), Socket::udp_v4(&udp).into(), Socket::other(&udp)] {
+    for socket in [SocketRef::tcp(&tcp), SocketRef::udp_v4(&udp).into(), SocketRef::other(&udp)] {
         let error = message.send(&socket, NO_FLAGS).unwrap_err();
-        assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Unsupported, None));
+        assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
     }
 }
 
@@ -95,9 +98,9 @@ fn they_arrive_in_order_and_are_the_same_files(#[values(1, 2, 3, 126)] count: us
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let mut slices = [IoSlice::new(b"fi"), IoSlice::new(b""), IoSlice::new(b"les")];
     let message = Message::new(&mut slices).with_descriptors(&descriptors);
-    assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(5));
+    assert_eq!(message.send(&SocketRef::from(&ours), NO_FLAGS), Ok(5));
 
-    let (bytes, received, end) = receive(&Socket::from(&theirs), 64).expect("a message");
+    let (bytes, received, end) = receive(&SocketRef::from(&theirs), 64).expect("a message");
     assert_eq!((bytes.as_slice(), end), (b"files".as_slice(), false));
     let sent: Vec<_> = files.iter().map(identity).collect();
     assert_eq!(received.iter().map(identity).collect::<Vec<_>>(), sent);
@@ -116,9 +119,9 @@ fn a_control_buffer_is_used_again() {
     for (count, descriptor) in [(126, &null), (0, &null), (1, &zero), (0, &zero), (2, &null)] {
         let (mut slices, descriptors) = ([IoSlice::new(b"x")], vec![descriptor.as_fd(); count]);
         let message = Message::new(&mut slices).with_descriptors(&descriptors);
-        message.send(&Socket::from(&ours), NO_FLAGS).expect("room");
+        message.send(&SocketRef::from(&ours), NO_FLAGS).expect("room");
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let received = Socket::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
+        let received = SocketRef::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
         let received: Vec<OwnedFd> = received.expect("a message").into_descriptors().collect();
         assert_eq!(received.len(), count);
         assert!(received.iter().all(|each| identity(each) == identity(descriptor)));
@@ -128,9 +131,9 @@ fn a_control_buffer_is_used_again() {
 #[test]
 fn no_bytes_are_the_end_only_when_the_peer_has_gone() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let socket = Socket::from(&theirs);
+    let socket = SocketRef::from(&theirs);
     assert_eq!(receive(&socket, 4).unwrap_err(), ErrorKind::WouldBlock);
-    Socket::from(&ours).send(b"x", NO_FLAGS).expect("room");
+    SocketRef::from(&ours).send(b"x", NO_FLAGS).expect("room");
     let no_room = receive(&socket, 0).expect("a message");
     assert_eq!((no_room.0.len(), no_room.2), (0, false), "there was no room for a byte");
     drop(ours);
@@ -141,8 +144,8 @@ fn no_bytes_are_the_end_only_when_the_peer_has_gone() {
 #[test]
 fn an_empty_datagram_is_no_end() {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");
-    Socket::from(&ours).send(b"", NO_FLAGS).expect("room");
-    let (bytes, _, end) = receive(&Socket::from(&theirs), 4).expect("a datagram");
+    SocketRef::from(&ours).send(b"", NO_FLAGS).expect("room");
+    let (bytes, _, end) = receive(&SocketRef::from(&theirs), 4).expect("a datagram");
     assert_eq!((bytes.len(), end), (0, false));
 }
 
@@ -161,16 +164,16 @@ fn r8_the_rest_goes_without_them(#[case] length: usize) {
 
     let (mut read, mut arrived, mut accepted, mut done) = (Vec::new(), 0, 0, false);
     while !done {
-        match message.send_all(&Socket::from(&ours), NO_FLAGS) {
+        match message.send_all(&SocketRef::from(&ours), NO_FLAGS) {
             Ok(()) => done = true,
             Err(stopped) => {
                 assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
                 // It is full: a second try accepts nothing, and must not begin again.
-                let again = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+                let again = message.send_all(&SocketRef::from(&ours), NO_FLAGS).unwrap_err();
                 accepted += stopped.accepted() + again.accepted();
             }
         }
-        while let Ok((bytes, descriptors, _)) = receive(&Socket::from(&theirs), 1 << 20) {
+        while let Ok((bytes, descriptors, _)) = receive(&SocketRef::from(&theirs), 1 << 20) {
             arrived += descriptors.len();
             read.extend(bytes);
         }
@@ -188,14 +191,14 @@ fn more_slices_than_one_message_takes() {
     let null = null();
     let descriptors = [null.as_fd()];
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
-    assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS).unwrap_err().kind(), ErrorKind::TooManySlices);
+    assert_eq!(message.send(&SocketRef::from(&ours), NO_FLAGS).unwrap_err().kind(), ErrorKind::TooManySlices);
     let reader = std::thread::spawn(move || {
         let (mut read, mut arrived) = (Vec::<u8>::new(), 0);
         loop {
             let mut control = ControlBuffer::new();
             let mut bytes = [0; 4096];
             let mut slices = [IoSliceMut::new(&mut bytes)];
-            let received = Socket::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
+            let received = SocketRef::from(&theirs).receive(&mut slices, &mut control, ReceiveFlags::empty());
             let received = received.expect("data");
             let (count, end) = (received.bytes(), received.is_end_of_file());
             arrived += received.into_descriptors().count();
@@ -206,7 +209,7 @@ fn more_slices_than_one_message_takes() {
             read.extend(&bytes[..count]);
         }
     });
-    message.send_all(&Socket::from(&ours), NO_FLAGS).expect("a reader");
+    message.send_all(&SocketRef::from(&ours), NO_FLAGS).expect("a reader");
     drop(ours);
     let (read, arrived) = reader.join().expect("a reader");
     assert_eq!(arrived, 1);
@@ -225,8 +228,8 @@ fn l4c_empty_slices_before_the_data(#[case] empty: usize, #[values(0, 1)] count:
     slices.extend([IoSlice::new(b"da"), IoSlice::new(&[]), IoSlice::new(b"ta")]);
     let descriptors = vec![null.as_fd(); count];
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
-    assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
-    let (bytes, received, _) = receive(&Socket::from(&theirs), 64).expect("a message");
+    assert_eq!(message.send_all(&SocketRef::from(&ours), NO_FLAGS), Ok(()));
+    let (bytes, received, _) = receive(&SocketRef::from(&theirs), 64).expect("a message");
     assert_eq!((bytes.as_slice(), received.len()), (b"data".as_slice(), count));
 }
 
@@ -241,16 +244,16 @@ fn r8c_nothing_is_sent_of_the_rest_of_a_record(
     let (packet, packet_peer) = seqpacket_pair();
     let (udp, udp_peer) = sockets::udp_pair();
     let (socket, peer) = match what {
-        "unix datagram" => (Socket::from(&unix), Socket::from(&unix_peer)),
-        "seqpacket" => (Socket::unix_seqpacket(&packet), Socket::unix_seqpacket(&packet_peer)),
-        "udp" => (Socket::udp_v4(&udp).into(), Socket::udp_v4(&udp_peer).into()),
-        _ => (Socket::other(&unix), Socket::from(&unix_peer)),
+        "unix datagram" => (SocketRef::from(&unix).into(), SocketRef::from(&unix_peer).into()),
+        "seqpacket" => (SocketRef::unix_seqpacket(&packet), SocketRef::unix_seqpacket(&packet_peer)),
+        "udp" => (SocketRef::udp_v4(&udp).into(), SocketRef::udp_v4(&udp_peer).into()),
+        _ => (SocketRef::other(&unix), SocketRef::from(&unix_peer).into()),
     };
     let mut slices = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];
     let mut message = Message::new(&mut slices);
     message.advance(accepted);
     let error = message.send(&socket, NO_FLAGS).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::InvalidInput, None));
     let stopped = message.send_all(&socket, NO_FLAGS).unwrap_err();
     assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::InvalidInput, 0));
     assert_eq!(receive(&peer, 8).unwrap_err(), ErrorKind::WouldBlock, "nothing was sent");
@@ -276,11 +279,11 @@ fn r8c_a_datagram_is_not_sent_twice() {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");
     let mut slices = [IoSlice::new(b"once")];
     let mut message = Message::new(&mut slices);
-    assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
-    let stopped = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!(message.send_all(&SocketRef::from(&ours), NO_FLAGS), Ok(()));
+    let stopped = message.send_all(&SocketRef::from(&ours), NO_FLAGS).unwrap_err();
     assert_eq!(stopped.kind(), ErrorKind::InvalidInput);
-    assert_eq!(receive(&Socket::from(&theirs), 8).expect("a datagram").0, b"once");
-    assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
+    assert_eq!(receive(&SocketRef::from(&theirs), 8).expect("a datagram").0, b"once");
+    assert_eq!(receive(&SocketRef::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
 }
 
 /// A message without a byte was sent like any other: neither its descriptors nor an empty datagram go again.
@@ -290,11 +293,11 @@ fn r8c_a_datagram_without_a_byte_is_not_sent_twice(#[values(0, 2)] count: usize)
     let null = null();
     let (mut slices, descriptors) = ([IoSlice::new(b"")], vec![null.as_fd(); count]);
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
-    assert_eq!(message.send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
-    let stopped = message.send_all(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    assert_eq!(message.send_all(&SocketRef::from(&ours), NO_FLAGS), Ok(()));
+    let stopped = message.send_all(&SocketRef::from(&ours), NO_FLAGS).unwrap_err();
     assert_eq!(stopped.kind(), ErrorKind::InvalidInput);
-    assert_eq!(receive(&Socket::from(&theirs), 8).expect("a datagram").1.len(), count);
-    assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
+    assert_eq!(receive(&SocketRef::from(&theirs), 8).expect("a datagram").1.len(), count);
+    assert_eq!(receive(&SocketRef::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
 }
 
 /// A message that was advanced too far, and whose panic was caught, sends nothing that was not meant.
@@ -306,9 +309,9 @@ fn r8c_after_a_panic_nothing_is_sent() {
     let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
     let advanced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| message.advance(5)));
     assert!(advanced.is_err());
-    let error = message.send(&Socket::from(&ours), NO_FLAGS).unwrap_err();
+    let error = message.send(&SocketRef::from(&ours), NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(receive(&Socket::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
+    assert_eq!(receive(&SocketRef::from(&theirs), 8).unwrap_err(), ErrorKind::WouldBlock);
 }
 
 /// A second message goes on with the rest of the first, and not with its array.
@@ -319,8 +322,8 @@ fn what_is_left_can_be_taken_out() {
     let mut message = Message::new(&mut slices);
     message.advance(7);
     let rest = message.into_rest();
-    assert_eq!(Message::new(rest).send_all(&Socket::from(&ours), NO_FLAGS), Ok(()));
-    assert_eq!(receive(&Socket::from(&theirs), 64).expect("data").0, b"cond");
+    assert_eq!(Message::new(rest).send_all(&SocketRef::from(&ours), NO_FLAGS), Ok(()));
+    assert_eq!(receive(&SocketRef::from(&theirs), 64).expect("data").0, b"cond");
 }
 
 #[test]
@@ -329,8 +332,8 @@ fn what_is_left_goes_on_other_streams_too() {
     let mut slices = [IoSlice::new(b"first"), IoSlice::new(b"second")];
     let mut message = Message::new(&mut slices);
     message.advance(3);
-    assert_eq!(message.send_all(&Socket::other_stream(&ours), NO_FLAGS), Ok(()));
-    assert_eq!(receive(&Socket::from(&theirs), 64).expect("data").0, b"stsecond");
+    assert_eq!(message.send_all(&SocketRef::other_stream(&ours), NO_FLAGS), Ok(()));
+    assert_eq!(receive(&SocketRef::from(&theirs), 64).expect("data").0, b"stsecond");
 }
 
 /// Descriptors without a byte: in a datagram or record they are delivered, and are not the end of file. On a stream
@@ -343,8 +346,8 @@ fn r4_descriptors_without_a_byte(#[values(1, 3)] count: usize) {
     let null = null();
     let descriptors = vec![null.as_fd(); count];
     for (socket, peer) in [
-        (Socket::from(&datagram), Socket::from(&datagram_peer)),
-        (Socket::unix_seqpacket(&packet), Socket::unix_seqpacket(&packet_peer)),
+        (SocketRef::from(&datagram).into(), SocketRef::from(&datagram_peer).into()),
+        (SocketRef::unix_seqpacket(&packet), SocketRef::unix_seqpacket(&packet_peer)),
     ] {
         let (mut slices, mut again) = ([IoSlice::new(b"")], [IoSlice::new(b"")]);
         let message = Message::new(&mut slices).with_descriptors(&descriptors);
@@ -357,13 +360,13 @@ fn r4_descriptors_without_a_byte(#[values(1, 3)] count: usize) {
         }
     }
     let mut message = Message::new(&mut []).with_descriptors(&descriptors);
-    let error = message.send(&Socket::from(&stream), NO_FLAGS).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::DescriptorsWithoutData, None));
+    let error = message.send(&SocketRef::from(&stream), NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::DescriptorsWithoutData, None));
     assert!(error.to_string().contains("at least one byte"), "{error}");
-    let stopped = message.send_all(&Socket::from(&stream), NO_FLAGS).unwrap_err();
+    let stopped = message.send_all(&SocketRef::from(&stream), NO_FLAGS).unwrap_err();
     assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::DescriptorsWithoutData, 0));
     assert_eq!(
-        receive(&Socket::from(&stream_peer), 4).unwrap_err(),
+        receive(&SocketRef::from(&stream_peer), 4).unwrap_err(),
         ErrorKind::WouldBlock,
         "nothing was sent"
     );
@@ -379,13 +382,13 @@ fn a_datagram_with_a_descriptor_to_an_address() {
     let (mut slices, descriptors) = ([IoSlice::new(b"data"), IoSlice::new(b"gram")], [null.as_fd()]);
     let message = Message::new(&mut slices).with_descriptors(&descriptors);
     let to = Address::unix(&path).expect("a path");
-    assert_eq!(message.send_to(&Socket::unix_datagram(&sender), &to, NO_FLAGS), Ok(8));
-    let (bytes, received, _) = receive(&Socket::from(&receiver), 64).expect("a datagram");
+    assert_eq!(message.send_to(&SocketRef::unix_datagram(&sender), &to, NO_FLAGS), Ok(8));
+    let (bytes, received, _) = receive(&SocketRef::from(&receiver), 64).expect("a datagram");
     assert_eq!(bytes, b"datagram");
     assert_eq!(received.iter().map(identity).collect::<Vec<_>>(), [identity(&null)]);
 
     let elsewhere = Address::from("127.0.0.1:9".parse::<std::net::SocketAddr>().expect("an address"));
-    let error = message.send_to(&Socket::unix_datagram(&sender), &elsewhere, NO_FLAGS).unwrap_err();
+    let error = message.send_to(&SocketRef::unix_datagram(&sender), &elsewhere, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddressFamily);
 }
 
@@ -400,19 +403,19 @@ fn s17_and_a10_by_message() {
     drop(receiver);
     let mut slices = [IoSlice::new(b"x")];
     let message = Message::new(&mut slices);
-    assert_eq!(message.send(&Socket::from(&sender), NO_FLAGS).unwrap_err().kind(), ErrorKind::Reset);
-    let kind = message.send(&Socket::from(&sender), NO_FLAGS).unwrap_err().kind();
+    assert_eq!(message.send(&SocketRef::from(&sender), NO_FLAGS).unwrap_err().kind(), ErrorKind::Reset);
+    let kind = message.send(&SocketRef::from(&sender), NO_FLAGS).unwrap_err().kind();
     assert_eq!(kind, ErrorKind::DestinationRequired);
     let to = Address::unix(&path).expect("a path");
     let alone = UnixDatagram::unbound().expect("a socket");
-    let error = message.send_to(&Socket::unix_datagram(&alone), &to, NO_FLAGS).unwrap_err();
+    let error = message.send_to(&SocketRef::unix_datagram(&alone), &to, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
 }
 
 #[test]
 fn r13b_a_record_that_never_fits_is_refused_where_the_buffer_is_known() {
     let (ours, _theirs) = seqpacket_pair();
-    let probed = Socket::probe(&ours).expect("a socket");
+    let probed = SocketRef::probe(&ours).expect("a socket");
     let bytes = vec![0; probed.send_buffer().expect("it was probed")];
     let null = null();
     let (mut slices, descriptors) = ([IoSlice::new(&bytes)], [null.as_fd()]);
@@ -420,7 +423,7 @@ fn r13b_a_record_that_never_fits_is_refused_where_the_buffer_is_known() {
     let error = error.unwrap_err();
     // On Linux the kernel says so itself, of its own limit.
     let by_kernel = differs(true, false);
-    assert_eq!((error.kind(), error.raw_os_error().is_some()), (ErrorKind::MessageTooLong, by_kernel));
+    assert_eq!((error.kind(), error.kernel_errno().is_some()), (ErrorKind::MessageTooLong, by_kernel));
 }
 
 #[rstest]
@@ -428,15 +431,15 @@ fn r13b_a_record_that_never_fits_is_refused_where_the_buffer_is_known() {
 #[case::l5_too_many_slices(limits::SLICES_PER_MESSAGE + 1, 0)]
 fn receiving_is_refused_before_the_call(#[case] slices: usize, #[case] flags: u8) {
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-    Socket::from(&ours).send(b"kept", NO_FLAGS).expect("room");
+    SocketRef::from(&ours).send(b"kept", NO_FLAGS).expect("room");
     let mut bytes = vec![0; slices];
     let mut slices: Vec<IoSliceMut<'_>> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
     let flags = ReceiveFlags::from_bits_retain(flags);
     let mut control = ControlBuffer::new();
-    let error = Socket::from(&theirs).receive(&mut slices, &mut control, flags).unwrap_err();
-    assert_eq!(error.raw_os_error(), None);
-    let error = Socket::from(&theirs).receive_without_descriptors(&mut slices, flags).unwrap_err();
-    assert_eq!(error.raw_os_error(), None);
+    let error = SocketRef::from(&theirs).receive(&mut slices, &mut control, flags).unwrap_err();
+    assert_eq!(error.kernel_errno(), None);
+    let error = SocketRef::from(&theirs).receive_without_descriptors(&mut slices, flags).unwrap_err();
+    assert_eq!(error.kernel_errno(), None);
     let mut kept = [0; 4];
     theirs.read_exact(&mut kept).expect("the data is there");
     assert_eq!(&kept, b"kept");
@@ -449,9 +452,9 @@ fn l5_receiving_into_1024_slices() {
     let mut bytes = [0; limits::SLICES_PER_MESSAGE];
     for without_descriptors in [false, true] {
         let data = sockets::pattern(limits::SLICES_PER_MESSAGE);
-        Socket::from(&ours).send(&data, NO_FLAGS).expect("room");
+        SocketRef::from(&ours).send(&data, NO_FLAGS).expect("room");
         let mut slices: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
-        let (socket, mut control) = (Socket::from(&theirs), ControlBuffer::new());
+        let (socket, mut control) = (SocketRef::from(&theirs), ControlBuffer::new());
         let received = match without_descriptors {
             true => socket.receive_without_descriptors(&mut slices, ReceiveFlags::DONT_WAIT),
             false => socket.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT),
@@ -470,7 +473,7 @@ struct Said {
     end_of_file: bool,
 }
 
-fn said_of(socket: &Socket<'_>, room: usize, without_descriptors: bool) -> Said {
+fn said_of(socket: &SocketRef<'_, impl Sized>, room: usize, without_descriptors: bool) -> Said {
     let mut bytes = vec![0; room];
     let (mut slices, mut control) = ([IoSliceMut::new(&mut bytes)], ControlBuffer::new());
     let received = match without_descriptors {
@@ -587,7 +590,7 @@ fn i5_an_error_of_receiving_has_sent_nothing() {
     sockets::wait_readable(&pair.ours);
     let (mut byte, mut control) = ([0], ControlBuffer::new());
     let mut slices = [IoSliceMut::new(&mut byte)];
-    let socket = Socket::tcp(&pair.ours);
+    let socket = SocketRef::tcp(&pair.ours);
     let error = socket.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT).unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Reset, unisend::Operation::Receive));
     assert!(!error.may_have_sent() && error.peer_gone());
@@ -596,10 +599,10 @@ fn i5_an_error_of_receiving_has_sent_nothing() {
 #[test]
 fn a_truncated_datagram_says_so() {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");
-    Socket::from(&ours).send(b"datagram", NO_FLAGS).expect("room");
+    SocketRef::from(&ours).send(b"datagram", NO_FLAGS).expect("room");
     let mut bytes = [0; 4];
     let mut slices = [IoSliceMut::new(&mut bytes)];
-    let received = Socket::from(&theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty());
+    let received = SocketRef::from(&theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty());
     let received = received.expect("a datagram");
     assert_eq!((received.bytes(), received.is_truncated(), received.descriptors_lost()), (4, true, false));
 }
@@ -612,9 +615,9 @@ fn r23b_what_a_socket_was_asked_to_add_is_not_missed_at_the_end() {
 
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     setsockopt(&theirs, sockopt::PassCred, &true).expect("an option");
-    Socket::from(&ours).send(b"x", NO_FLAGS).expect("room");
+    SocketRef::from(&ours).send(b"x", NO_FLAGS).expect("room");
     drop(ours);
-    let socket = Socket::from(&theirs);
+    let socket = SocketRef::from(&theirs);
     let mut bytes = [0; 4];
     for expected in [(1, false), (0, true), (0, true)] {
         let mut slices = [IoSliceMut::new(&mut bytes)];

@@ -11,7 +11,7 @@ use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Pair, declared, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Error, ErrorKind, Message, Offset, ReceiveFlags, SendFlags, Socket, limits,
+    Address, ControlBuffer, Error, ErrorKind, Message, Offset, ReceiveFlags, SendFlags, SocketRef, limits,
     sendfile_all_by_copying, sendfile_by_copying,
 };
 
@@ -73,7 +73,7 @@ impl Call {
         }
     }
 
-    fn run(self, socket: &Socket<'_>, has: impl Fn(Mistake) -> bool) -> Error {
+    fn run(self, socket: &SocketRef<'_, impl Sized>, has: impl Fn(Mistake) -> bool) -> Error {
         let flags = SendFlags::from_bits_retain(if has(Flag) { 0x40 } else { 0 });
         let bytes: &[u8] = if has(EmptyRecord) { b"" } else { b"x" };
         // The first is what was accepted of the rest; of too many slices one alone has the byte.
@@ -129,7 +129,7 @@ fn g5_the_first_mistake_is_said(
                 let error = call.run(&socket, |mistake| mistakes.contains(&mistake));
                 let expected = (mistakes[0].kind(), None);
                 assert_eq!(
-                    (error.kind(), error.raw_os_error()),
+                    (error.kind(), error.kernel_errno()),
                     expected,
                     "{call:?} on {kind:?}: {mistakes:?}"
                 );
@@ -163,7 +163,7 @@ fn g5_receiving(#[values(false, true)] without_descriptors: bool) {
                 false => socket.receive(&mut slices, &mut control, flags),
             };
             let error = outcome.unwrap_err();
-            assert_eq!((error.kind(), error.raw_os_error()), (expected, None), "{kind:?}");
+            assert_eq!((error.kind(), error.kernel_errno()), (expected, None), "{kind:?}");
         }
     }
 }
@@ -173,7 +173,7 @@ fn g5_receiving(#[values(false, true)] without_descriptors: bool) {
 fn g5_sendfile() {
     let pair = Pair::new(UnixStream);
     let not_for_reading = File::options().write(true).open("/dev/null").unwrap();
-    let seqpacket = Socket::unix_seqpacket(&pair.ours);
+    let seqpacket = SocketRef::unix_seqpacket(&pair.ours);
     for (socket, room, at, kind, says) in [
         (seqpacket, 0, u64::MAX, ErrorKind::Unsupported, "records or datagrams"),
         (seqpacket, 9, u64::MAX, ErrorKind::Unsupported, "records or datagrams"),

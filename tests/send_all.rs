@@ -15,7 +15,7 @@ use sockets::{
 };
 use unisend::ErrorKind::*;
 use unisend::SocketKind::{self, *};
-use unisend::{Operation, SendFlags, Socket, limits};
+use unisend::{Operation, SendFlags, SocketRef, limits};
 
 fn bytes_in(slices: &[IoSlice<'_>]) -> usize {
     slices.iter().map(|slice| slice.len()).sum()
@@ -261,7 +261,7 @@ fn f2_urgent_data_is_not_for_loops() {
             for flags in [SendFlags::OUT_OF_BAND, SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT] {
                 let stopped = call.to_the_end(&pair.socket(), b"x", flags).unwrap_err();
                 assert_eq!((stopped.error().kind(), stopped.accepted()), (Unsupported, 0), "{kind:?}");
-                assert_eq!(stopped.error().raw_os_error(), None);
+                assert_eq!(stopped.error().kernel_errno(), None);
                 assert_eq!(stopped.error().operation().name(), call.name());
                 assert!(stopped.error().to_string().contains("OUT_OF_BAND"), "{stopped}");
             }
@@ -289,7 +289,7 @@ fn b3_a_full_receiver_that_makes_room(#[values(Call::SendAll, Call::SendAllVecto
     fill(&pair.socket(), &[7; 500]);
     let Pair { ours, theirs, .. } = pair;
     let worker = thread::spawn(move || {
-        let outcome = call.to_the_end(&Socket::unix_datagram(&ours), &[8; 500], NO_FLAGS);
+        let outcome = call.to_the_end(&SocketRef::unix_datagram(&ours), &[8; 500], NO_FLAGS);
         (outcome, ours)
     });
     // It waits now or is about to; either way there is room in time.

@@ -449,7 +449,7 @@ fn x4_what_no_file_has_is_refused(
     let channel = Channel::new(to);
     let mut offset = at;
     let error = way.send(channel.output(), &file, Offset::At(&mut offset), count).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (InvalidInput, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (InvalidInput, None));
     let stopped = way.send_all(channel.output(), &file, Offset::At(&mut offset), count).unwrap_err();
     assert_eq!((stopped.kind(), stopped.accepted()), (InvalidInput, 0));
     assert_eq!(offset, at);
@@ -686,7 +686,7 @@ fn x15_sockets_of_records_and_datagrams_are_refused(
     let file = file_with(&[1; 100]);
     let pair = Pair::new(kind);
     let error = way.send(pair.socket(), &file, Offset::Position, count).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (Unsupported, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (Unsupported, None));
     assert!(way.send_all(pair.socket(), &file, Offset::Position, count).is_err());
     assert_eq!((position(&file), pair.received()), (0, None));
 }
@@ -695,7 +695,7 @@ fn x15_sockets_of_records_and_datagrams_are_refused(
 fn a_buffer_of_no_bytes_is_refused() {
     let (tcp, _peer) = sockets::tcp_pair();
     let error = Copying(0).send(&tcp, file_with(b"x"), Offset::Position, 1).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (InvalidInput, None));
+    assert_eq!((error.kind(), error.kernel_errno()), (InvalidInput, None));
 }
 
 // An output that takes no more.
@@ -1106,7 +1106,7 @@ fn a_failure_names_its_call_and_how_far_it_got() {
     let pipe = Channel::new(To::Pipe);
     let error = sendfile(pipe.output(), &pipe.theirs, Offset::Position, 1).unwrap_err();
     assert!(error.to_string().starts_with("sendfile refused: the input is no regular file"), "{error}");
-    assert_eq!(error.raw_os_error(), None);
+    assert_eq!(error.kernel_errno(), None);
     let _ = pipe.ours.as_raw_fd();
 }
 

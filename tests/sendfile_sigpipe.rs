@@ -19,7 +19,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 use rstest::rstest;
 use sockets::{Pair, differs};
 use unisend::SocketKind::{Tcp, UnixStream};
-use unisend::{Error, Offset, Output, Socket, sendfile, sendfile_all, sendfile_by_copying};
+use unisend::{Error, Offset, Output, SocketRef, sendfile, sendfile_all, sendfile_by_copying};
 
 const CASE: &str = "UNISEND_SENDFILE_SIGPIPE_CASE";
 const SURVIVED: &str = "survived SIGPIPE";
@@ -150,8 +150,8 @@ fn ends(to: To) -> (OwnedFd, OwnedFd) {
 
 fn output(to: To, fd: &OwnedFd) -> Output<'_> {
     match to {
-        To::Tcp => Socket::tcp(fd).into(),
-        To::Unix => Socket::unix_stream(fd).into(),
+        To::Tcp => SocketRef::tcp(fd).into(),
+        To::Unix => SocketRef::unix_stream(fd).into(),
         To::Pipe => Output::file(fd),
     }
 }

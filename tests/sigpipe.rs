@@ -14,7 +14,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, close_with_reset, declared, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, Datagram, Socket};
+use unisend::{Address, DatagramSocket, SocketRef};
 
 const CASE: &str = "UNISEND_SIGPIPE_CASE";
 const SURVIVED: &str = "survived SIGPIPE at its default";
@@ -107,14 +107,14 @@ fn send_to_after_shutdown(kind: SocketKind) {
     let path = directory.path().join("receiver");
     let fd = unconnected(kind);
     let _ = shutdown(&fd, Shutdown::Write); // Linux says that UDP's failed, and does it
-    let (socket, to): (Datagram<'_>, Address) = match kind {
+    let (socket, to): (SocketRef<'_, DatagramSocket>, Address) = match kind {
         UdpV4 => {
             let to = "127.0.0.1:9".parse::<std::net::SocketAddr>().unwrap();
-            (Socket::udp_v4(&fd), to.into())
+            (SocketRef::udp_v4(&fd), to.into())
         }
         _ => {
             drop(std::os::unix::net::UnixDatagram::bind(&path).unwrap());
-            (Socket::unix_datagram(&fd), Address::unix(&path).unwrap())
+            (SocketRef::unix_datagram(&fd), Address::unix(&path).unwrap())
         }
     };
     for _ in 0..3 {

@@ -14,7 +14,7 @@ use sockets::{
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, SendFlags, Socket};
+use unisend::{Address, SendFlags, SocketRef};
 
 /// The most that UDP over IPv4 can carry.
 const UDP_V4_BYTES: usize = 65_507;
@@ -33,7 +33,7 @@ fn b1_the_longest_udp_datagram(
 
     let error = call.run(&pair.socket(), &data, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), MessageTooLong, "{error}");
-    assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+    assert_eq!(error.kernel_errno(), Some(libc::EMSGSIZE));
     assert!(!error.may_have_sent(), "a datagram goes whole or not at all");
     assert_eq!(pair.received(), None);
 }
@@ -46,7 +46,7 @@ fn b1_the_longest_udp_datagram_to_an_address() {
     set_buffer(&receiver, libc::SO_RCVBUF, 200_000);
     let to = Address::from(receiver.local_addr().unwrap());
     let data = pattern(UDP_V4_BYTES + 1);
-    let socket = Socket::udp_v4(&sender);
+    let socket = SocketRef::udp_v4(&sender);
     assert_eq!(socket.send_to(&data[..UDP_V4_BYTES], &to, NO_FLAGS), Ok(UDP_V4_BYTES));
     sockets::wait_readable(&receiver);
     assert!(sockets::received(&receiver).unwrap() == data[..UDP_V4_BYTES], "not the same bytes");
@@ -68,7 +68,7 @@ fn b1_udp_over_ipv6_that_is_too_long() {
     let (Some(receiver), Some(sender)) = (sockets::udp_v6(), sockets::udp_v6()) else { return };
     sender.connect(receiver.local_addr().unwrap()).unwrap();
     set_buffer(&sender, libc::SO_SNDBUF, 65_535);
-    let error = Socket::udp_v6(&sender).send(&vec![7; 65_536], NO_FLAGS).unwrap_err();
+    let error = SocketRef::udp_v6(&sender).send(&vec![7; 65_536], NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), MessageTooLong, "{error}");
 }
 
@@ -105,7 +105,7 @@ fn a_full_unix_datagram_receiver(#[case] length: usize) {
     for call in Call::ALL {
         let error = call.run(&pair.socket(), &datagram, NO_FLAGS).unwrap_err();
         assert_eq!(error.kind(), WouldBlock, "{call:?}: {error}");
-        assert_eq!(error.raw_os_error(), Some(differs(libc::EAGAIN, libc::ENOBUFS)));
+        assert_eq!(error.kernel_errno(), Some(differs(libc::EAGAIN, libc::ENOBUFS)));
         assert_eq!(std::io::Error::from(error).raw_os_error(), Some(libc::EAGAIN));
     }
     assert_eq!(pair.received().unwrap().len(), length);
@@ -118,7 +118,7 @@ fn b3_a_full_unix_datagram_receiver_with_an_address() {
     let path = directory.path().join("receiver");
     let receiver = UnixDatagram::bind(&path).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
-    let socket = Socket::unix_datagram(&sender);
+    let socket = SocketRef::unix_datagram(&sender);
     let to = Address::unix(&path).unwrap();
     let send = || socket.send_to(b"x", &to, SendFlags::DONT_WAIT);
     let error = (0..10_000).find_map(|_| send().err()).expect("never full");
@@ -236,7 +236,7 @@ fn no_bytes_are_an_empty_datagram(#[case] kind: SocketKind) {
 #[case::b7_with_end_of_record(SendFlags::END_OF_RECORD)]
 fn no_bytes_are_no_record(#[case] flags: SendFlags) {
     let pair = Pair::new(UnixSeqpacket);
-    let refused = |error: unisend::Error| (error.kind(), error.raw_os_error());
+    let refused = |error: unisend::Error| (error.kind(), error.kernel_errno());
     for call in Call::ALL {
         let error = call.run(&pair.socket(), b"", flags).unwrap_err();
         assert_eq!(refused(error), (EmptyRecord, None), "{call:?}");
@@ -264,7 +264,7 @@ fn the_size_of_the_send_buffer(#[case] kind: SocketKind) {
     let fd = sockets::unconnected(kind);
     assert_eq!(declared(kind, &fd).send_buffer(), None, "nobody asked");
     set_buffer(&fd, libc::SO_SNDBUF, 20_000);
-    let probed = Socket::probe(&fd).unwrap();
+    let probed = SocketRef::probe(&fd).unwrap();
     assert_eq!(probed.kind(), kind);
     assert_eq!(probed.send_buffer(), Some(differs(40_000, 20_000)));
 
@@ -303,6 +303,6 @@ fn i8b_too_many_segments_are_no_want_of_a_route() {
         println!("skipped: this kernel has no UDP_SEGMENT: {}", std::io::Error::last_os_error());
         return;
     }
-    let error = Socket::udp_v4(&ours).send(&[0; 60_000], NO_FLAGS).unwrap_err();
-    assert_eq!((error.kind(), error.raw_os_error()), (InvalidInput, Some(libc::EINVAL)));
+    let error = SocketRef::udp_v4(&ours).send(&[0; 60_000], NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (InvalidInput, Some(libc::EINVAL)));
 }

@@ -14,10 +14,10 @@ use sockets::{
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, Error, Socket};
+use unisend::{Address, Error, SocketRef};
 
 /// Every call, with a byte and with none, fails so.
-fn fails_in_every_call(socket: &Socket<'_>, expected: ErrorKind) {
+fn fails_in_every_call(socket: &SocketRef<'_, impl Sized>, expected: ErrorKind) {
     for call in Call::ALL {
         for bytes in [&b"x"[..], b""] {
             if bytes.is_empty() && socket.kind() == UnixSeqpacket {
@@ -26,7 +26,7 @@ fn fails_in_every_call(socket: &Socket<'_>, expected: ErrorKind) {
             let error = call.run(socket, bytes, NO_FLAGS).unwrap_err();
             assert_eq!(error.kind(), expected, "{call:?} of {} bytes: {error}", bytes.len());
             assert_eq!(error.operation().name(), call.name());
-            assert!(error.raw_os_error().is_some(), "the kernel was asked");
+            assert!(error.kernel_errno().is_some(), "the kernel was asked");
         }
     }
 }
@@ -52,8 +52,8 @@ fn a_socket_that_was_never_connected(#[case] kind: SocketKind, #[case] expected:
 fn s1_tcp_bound_and_never_connected() {
     let fd = unconnected(Tcp);
     raw::bind(fd.as_raw_fd(), &raw::SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-    fails_in_every_call(&Socket::tcp(&fd), NotConnected);
-    assert!(!Socket::tcp(&fd).send(b"x", NO_FLAGS).unwrap_err().peer_gone());
+    fails_in_every_call(&SocketRef::tcp(&fd), NotConnected);
+    assert!(!SocketRef::tcp(&fd).send(b"x", NO_FLAGS).unwrap_err().peer_gone());
 }
 
 /// "Differs": shutdown of a socket that was never connected fails on Linux and ends it on OpenBSD.
@@ -78,7 +78,7 @@ fn a_socket_that_was_never_connected_and_is_shut_down(#[case] kind: SocketKind) 
 fn s1_tcp_shut_down_for_receiving_alone() {
     let fd = unconnected(Tcp);
     let _ = shutdown(&fd, Shutdown::Read);
-    fails_in_every_call(&Socket::tcp(&fd), NotConnected);
+    fails_in_every_call(&SocketRef::tcp(&fd), NotConnected);
 }
 
 #[rstest]
@@ -87,10 +87,10 @@ fn s1_tcp_shut_down_for_receiving_alone() {
 fn a_tcp_listener(#[case] waiting: bool) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let _waiting = waiting.then(|| tcp_connected(listener.local_addr().unwrap()));
-    fails_in_every_call(&Socket::tcp(&listener), NotConnected);
+    fails_in_every_call(&SocketRef::tcp(&listener), NotConnected);
 
     shutdown(&listener, Shutdown::Both).unwrap();
-    fails_in_every_call(&Socket::tcp(&listener), differs(NotConnected, Disconnected));
+    fails_in_every_call(&SocketRef::tcp(&listener), differs(NotConnected, Disconnected));
 }
 
 #[rstest]
@@ -114,7 +114,7 @@ mod connecting {
     use nix::errno::Errno;
     use nix::sys::socket as raw;
     use unisend::ErrorKind::{Connecting, Disconnected, TimedOut, WouldBlock};
-    use unisend::{SendFlags, Socket, SocketKind};
+    use unisend::{SendFlags, SocketKind, SocketRef};
 
     use super::fails_in_every_call;
     use super::sockets::{
@@ -155,13 +155,13 @@ mod connecting {
     #[test]
     fn s3_every_call() {
         let unanswered = Unanswered::new();
-        let socket = Socket::tcp(&unanswered.connecting);
+        let socket = SocketRef::tcp(&unanswered.connecting);
         fails_in_every_call(&socket, Connecting);
         let error = socket.send(b"x", NO_FLAGS).unwrap_err();
         assert!(error.would_block() && !error.peer_gone());
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::WouldBlock);
         // Declared as something else it gets the kernel's own answer.
-        let other = Socket::other(&unanswered.connecting);
+        let other = SocketRef::other(&unanswered.connecting);
         assert_eq!(other.send(b"x", NO_FLAGS).unwrap_err().kind(), WouldBlock);
     }
 
@@ -173,10 +173,10 @@ mod connecting {
         let fd = &unanswered.connecting;
         set_int(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, GIVES_UP);
         wait_readable(fd);
-        let error = Socket::tcp(fd).send(b"x", NO_FLAGS).unwrap_err();
-        assert_eq!((error.kind(), error.raw_os_error()), (TimedOut, Some(libc::ETIMEDOUT)));
+        let error = SocketRef::tcp(fd).send(b"x", NO_FLAGS).unwrap_err();
+        assert_eq!((error.kind(), error.kernel_errno()), (TimedOut, Some(libc::ETIMEDOUT)));
         assert!(error.peer_gone() && !error.would_block());
-        fails_in_every_call(&Socket::tcp(fd), Disconnected);
+        fails_in_every_call(&SocketRef::tcp(fd), Disconnected);
     }
 
     /// A blocking send waits for the connection on Linux ("differs"), here for as long as it may.
@@ -188,11 +188,11 @@ mod connecting {
         set_nonblocking(fd, false);
         set_send_timeout(fd, TIMEOUT);
         let started = Instant::now();
-        assert_eq!(Socket::tcp(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), Connecting);
+        assert_eq!(SocketRef::tcp(fd).send(b"x", NO_FLAGS).unwrap_err().kind(), Connecting);
         assert!(started.elapsed() >= TIMEOUT);
 
         set_send_timeout(fd, Duration::ZERO);
-        assert_eq!(Socket::tcp(fd).send(b"x", SendFlags::DONT_WAIT).unwrap_err().kind(), Connecting);
+        assert_eq!(SocketRef::tcp(fd).send(b"x", SendFlags::DONT_WAIT).unwrap_err().kind(), Connecting);
     }
 }
 
@@ -205,10 +205,10 @@ fn s3_just_after_connect() {
         let fd = unconnected(Tcp);
         let started = start_connecting(&fd, listener.local_addr().unwrap());
         assert!(matches!(started, Ok(()) | Err(nix::errno::Errno::EINPROGRESS)), "{started:?}");
-        if let Err(error) = Socket::tcp(&fd).send(b"x", NO_FLAGS) {
+        if let Err(error) = SocketRef::tcp(&fd).send(b"x", NO_FLAGS) {
             assert_eq!(error.kind(), Connecting, "{error}");
             assert!(is_writable(&fd, sockets::PATIENCE));
-            assert_eq!(Socket::tcp(&fd).send(b"x", NO_FLAGS), Ok(1));
+            assert_eq!(SocketRef::tcp(&fd).send(b"x", NO_FLAGS), Ok(1));
         }
         drop(accepted(&listener));
     }
@@ -223,10 +223,10 @@ fn s5_a_connection_that_was_refused(
     assert_eq!(start_connecting(&fd, address), Err(nix::errno::Errno::EINPROGRESS));
     sockets::wait_readable(&fd);
 
-    let socket = Socket::tcp(&fd);
+    let socket = SocketRef::tcp(&fd);
     let error = call.run(&socket, b"x", NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), Refused, "{error}");
-    assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
+    assert_eq!(error.kernel_errno(), Some(libc::ECONNREFUSED));
     assert!(!error.peer_gone());
     // The reason was told once.
     fails_in_every_call(&socket, Disconnected);
@@ -240,7 +240,7 @@ fn s6_a_blocking_connect_that_was_refused() {
     let fd = unconnected(Tcp);
     let (refused, fd) = bounded(move || (raw::connect(fd.as_raw_fd(), &raw::SockaddrIn::from(address)), fd));
     assert_eq!(refused, Err(nix::errno::Errno::ECONNREFUSED));
-    fails_in_every_call(&Socket::tcp(&fd), differs(NotConnected, Disconnected));
+    fails_in_every_call(&SocketRef::tcp(&fd), differs(NotConnected, Disconnected));
 }
 
 #[rstest]
@@ -263,7 +263,7 @@ fn s20_own_shutdown_of_udp_without_a_peer() {
     let fd = unconnected(UdpV4);
     assert_eq!(shutdown(&fd, Shutdown::Write).is_ok(), differs(false, true));
     let to = Address::from(receiver.local_addr().unwrap());
-    let error = Socket::udp_v4(&fd).send_to(b"x", &to, NO_FLAGS).unwrap_err();
+    let error = SocketRef::udp_v4(&fd).send_to(b"x", &to, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), Disconnected, "{error}");
 }
 
@@ -276,7 +276,7 @@ fn s8_a_reset(
     let (connected, listened) = tcp_pair();
     // One that was accepted and sent nothing has sent no segment of its own, which Linux counts.
     let (ours, theirs) = if accepted { (listened, connected) } else { (connected, listened) };
-    let socket = Socket::from(&ours);
+    let socket = SocketRef::from(&ours);
     if sent_before {
         assert_eq!(socket.send(b"x", NO_FLAGS), Ok(1));
     }
@@ -285,7 +285,7 @@ fn s8_a_reset(
 
     let error = call.run(&socket, b"x", NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), Reset, "{error}");
-    assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
+    assert_eq!(error.kernel_errno(), Some(libc::ECONNRESET));
     assert_eq!(error.operation().name(), call.name());
     peer_is_gone(error);
     // It was told once; the socket stays dead, which is not what a new one is.
@@ -299,7 +299,7 @@ fn s9_the_end_and_then_a_reset(
     let (ours, theirs) = tcp_pair();
     drop(theirs);
     sockets::wait_readable(&ours);
-    let socket = Socket::from(&ours);
+    let socket = SocketRef::from(&ours);
     assert_eq!(call.run(&socket, b"x", NO_FLAGS), Ok(1), "the end of the peer's data is not ours");
 
     let error = first_failure(call, &socket);
@@ -374,7 +374,7 @@ fn s17_a_named_receiver_that_closed_and_came_back() {
     let receiver = UnixDatagram::bind(&path).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&path).unwrap();
-    let socket = Socket::from(&sender);
+    let socket = SocketRef::from(&sender);
     assert_eq!(socket.send(b"x", NO_FLAGS), Ok(1));
 
     drop(receiver);
@@ -415,10 +415,10 @@ fn s19_an_earlier_datagram_was_refused(
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     sender.connect(deaf.local_addr().unwrap()).unwrap();
 
-    let socket = Socket::udp_v4(&sender);
+    let socket = SocketRef::udp_v4(&sender);
     let error = first_failure(call, &socket);
     assert_eq!(error.kind(), Refused, "{error}");
-    assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
+    assert_eq!(error.kernel_errno(), Some(libc::ECONNREFUSED));
     assert!(!error.peer_gone(), "the next datagram may find somebody");
 
     // Told once: with a receiver there, the next is accepted.

@@ -17,8 +17,8 @@ use rstest::rstest;
 use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, Socket, sendfile, sendfile_all,
-    sendfile_all_by_copying, sendfile_by_copying,
+    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SocketRef, sendfile,
+    sendfile_all, sendfile_all_by_copying, sendfile_by_copying,
 };
 
 const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
@@ -66,19 +66,19 @@ fn child() {
         }
         ["probed", kind, call] => {
             let (pair, call) = (Pair::new(kind_named(kind)), call_named(call));
-            let socket = Socket::probe(&pair.ours).unwrap();
+            let socket = SocketRef::probe(&pair.ours).unwrap();
             repeat(|| assert_eq!(call.run(&socket, b"data", NO_FLAGS), Ok(4)));
         }
         ["probing"] => {
             let pair = Pair::new(Tcp);
-            repeat(|| assert_eq!(Socket::probe(&pair.ours).unwrap().kind(), Tcp));
+            repeat(|| assert_eq!(SocketRef::probe(&pair.ours).unwrap().kind(), Tcp));
         }
         ["send_to", "udp"] => {
             let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
             let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
             let address = receiver.local_addr().unwrap();
             repeat(|| {
-                let socket = Socket::udp_v4(&sender);
+                let socket = SocketRef::udp_v4(&sender);
                 assert_eq!(socket.send_to(b"data", &Address::from(address), NO_FLAGS), Ok(4));
             });
         }
@@ -89,7 +89,7 @@ fn child() {
             let sender = UnixDatagram::unbound().unwrap();
             repeat(|| {
                 let to = Address::unix(&path).unwrap();
-                Socket::unix_datagram(&sender).send_to(b"data", &to, NO_FLAGS).unwrap_err();
+                SocketRef::unix_datagram(&sender).send_to(b"data", &to, NO_FLAGS).unwrap_err();
             });
         }
         ["slices", count] => {
@@ -103,19 +103,19 @@ fn child() {
             let (ours, theirs) = UnixDatagram::pair().unwrap();
             let (mut slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd(); 3]);
             let message = Message::new(&mut slices).with_descriptors(&descriptors);
-            repeat(|| assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(4)));
+            repeat(|| assert_eq!(message.send(&SocketRef::from(&ours), NO_FLAGS), Ok(4)));
         }
         ["received"] => {
             let (ours, theirs) = UnixDatagram::pair().unwrap();
             let (mut slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd()]);
             let message = Message::new(&mut slices).with_descriptors(&descriptors);
-            (0..ROUNDS).for_each(|_| assert_eq!(message.send(&Socket::from(&ours), NO_FLAGS), Ok(4)));
+            (0..ROUNDS).for_each(|_| assert_eq!(message.send(&SocketRef::from(&ours), NO_FLAGS), Ok(4)));
             let (mut control, mut buffer) = (ControlBuffer::new(), [0; 4]);
             // They are kept: to close one is a call of std's own, or two.
             let mut kept = Vec::with_capacity(ROUNDS);
             repeat(|| {
                 let mut slices = [IoSliceMut::new(&mut buffer)];
-                let socket = Socket::from(&theirs);
+                let socket = SocketRef::from(&theirs);
                 let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
                 kept.extend(received.into_descriptors());
             });
@@ -143,7 +143,7 @@ fn child() {
                 pair.socket().send(b"x", SendFlags::END_OF_RECORD).unwrap_err();
                 pair.socket().send_vectored(&slices, NO_FLAGS).unwrap_err();
                 pair.socket().send_all(b"x", SendFlags::OUT_OF_BAND).unwrap_err();
-                Socket::udp_v4(&udp).send_to(b"x", &nowhere, NO_FLAGS).unwrap_err();
+                SocketRef::udp_v4(&udp).send_to(b"x", &nowhere, NO_FLAGS).unwrap_err();
                 Address::unix("").unwrap_err();
             });
         }

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, Socket};
+use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, SocketRef};
 
 /// How the parent calls itself to be the child.
 const CHILD: &str = "--child";
@@ -37,7 +37,7 @@ fn parent(names: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     drop(command); // it holds the child's end
     pledge("stdio rpath sendfd proc")?;
 
-    let socket = Socket::from(&ours);
+    let socket = SocketRef::from(&ours);
     for name in names {
         let file = File::open(name).map_err(|error| format!("{name}: {error}"))?;
         let (mut data, descriptors) = ([IoSlice::new(name.as_bytes())], [file.as_fd()]);
@@ -51,7 +51,7 @@ fn parent(names: &[String]) -> Result<ExitCode, Box<dyn Error>> {
 fn child() -> Result<(), Box<dyn Error>> {
     pledge("stdio recvfd")?;
     let stdin = std::io::stdin();
-    let socket = Socket::unix_stream(&stdin);
+    let socket = SocketRef::unix_stream(&stdin);
     let (mut control, mut name) = (ControlBuffer::new(), [0; 4096]);
     loop {
         let mut slices = [IoSliceMut::new(&mut name)];

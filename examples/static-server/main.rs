@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use unisend::{Error, Offset, SendFlags, Socket, sendfile_all};
+use unisend::{Error, Offset, SendFlags, SocketRef, sendfile_all};
 
 /// The longest request header that is read, and how long a whole one is waited for.
 const HEADER_BYTES: usize = 8 * 1024;
@@ -274,7 +274,7 @@ impl Reply {
 
     /// Sends it; whether the connection goes on.
     fn send(mut self, stream: &TcpStream) -> io::Result<bool> {
-        let socket = Socket::from(stream);
+        let socket = SocketRef::from(stream);
         self.head += if self.goes_on { "\r\n" } else { "Connection: close\r\n\r\n" };
         match self.body {
             _ if !self.with_body => together(&socket, &self.head, &[], SendFlags::empty())?,
@@ -297,7 +297,7 @@ impl Reply {
 }
 
 /// Sends a header and what follows it as one message.
-fn together(socket: &Socket<'_>, head: &str, body: &[u8], flags: SendFlags) -> Result<(), Error> {
+fn together(socket: &SocketRef<'_>, head: &str, body: &[u8], flags: SendFlags) -> Result<(), Error> {
     let mut slices = [IoSlice::new(head.as_bytes()), IoSlice::new(body)];
     Ok(socket.send_all_vectored(&mut &mut slices[..], flags)?)
 }

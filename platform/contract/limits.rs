@@ -2,7 +2,7 @@
 
 /// The most data slices one message can have (clause L5): `IOV_MAX`, 1024 on both systems.
 ///
-/// [`Socket::send_vectored`](crate::Socket::send_vectored) refuses more with
+/// [`SocketRef::send_vectored`](crate::SocketRef::send_vectored) refuses more with
 /// [`ErrorKind::TooManySlices`](crate::ErrorKind::TooManySlices), as both kernels do.
 pub const SLICES_PER_MESSAGE: usize = 1024;
 

@@ -7,13 +7,13 @@ use std::fmt;
 pub enum Operation {
     /// Making an [`Address`](crate::Address).
     Address,
-    /// [`Socket::probe`](crate::Socket::probe).
+    /// [`SocketRef::probe`](crate::SocketRef::probe).
     Probe,
-    /// [`Socket::send`](crate::Socket::send).
+    /// [`SocketRef::send`](crate::SocketRef::send).
     Send,
-    /// [`Datagram::send_to`](crate::Datagram::send_to).
+    /// [`SocketRef::send_to`](crate::SocketRef::send_to).
     SendTo,
-    /// [`Socket::send_vectored`](crate::Socket::send_vectored).
+    /// [`SocketRef::send_vectored`](crate::SocketRef::send_vectored).
     SendVectored,
     /// [`Message::send`](crate::Message::send).
     SendMessage,
@@ -21,17 +21,17 @@ pub enum Operation {
     SendMessageTo,
     /// [`Message::send_all`](crate::Message::send_all).
     SendMessageAll,
-    /// [`Socket::receive`](crate::Socket::receive) and its sibling.
+    /// [`SocketRef::receive`](crate::SocketRef::receive) and its sibling.
     Receive,
-    /// [`Socket::peer_credentials`](crate::Socket::peer_credentials).
+    /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
     PeerCredentials,
     /// [`sendfile`](crate::sendfile()) and [`sendfile_by_copying`](crate::sendfile_by_copying).
     Sendfile,
     /// [`sendfile_all`](crate::sendfile_all) and [`sendfile_all_by_copying`](crate::sendfile_all_by_copying).
     SendfileAll,
-    /// [`Socket::send_all`](crate::Socket::send_all).
+    /// [`SocketRef::send_all`](crate::SocketRef::send_all).
     SendAll,
-    /// [`Socket::send_all_vectored`](crate::Socket::send_all_vectored).
+    /// [`SocketRef::send_all_vectored`](crate::SocketRef::send_all_vectored).
     SendAllVectored,
 }
 

@@ -25,6 +25,7 @@ pub(crate) enum Refusal {
     NotInternetV4,
     NotInternetV6,
     NotUnix,
+    NotInternet,
     PortZero,
     Unspecified,
     MappedV4,
@@ -64,6 +65,7 @@ impl Refusal {
         Self::NotInternetV4,
         Self::NotInternetV6,
         Self::NotUnix,
+        Self::NotInternet,
         Self::PortZero,
         Self::Unspecified,
         Self::MappedV4,
@@ -89,9 +91,11 @@ impl Refusal {
             Self::RangeOverflow | Self::InputNotSeekable | Self::AppendingOutput | Self::EmptyBuffer => {
                 ErrorKind::InvalidInput
             }
-            Self::NotInternetV4 | Self::NotInternetV6 | Self::NotUnix | Self::AbstractName => {
-                ErrorKind::AddressFamily
-            }
+            Self::NotInternetV4
+            | Self::NotInternetV6
+            | Self::NotUnix
+            | Self::NotInternet
+            | Self::AbstractName => ErrorKind::AddressFamily,
             Self::PortZero | Self::Unspecified | Self::MappedV4 => ErrorKind::AddressNotAvailable,
             Self::RecordInPart
             | Self::PathEmpty
@@ -152,6 +156,7 @@ impl Refusal {
             Self::NotInternetV4 => "the address is not an IPv4 one, and the socket is IPv4",
             Self::NotInternetV6 => "the address is not an IPv6 one, and the socket is IPv6",
             Self::NotUnix => "the address is not a unix one, and the socket is",
+            Self::NotInternet => "the UdpSocket was made from a socket of another family; declare what it is",
             Self::PortZero => "port 0 is no destination; name the receiver's port",
             Self::Unspecified => {
                 "the unspecified address is no destination; name the loopback address or the host's own"

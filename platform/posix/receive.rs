@@ -112,14 +112,18 @@ impl<'buffer> Descriptors<'buffer> {
     /// Whether there is a message of descriptors, be it an empty one (clauses R3, R5). It is asked before any
     /// was taken.
     pub(crate) fn were_announced(&self) -> bool {
+        self.rights().next().is_some()
+    }
+
+    /// The data of each message of descriptors that was not looked at yet.
+    fn rights(&self) -> impl Iterator<Item = &'buffer [u8]> {
         let mut messages = self.messages;
-        while let Some((message, rest)) = first_message(Native::CONTROL, messages) {
-            if (message.level, message.kind) == RIGHTS {
-                return true;
-            }
+        let all = std::iter::from_fn(move || {
+            let (message, rest) = first_message(Native::CONTROL, messages)?;
             messages = rest;
-        }
-        false
+            Some(message)
+        });
+        all.filter(|message| (message.level, message.kind) == RIGHTS).map(|message| message.data)
     }
 }
 
@@ -151,7 +155,24 @@ impl Iterator for Descriptors<'_> {
             }
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let count = std::iter::once(self.numbers).chain(self.rights()).map(installed).sum();
+        (count, Some(count))
+    }
 }
+
+/// How many descriptors there are among these numbers.
+fn installed(mut numbers: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((number, rest)) = first_int(numbers) {
+        count += usize::from(number >= 0);
+        numbers = rest;
+    }
+    count
+}
+
+impl ExactSizeIterator for Descriptors<'_> {}
 
 impl std::iter::FusedIterator for Descriptors<'_> {}
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::control::RightsMessage;
 use super::count;
@@ -47,11 +47,11 @@ pub(crate) fn send_slices(
 /// Sends slices as one message, to an address if there is one, and with descriptors if there are any. There are
 /// no more of these than `limits` says.
 #[inline]
-pub(crate) fn send_with(
+pub(crate) fn send_with<Descriptor: AsFd>(
     fd: BorrowedFd<'_>,
     slices: &[IoSlice<'_>],
     to: Option<&SocketName>,
-    descriptors: &[BorrowedFd<'_>],
+    descriptors: &[Descriptor],
     flags: RawFlags,
 ) -> Result<usize, RawErrno> {
     let mut message = message_of(slices);
@@ -62,7 +62,7 @@ pub(crate) fn send_with(
     let mut rights = RightsMessage::unwritten();
     if !descriptors.is_empty() {
         let sort = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
-        let numbers = descriptors.iter().map(|descriptor| descriptor.as_raw_fd());
+        let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
         let (control, length) = rights.write(Native::CONTROL, sort, numbers);
         message.msg_control = control.cast_mut().cast();
         message.msg_controllen = length as _;

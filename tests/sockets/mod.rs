@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket as raw;
-use unisend::{Error, SendAllError, SendFlags, Socket, SocketKind};
+use unisend::{Error, SendAllError, SendFlags, SocketKind, SocketRef};
 
 /// Whether this is OpenBSD: where the systems differ, a test says how.
 pub(crate) const OPENBSD: bool = cfg!(target_os = "openbsd");
@@ -39,7 +39,12 @@ impl Call {
     pub(crate) const ALL: [Self; 4] = [Self::Send, Self::SendVectored, Self::SendAll, Self::SendAllVectored];
 
     /// How many bytes were accepted. A failed loop must not have accepted any: see [`Self::to_the_end`].
-    pub(crate) fn run(self, socket: &Socket<'_>, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
+    pub(crate) fn run(
+        self,
+        socket: &SocketRef<'_, impl Sized>,
+        bytes: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, Error> {
         self.to_the_end(socket, bytes, flags).map_err(|stopped| {
             assert_eq!(stopped.accepted(), 0, "{self:?} accepted a part before {stopped}");
             stopped.error()
@@ -49,7 +54,7 @@ impl Call {
     /// As [`Self::run`], with what a loop accepted before it failed.
     pub(crate) fn to_the_end(
         self,
-        socket: &Socket<'_>,
+        socket: &SocketRef<'_, impl Sized>,
         bytes: &[u8],
         flags: SendFlags,
     ) -> Result<usize, Stopped> {
@@ -156,7 +161,7 @@ impl Pair {
         pair
     }
 
-    pub(crate) fn socket(&self) -> Socket<'_> {
+    pub(crate) fn socket(&self) -> SocketRef<'_> {
         declared(self.kind, &self.ours)
     }
 
@@ -181,16 +186,16 @@ pub(crate) fn narrow(kind: SocketKind) -> Pair {
 }
 
 /// The socket declared as the kind that it is.
-pub(crate) fn declared<'fd>(kind: SocketKind, fd: &'fd impl AsFd) -> Socket<'fd> {
+pub(crate) fn declared<'fd>(kind: SocketKind, fd: &'fd impl AsFd) -> SocketRef<'fd> {
     match kind {
-        SocketKind::Tcp => Socket::tcp(fd),
-        SocketKind::UdpV4 => Socket::udp_v4(fd).into(),
-        SocketKind::UdpV6 => Socket::udp_v6(fd).into(),
-        SocketKind::UnixStream => Socket::unix_stream(fd),
-        SocketKind::UnixDatagram => Socket::unix_datagram(fd).into(),
-        SocketKind::UnixSeqpacket => Socket::unix_seqpacket(fd),
-        SocketKind::OtherStream => Socket::other_stream(fd),
-        _ => Socket::other(fd),
+        SocketKind::Tcp => SocketRef::tcp(fd),
+        SocketKind::UdpV4 => SocketRef::udp_v4(fd).into(),
+        SocketKind::UdpV6 => SocketRef::udp_v6(fd).into(),
+        SocketKind::UnixStream => SocketRef::unix_stream(fd),
+        SocketKind::UnixDatagram => SocketRef::unix_datagram(fd).into(),
+        SocketKind::UnixSeqpacket => SocketRef::unix_seqpacket(fd),
+        SocketKind::OtherStream => SocketRef::other_stream(fd),
+        _ => SocketRef::other(fd),
     }
 }
 
@@ -367,7 +372,7 @@ pub(crate) fn is_writable(fd: &impl AsFd, timeout: Duration) -> bool {
 
 /// Fills a connected socket until it has no room that comes back by itself, with messages of so many bytes;
 /// returns how many bytes were accepted.
-pub(crate) fn fill(socket: &Socket<'_>, message: &[u8]) -> usize {
+pub(crate) fn fill(socket: &SocketRef<'_, impl Sized>, message: &[u8]) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut accepted = 0;
     let mut quiet = false;
@@ -391,7 +396,7 @@ pub(crate) fn fill(socket: &Socket<'_>, message: &[u8]) -> usize {
 }
 
 /// Sends bytes until that fails, as it soon must: a peer's end takes a moment to arrive.
-pub(crate) fn first_failure(call: Call, socket: &Socket<'_>) -> Error {
+pub(crate) fn first_failure(call: Call, socket: &SocketRef<'_, impl Sized>) -> Error {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match call.run(socket, b"x", SendFlags::DONT_WAIT) {

@@ -12,7 +12,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags as RustixFlags,
 };
-use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, Socket, SocketKind};
+use unisend::{ControlBuffer, DatagramSocket, Message, ReceiveFlags, SendFlags, SocketKind, SocketRef};
 
 const DATA: &[u8] = b"hello";
 
@@ -20,8 +20,8 @@ const DATA: &[u8] = b"hello";
 struct Scene<'fd> {
     ours: &'fd UnixDatagram,
     theirs: &'fd UnixDatagram,
-    our_socket: Socket<'fd>,
-    their_socket: Socket<'fd>,
+    our_socket: SocketRef<'fd, DatagramSocket>,
+    their_socket: SocketRef<'fd, DatagramSocket>,
     buffer: [u8; 64],
     control: ControlBuffer,
 }
@@ -59,8 +59,8 @@ fn main() {
     let mut scene = Scene {
         ours: &ours,
         theirs: &theirs,
-        our_socket: Socket::from(&ours),
-        their_socket: Socket::from(&theirs),
+        our_socket: SocketRef::from(&ours),
+        their_socket: SocketRef::from(&theirs),
         buffer: [0; 64],
         control: ControlBuffer::new(),
     };
@@ -71,7 +71,10 @@ fn main() {
 
 /// Sends, and receives raw.
 #[inline(always)]
-fn send(scene: &mut Scene<'_>, send: impl Fn(&UnixDatagram, &Socket<'_>) -> Option<usize>) {
+fn send(
+    scene: &mut Scene<'_>,
+    send: impl Fn(&UnixDatagram, &SocketRef<'_, DatagramSocket>) -> Option<usize>,
+) {
     assert_eq!(black_box(send(scene.ours, &scene.our_socket)), Some(DATA.len()));
     let (start, length) = (scene.buffer.as_mut_ptr().cast(), scene.buffer.len());
     // SAFETY: the pointer and length are the buffer's.
@@ -80,7 +83,10 @@ fn send(scene: &mut Scene<'_>, send: impl Fn(&UnixDatagram, &Socket<'_>) -> Opti
 
 /// Sends with a descriptor, and receives raw.
 #[inline(always)]
-fn pass(scene: &mut Scene<'_>, pass: impl Fn(&UnixDatagram, &Socket<'_>, BorrowedFd<'_>) -> Option<usize>) {
+fn pass(
+    scene: &mut Scene<'_>,
+    pass: impl Fn(&UnixDatagram, &SocketRef<'_, DatagramSocket>, BorrowedFd<'_>) -> Option<usize>,
+) {
     let passed = pass(scene.ours, &scene.our_socket, scene.theirs.as_fd());
     assert_eq!(black_box(passed), Some(DATA.len()));
     drop(take_raw(scene.theirs, &scene.their_socket, &mut scene.buffer, &mut scene.control));
@@ -90,7 +96,7 @@ fn pass(scene: &mut Scene<'_>, pass: impl Fn(&UnixDatagram, &Socket<'_>, Borrowe
 #[inline(always)]
 fn take(
     scene: &mut Scene<'_>,
-    take: impl Fn(&UnixDatagram, &Socket<'_>, &mut [u8], &mut ControlBuffer) -> Option<OwnedFd>,
+    take: impl Fn(&UnixDatagram, &SocketRef<'_, DatagramSocket>, &mut [u8], &mut ControlBuffer) -> Option<OwnedFd>,
 ) {
     pass_raw(scene.ours, &scene.our_socket, scene.theirs.as_fd());
     let taken = take(scene.theirs, &scene.their_socket, &mut scene.buffer, &mut scene.control);
@@ -102,46 +108,46 @@ fn accepted(returned: isize) -> Option<usize> {
 }
 
 #[inline(never)]
-fn send_raw(socket: &UnixDatagram, _: &Socket<'_>) -> Option<usize> {
+fn send_raw(socket: &UnixDatagram, _: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     let fd = socket.as_raw_fd();
     // SAFETY: the pointer and length are the slice's.
     accepted(unsafe { libc::send(fd, DATA.as_ptr().cast(), DATA.len(), libc::MSG_NOSIGNAL) })
 }
 
 #[inline(never)]
-fn send_raw_flags(socket: &UnixDatagram, _: &Socket<'_>) -> Option<usize> {
+fn send_raw_flags(socket: &UnixDatagram, _: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     let flags = libc::MSG_NOSIGNAL | black_box(libc::MSG_DONTWAIT);
     // SAFETY: the pointer and length are the slice's.
     accepted(unsafe { libc::send(socket.as_raw_fd(), DATA.as_ptr().cast(), DATA.len(), flags) })
 }
 
 #[inline(never)]
-fn send_unisend(_: &UnixDatagram, socket: &Socket<'_>) -> Option<usize> {
-    Socket::new(socket.as_fd(), SocketKind::UnixDatagram).send(DATA, SendFlags::empty()).ok()
+fn send_unisend(_: &UnixDatagram, socket: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
+    SocketRef::new(socket.as_fd(), SocketKind::UnixDatagram).send(DATA, SendFlags::empty()).ok()
 }
 
 #[inline(never)]
-fn send_unisend_probed(_: &UnixDatagram, socket: &Socket<'_>) -> Option<usize> {
+fn send_unisend_probed(_: &UnixDatagram, socket: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     socket.send(DATA, SendFlags::empty()).ok()
 }
 
 #[inline(never)]
-fn send_unisend_flags(_: &UnixDatagram, socket: &Socket<'_>) -> Option<usize> {
+fn send_unisend_flags(_: &UnixDatagram, socket: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     socket.send(DATA, black_box(SendFlags::DONT_WAIT)).ok()
 }
 
 #[inline(never)]
-fn send_rustix(socket: &UnixDatagram, _: &Socket<'_>) -> Option<usize> {
+fn send_rustix(socket: &UnixDatagram, _: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     rustix::net::send(socket, DATA, RustixFlags::NOSIGNAL).ok()
 }
 
 #[inline(never)]
-fn send_nix(socket: &UnixDatagram, _: &Socket<'_>) -> Option<usize> {
+fn send_nix(socket: &UnixDatagram, _: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     nix::sys::socket::send(socket.as_raw_fd(), DATA, MsgFlags::MSG_NOSIGNAL).ok()
 }
 
 #[inline(never)]
-fn send_std(socket: &UnixDatagram, _: &Socket<'_>) -> Option<usize> {
+fn send_std(socket: &UnixDatagram, _: &SocketRef<'_, DatagramSocket>) -> Option<usize> {
     socket.send(DATA).ok()
 }
 
@@ -150,7 +156,11 @@ fn send_std(socket: &UnixDatagram, _: &Socket<'_>) -> Option<usize> {
 struct OneDescriptor([u8; 24]);
 
 #[inline(never)]
-fn pass_raw(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>) -> Option<usize> {
+fn pass_raw(
+    socket: &UnixDatagram,
+    _: &SocketRef<'_, DatagramSocket>,
+    descriptor: BorrowedFd<'_>,
+) -> Option<usize> {
     let mut control = OneDescriptor([0; 24]);
     let vector = libc::iovec { iov_base: DATA.as_ptr().cast_mut().cast(), iov_len: DATA.len() };
     // SAFETY: zero is a value for every member.
@@ -173,13 +183,21 @@ fn pass_raw(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>) -
 }
 
 #[inline(never)]
-fn pass_unisend(_: &UnixDatagram, socket: &Socket<'_>, descriptor: BorrowedFd<'_>) -> Option<usize> {
+fn pass_unisend(
+    _: &UnixDatagram,
+    socket: &SocketRef<'_, DatagramSocket>,
+    descriptor: BorrowedFd<'_>,
+) -> Option<usize> {
     let (mut slices, descriptors) = ([IoSlice::new(DATA)], [descriptor]);
     Message::new(&mut slices).with_descriptors(&descriptors).send(socket, SendFlags::empty()).ok()
 }
 
 #[inline(never)]
-fn pass_rustix(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>) -> Option<usize> {
+fn pass_rustix(
+    socket: &UnixDatagram,
+    _: &SocketRef<'_, DatagramSocket>,
+    descriptor: BorrowedFd<'_>,
+) -> Option<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [descriptor];
@@ -188,7 +206,11 @@ fn pass_rustix(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>
 }
 
 #[inline(never)]
-fn pass_nix(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>) -> Option<usize> {
+fn pass_nix(
+    socket: &UnixDatagram,
+    _: &SocketRef<'_, DatagramSocket>,
+    descriptor: BorrowedFd<'_>,
+) -> Option<usize> {
     let numbers = [descriptor.as_raw_fd()];
     let control = [ControlMessage::ScmRights(&numbers)];
     let slices = [IoSlice::new(DATA)];
@@ -198,7 +220,7 @@ fn pass_nix(socket: &UnixDatagram, _: &Socket<'_>, descriptor: BorrowedFd<'_>) -
 #[inline(never)]
 fn take_raw(
     socket: &UnixDatagram,
-    _: &Socket<'_>,
+    _: &SocketRef<'_, DatagramSocket>,
     buffer: &mut [u8],
     _: &mut ControlBuffer,
 ) -> Option<OwnedFd> {
@@ -223,7 +245,7 @@ fn take_raw(
 #[inline(never)]
 fn take_unisend(
     _: &UnixDatagram,
-    socket: &Socket<'_>,
+    socket: &SocketRef<'_, DatagramSocket>,
     buffer: &mut [u8],
     control: &mut ControlBuffer,
 ) -> Option<OwnedFd> {
@@ -235,7 +257,7 @@ fn take_unisend(
 #[inline(never)]
 fn take_rustix(
     socket: &UnixDatagram,
-    _: &Socket<'_>,
+    _: &SocketRef<'_, DatagramSocket>,
     buffer: &mut [u8],
     _: &mut ControlBuffer,
 ) -> Option<OwnedFd> {

@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use unisend::{Offset, SendFlags, Socket, sendfile_all, sendfile_all_by_copying};
+use unisend::{Offset, SendFlags, SocketRef, sendfile_all, sendfile_all_by_copying};
 
 /// The file, which stays in the page cache.
 const LENGTH: u64 = 64 << 20;
@@ -24,12 +24,12 @@ const LENGTH: u64 = 64 << 20;
 /// A socket whose other end is read to nowhere, and told of whenever it has a file's length more.
 struct Sink<'fd> {
     name: &'static str,
-    socket: Socket<'fd>,
+    socket: SocketRef<'fd>,
     arrived: Receiver<()>,
 }
 
 impl<'fd> Sink<'fd> {
-    fn new(name: &'static str, socket: Socket<'fd>, mut theirs: impl Read + Send + 'static) -> Self {
+    fn new(name: &'static str, socket: SocketRef<'fd>, mut theirs: impl Read + Send + 'static) -> Self {
         let (tell, arrived) = channel();
         std::thread::spawn(move || {
             let mut buffer = vec![0; 256 << 10];
@@ -91,8 +91,8 @@ fn main() -> std::io::Result<()> {
     let (tcp_theirs, _) = listener.accept()?;
     let (unix, unix_theirs) = UnixStream::pair()?;
     let sinks = [
-        Sink::new("TCP", Socket::from(&tcp), tcp_theirs),
-        Sink::new("unix", Socket::from(&unix), unix_theirs),
+        Sink::new("TCP", SocketRef::from(&tcp), tcp_theirs),
+        Sink::new("unix", SocketRef::from(&unix), unix_theirs),
     ];
     would_block(pairs)?;
     println!("ratios of throughput, median of {pairs} pairs, {} MiB each", LENGTH >> 20);
@@ -117,7 +117,7 @@ fn would_block(pairs: usize) -> std::io::Result<()> {
     let (_theirs, _) = listener.accept()?;
     let (unix, _peer) = UnixStream::pair()?;
     println!("ratios of rates, median of {pairs} pairs of 100000 sends that find no room");
-    for (name, socket) in [("TCP", Socket::from(&tcp)), ("unix", Socket::from(&unix))] {
+    for (name, socket) in [("TCP", SocketRef::from(&tcp)), ("unix", SocketRef::from(&unix))] {
         // Until nothing more goes for a while: for some time a retransmission still makes room in TCP's buffers.
         let mut last_accepted = Instant::now();
         while last_accepted.elapsed() < Duration::from_secs(1) {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use unisend::{
-    Address, ControlBuffer, Datagram, Error, Message, ReceiveFlags, Received, SendAllError, SendFlags, Socket,
+    Address, ControlBuffer, DatagramSocket, Error, Message, ReceiveFlags, Received, SendAllError, SendFlags,
+    SocketRef,
 };
 
 use crate::case::Stop;
@@ -85,12 +86,12 @@ impl Trial {
     }
 
     /// Sends without flags.
-    pub(crate) fn send(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         self.send_flags(socket, bytes, SendFlags::empty());
     }
 
     /// Sends with flags.
-    pub(crate) fn send_flags(&mut self, socket: &Socket<'_>, bytes: &[u8], flags: SendFlags) {
+    pub(crate) fn send_flags(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8], flags: SendFlags) {
         match self.route {
             Route::Kernel => self.note_raw(raw::send(socket.as_fd(), bytes, raw::flag_numbers(flags))),
             Route::Portable => self.note_portable(socket.send(bytes, flags)),
@@ -99,7 +100,7 @@ impl Trial {
 
     /// Sends without flags. That the peer is gone can be said in more than one way: on unisend's route they
     /// are one.
-    pub(crate) fn send_to_the_gone(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+    pub(crate) fn send_to_the_gone(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         match self.route {
             Route::Kernel => self.send(socket, bytes),
             Route::Portable => match socket.send(bytes, SendFlags::empty()) {
@@ -110,7 +111,7 @@ impl Trial {
     }
 
     /// Sends without flags: "partial" for a count that is not zero and not all.
-    pub(crate) fn send_partly(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+    pub(crate) fn send_partly(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         match self.route {
             Route::Kernel => self.note_raw_partly(raw::send(socket.as_fd(), bytes, 0), bytes.len()),
             Route::Portable => match socket.send(bytes, SendFlags::empty()) {
@@ -130,7 +131,7 @@ impl Trial {
     }
 
     /// Sends without flags, and notes the word if all of it was accepted.
-    pub(crate) fn send_whole(&mut self, socket: &Socket<'_>, bytes: &[u8], whole: &str) {
+    pub(crate) fn send_whole(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8], whole: &str) {
         self.send(socket, bytes);
         if self.retract(&bytes.len().to_string()) {
             self.note(whole);
@@ -138,7 +139,7 @@ impl Trial {
     }
 
     /// Sends all: raw libc has no such call, and shows what one send does.
-    pub(crate) fn send_all(&mut self, socket: &Socket<'_>, bytes: &[u8]) {
+    pub(crate) fn send_all(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         match self.route {
             Route::Kernel => self.send(socket, bytes),
             Route::Portable => {
@@ -149,7 +150,7 @@ impl Trial {
     }
 
     /// Sends slices as one message.
-    pub(crate) fn send_vectored(&mut self, socket: &Socket<'_>, slices: &[IoSlice<'_>]) {
+    pub(crate) fn send_vectored(&mut self, socket: &SocketRef<'_, impl Sized>, slices: &[IoSlice<'_>]) {
         match self.route {
             Route::Kernel => self.note_raw(raw::send_message(socket.as_fd(), slices)),
             Route::Portable => self.note_portable(socket.send_vectored(slices, SendFlags::empty())),
@@ -157,7 +158,12 @@ impl Trial {
     }
 
     /// Sends to an address.
-    pub(crate) fn send_to(&mut self, socket: &Datagram<'_>, bytes: &[u8], to: Destination<'_>) {
+    pub(crate) fn send_to(
+        &mut self,
+        socket: &SocketRef<'_, DatagramSocket>,
+        bytes: &[u8],
+        to: Destination<'_>,
+    ) {
         match self.route {
             Route::Kernel => self.note_raw(raw::send_to(socket.as_fd(), bytes, to)),
             Route::Portable => {
@@ -175,7 +181,7 @@ impl Trial {
     /// Sends bytes with descriptors.
     pub(crate) fn send_message(
         &mut self,
-        socket: &Socket<'_>,
+        socket: &SocketRef<'_, impl Sized>,
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
         flags: SendFlags,
@@ -201,7 +207,7 @@ impl Trial {
     /// Sends all of the bytes, with descriptors: raw libc has no such call, and shows what one sendmsg does.
     pub(crate) fn send_message_all(
         &mut self,
-        socket: &Socket<'_>,
+        socket: &SocketRef<'_, impl Sized>,
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) {
@@ -219,7 +225,7 @@ impl Trial {
     /// Receives so many bytes, and gives the descriptors that came with them.
     pub(crate) fn take_descriptors(
         &mut self,
-        socket: &Socket<'_>,
+        socket: &SocketRef<'_, impl Sized>,
         data: usize,
     ) -> Result<Vec<OwnedFd>, Stop> {
         match self.route {
@@ -254,7 +260,12 @@ impl Trial {
     /// Receives what is there and the descriptors with it, without waiting: into so many bytes and, on the
     /// kernel's route, into so many bytes of control messages. Notes "received", the bytes, `+` and the count of
     /// descriptors, and what was said besides. The descriptors are there until this returns.
-    pub(crate) fn receive_message(&mut self, socket: &Socket<'_>, data: usize, control: usize) {
+    pub(crate) fn receive_message(
+        &mut self,
+        socket: &SocketRef<'_, impl Sized>,
+        data: usize,
+        control: usize,
+    ) {
         let (noted, _descriptors) = match self.route {
             Route::Kernel => {
                 let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
@@ -271,7 +282,7 @@ impl Trial {
     }
 
     /// The same without room for descriptors.
-    pub(crate) fn receive_without_descriptors(&mut self, socket: &Socket<'_>, data: usize) {
+    pub(crate) fn receive_without_descriptors(&mut self, socket: &SocketRef<'_, impl Sized>, data: usize) {
         match self.route {
             Route::Kernel => self.receive_message(socket, data, 0),
             Route::Portable => {

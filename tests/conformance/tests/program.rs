@@ -106,7 +106,7 @@ fn json_has_the_form_that_is_promised() {
     assert_eq!(s1["portable"]["observed"], "NotConnected, NotConnected, NotConnected");
     assert_eq!(s1["kernel"]["verdict"], "pass");
     assert_eq!(a1["portable"]["verdict"], "unrepresentable");
-    assert_eq!(a1["reason"], "send_to exists on Datagram alone");
+    assert_eq!(a1["reason"], "send_to exists on a DatagramSocket alone");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::sys::socket::SockType;
 use nix::unistd::chdir;
-use unisend::Socket;
+use unisend::SocketRef;
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::always;
@@ -18,7 +18,7 @@ use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Route, Trial};
 
-const NO_ADDRESS_ON_STREAMS: &str = "send_to exists on Datagram alone";
+const NO_ADDRESS_ON_STREAMS: &str = "send_to exists on a DatagramSocket alone";
 const EXACT_LENGTHS: &str = "an Address has the exact length";
 
 pub(super) fn cases() -> Vec<Case> {
@@ -164,20 +164,20 @@ fn on_unix_connection(trial: &mut Trial, kind: SockType) -> Result<(), Stop> {
 fn on_connected(trial: &mut Trial) -> Result<(), Stop> {
     let (udp, _udp_peer) = scene::udp_pair()?;
     let other = UdpSocket::bind(scene::loopback()?)?;
-    trial.send_to(&Socket::udp_v4(&udp), b"x", Destination::Internet(other.local_addr()?));
+    trial.send_to(&SocketRef::udp_v4(&udp), b"x", Destination::Internet(other.local_addr()?));
     let (unix, _unix_peer) = scene::unix_pair(SockType::Datagram)?;
     let path = trial.path("other");
     let _other = scene::bound_datagram(&path)?;
-    trial.send_to(&Socket::unix_datagram(&unix), b"x", Destination::Path(&path));
+    trial.send_to(&SocketRef::unix_datagram(&unix), b"x", Destination::Path(&path));
     Ok(())
 }
 
 fn other_family(trial: &mut Trial) -> Result<(), Stop> {
     let v4 = UdpSocket::bind(scene::loopback()?)?;
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
-    trial.send_to(&Socket::udp_v4(&v4), b"x", Destination::Internet(v6));
+    trial.send_to(&SocketRef::udp_v4(&v4), b"x", Destination::Internet(v6));
     let unix = scene::unbound_datagram()?;
-    trial.send_to(&Socket::unix_datagram(&unix), b"x", Destination::Internet(v4.local_addr()?));
+    trial.send_to(&SocketRef::unix_datagram(&unix), b"x", Destination::Internet(v4.local_addr()?));
     Ok(())
 }
 
@@ -185,7 +185,7 @@ fn unspecified(trial: &mut Trial) -> Result<(), Stop> {
     let receiver = UdpSocket::bind(scene::loopback()?)?;
     let to = SocketAddr::from((Ipv4Addr::UNSPECIFIED, receiver.local_addr()?.port()));
     let sender = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet(to));
+    trial.send_to(&SocketRef::udp_v4(&sender), b"x", Destination::Internet(to));
     Ok(())
 }
 
@@ -193,7 +193,7 @@ fn unspecified_v6(trial: &mut Trial) -> Result<(), Stop> {
     let receiver = scene::udp_v6()?;
     let to = SocketAddr::from((Ipv6Addr::UNSPECIFIED, receiver.local_addr()?.port()));
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
-    trial.send_to(&Socket::udp_v6(&sender), b"x", Destination::Internet(to));
+    trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(to));
     Ok(())
 }
 
@@ -215,7 +215,7 @@ fn long_paths(trial: &mut Trial) -> Result<(), Stop> {
         let path = Path::new(&name);
         // OpenBSD cannot bind the longer one either.
         let _receiver = UnixDatagram::bind(path);
-        trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(path));
+        trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(path));
     }
     Ok(())
 }
@@ -226,15 +226,15 @@ fn abstract_name(trial: &mut Trial) -> Result<(), Stop> {
     // OpenBSD cannot bind it.
     let _ = scene::bind_to_abstract(&receiver, name.as_bytes());
     let sender = scene::unbound_datagram()?;
-    trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Abstract(name.as_bytes()));
+    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Abstract(name.as_bytes()));
     Ok(())
 }
 
 fn port_zero(trial: &mut Trial) -> Result<(), Stop> {
     let v4 = UdpSocket::bind(scene::loopback()?)?;
-    trial.send_to(&Socket::udp_v4(&v4), b"x", Destination::Internet((Ipv4Addr::LOCALHOST, 0).into()));
+    trial.send_to(&SocketRef::udp_v4(&v4), b"x", Destination::Internet((Ipv4Addr::LOCALHOST, 0).into()));
     trial.send_to(
-        &Socket::udp_v6(&scene::udp_v6()?),
+        &SocketRef::udp_v6(&scene::udp_v6()?),
         b"x",
         Destination::Internet((Ipv6Addr::LOCALHOST, 0).into()),
     );
@@ -246,10 +246,10 @@ fn v4_on_v6(trial: &mut Trial) -> Result<(), Stop> {
     let receiver = UdpSocket::bind(scene::loopback()?)?.local_addr()?;
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), receiver.port()));
-    trial.send_to(&Socket::udp_v6(&sender), b"x", Destination::Internet(receiver));
+    trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(receiver));
     // The port is closed by now: a socket of its own does not see the refusal of the datagram before.
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
-    trial.send_to(&Socket::udp_v6(&sender), b"x", Destination::Internet(mapped));
+    trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(mapped));
     Ok(())
 }
 
@@ -271,7 +271,7 @@ fn bad_paths(trial: &mut Trial) -> Result<(), Stop> {
     let sender = scene::unbound_datagram()?;
     for name in ["missing", "stale", "stream", "file", "."] {
         let path = trial.path(name);
-        trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&path));
+        trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));
     }
     Ok(())
 }
@@ -284,7 +284,7 @@ fn forbidden_path(trial: &mut Trial) -> Result<(), Stop> {
     // Permissions are nothing to root.
     scene::leave_root(32_767)?;
     let sender = scene::unbound_datagram()?;
-    trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&path));
+    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));
     Ok(())
 }
 
@@ -292,7 +292,7 @@ fn broken_paths(trial: &mut Trial) -> Result<(), Stop> {
     std::fs::write(trial.path("file"), "")?;
     let sender = scene::unbound_datagram()?;
     let through_file = trial.path("file/socket");
-    trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&through_file));
+    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&through_file));
     match trial.route() {
         // On Linux the empty path, with its NUL, is an abstract name of one byte.
         Route::Kernel => {
@@ -300,7 +300,7 @@ fn broken_paths(trial: &mut Trial) -> Result<(), Stop> {
             trial.note_raw(raw::send_to_name(sender.as_fd(), b"x", &name, length));
         }
         Route::Portable => {
-            trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(Path::new("")));
+            trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(Path::new("")));
         }
     }
     Ok(())
@@ -312,14 +312,14 @@ fn receiver_connected(trial: &mut Trial) -> Result<(), Stop> {
     let _other = scene::bound_datagram(&other)?;
     connected.connect(&other)?;
     let sender = scene::unbound_datagram()?;
-    trial.send_to(&Socket::unix_datagram(&sender), b"x", Destination::Path(&receiver));
+    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&receiver));
     Ok(())
 }
 
 fn broadcast(trial: &mut Trial) -> Result<(), Stop> {
     let sender = UdpSocket::bind(scene::loopback()?)?;
     let everybody = Ipv4Addr::new(127, 255, 255, 255);
-    trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet((everybody, 9).into()));
+    trial.send_to(&SocketRef::udp_v4(&sender), b"x", Destination::Internet((everybody, 9).into()));
     Ok(())
 }
 
@@ -328,7 +328,7 @@ fn packet_filter(trial: &mut Trial) -> Result<(), Stop> {
     let (tcp, tcp_peer) = scene::tcp_pair()?;
     let (udp, udp_peer) = scene::udp_pair()?;
     network::drop_what_is_sent_to(tcp_peer.local_addr()?.port(), udp_peer.local_addr()?.port())?;
-    trial.send(&Socket::tcp(&tcp), b"x");
-    trial.send(&Socket::udp_v4(&udp), b"x");
+    trial.send(&SocketRef::tcp(&tcp), b"x");
+    trial.send(&SocketRef::udp_v4(&udp), b"x");
     Ok(())
 }

@@ -7,7 +7,9 @@ use nix::poll::PollFlags;
 use nix::sys::select::{FdSet, select};
 use nix::sys::socket::{AddressFamily, SockType};
 use nix::sys::time::TimeVal;
-use unisend::{Address, Datagram, Error, ErrorKind, Message, ReceiveFlags, SendAllError, SendFlags, Socket};
+use unisend::{
+    Address, DatagramSocket, Error, ErrorKind, Message, ReceiveFlags, SendAllError, SendFlags, SocketRef,
+};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
@@ -53,7 +55,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn three_ways(trial: &mut Trial, socket: &Socket<'_>) {
+fn three_ways(trial: &mut Trial, socket: &SocketRef<'_, impl Sized>) {
     match trial.route() {
         Route::Kernel => trial.note_raw(raw::write(socket.as_fd(), b"first")),
         Route::Portable => trial.send_all(socket, b"first"),
@@ -64,14 +66,14 @@ fn three_ways(trial: &mut Trial, socket: &Socket<'_>) {
 
 fn same_bytes(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-    three_ways(trial, &Socket::unix_stream(&ours));
+    three_ways(trial, &SocketRef::unix_stream(&ours));
     trial.receive(&theirs);
     Ok(())
 }
 
 fn same_datagrams(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
-    three_ways(trial, &Socket::unix_datagram(&ours));
+    three_ways(trial, &SocketRef::unix_datagram(&ours));
     trial.receive(&theirs);
     trial.receive(&theirs);
     trial.receive(&theirs);
@@ -80,7 +82,7 @@ fn same_datagrams(trial: &mut Trial) -> Result<(), Stop> {
 
 fn readiness(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-    let socket = Socket::unix_stream(&ours);
+    let socket = SocketRef::unix_stream(&ours);
     note_writable(trial, &ours)?;
     scene::fill(&ours)?;
     note_writable(trial, &ours)?;
@@ -106,9 +108,9 @@ fn note_writable(trial: &mut Trial, socket: &impl AsFd) -> Result<(), Stop> {
 
 fn no_socket(trial: &mut Trial) -> Result<(), Stop> {
     let (_reader, writer) = nix::unistd::pipe()?;
-    trial.send(&Socket::unix_stream(&writer), b"x");
+    trial.send(&SocketRef::unix_stream(&writer), b"x");
     let file = std::fs::File::create(trial.path("file"))?;
-    trial.send(&Socket::tcp(&file), b"x");
+    trial.send(&SocketRef::tcp(&file), b"x");
     Ok(())
 }
 
@@ -151,12 +153,12 @@ struct Alone {
 }
 
 impl Alone {
-    fn seqpacket(&self) -> Socket<'_> {
-        Socket::unix_seqpacket(&self.seqpacket)
+    fn seqpacket(&self) -> SocketRef<'_> {
+        SocketRef::unix_seqpacket(&self.seqpacket)
     }
 
-    fn datagram(&self) -> Datagram<'_> {
-        Socket::unix_datagram(&self.datagram)
+    fn datagram(&self) -> SocketRef<'_, DatagramSocket> {
+        SocketRef::unix_datagram(&self.datagram)
     }
 }
 

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockType, UnixAddr, connect, listen};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, getgid, getpid, getuid};
-use unisend::{Socket, SocketKind};
+use unisend::{SocketKind, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::machine;
@@ -90,7 +90,7 @@ fn all_that_can_be(trial: &mut Trial) -> Result<(), Stop> {
     }
     let null = std::fs::File::open("/dev/null")?;
     raw::send_rights(ours.as_fd(), b"data", &[null.as_fd(); 2], 0)?;
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, 4096);
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, 4096);
     Ok(())
 }
 
@@ -102,7 +102,7 @@ fn pair(trial: &mut Trial) -> Result<(), Stop> {
     let numbers = match trial.route() {
         Route::Kernel => raw::peer_credentials(ours.as_fd())?,
         Route::Portable => {
-            let peer = Socket::from(&ours).peer_credentials();
+            let peer = SocketRef::from(&ours).peer_credentials();
             let peer = peer.map_err(|error| Stop::Broken(error.to_string()))?;
             [peer.process, peer.user, peer.group]
         }
@@ -124,7 +124,7 @@ fn note_process(trial: &mut Trial, socket: &OwnedFd, known: &[(u32, &str)]) -> R
             raw::peer_credentials(socket.as_fd())?[if cfg!(target_os = "linux") { 0 } else { 2 }]
         }
         Route::Portable => {
-            let peer = Socket::unix_stream(socket).peer_credentials();
+            let peer = SocketRef::unix_stream(socket).peer_credentials();
             peer.map_err(|error| Stop::Broken(error.to_string()))?.process
         }
     };
@@ -172,9 +172,9 @@ fn nobody(trial: &mut Trial) -> Result<(), Stop> {
     datagram.connect(&path)?;
     let (tcp, _theirs) = scene::tcp_pair()?;
     for (socket, fd) in [
-        (Socket::unix_stream(&stream), stream.as_fd()),
-        (Socket::from(&datagram), datagram.as_fd()),
-        (Socket::tcp(&tcp), tcp.as_fd()),
+        (SocketRef::unix_stream(&stream), stream.as_fd()),
+        (SocketRef::from(&datagram).into(), datagram.as_fd()),
+        (SocketRef::tcp(&tcp), tcp.as_fd()),
     ] {
         match trial.route() {
             Route::Kernel => match raw::peer_credentials(fd) {
@@ -224,7 +224,7 @@ fn listeners(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn note_listener(trial: &mut Trial, kind: SockType, listener: &OwnedFd) {
-    let socket = Socket::new(
+    let socket = SocketRef::new(
         listener,
         if kind == SockType::Stream { SocketKind::UnixStream } else { SocketKind::UnixSeqpacket },
     );

@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockType};
 use nix::unistd::dup;
-use unisend::{ErrorKind, Message, SendFlags, Socket};
+use unisend::{ErrorKind, Message, SendFlags, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
@@ -304,7 +304,7 @@ fn send_more(socket: &OwnedFd, bytes: &[u8], count: usize) -> Result<(), Stop> {
 fn returned_flags(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Stream, 0)?;
     if trial.route() == Route::Portable {
-        trial.receive_message(&Socket::unix_stream(&theirs), 16, ROOM);
+        trial.receive_message(&SocketRef::unix_stream(&theirs), 16, ROOM);
         return Ok(());
     }
     let given = [(libc::MSG_DONTWAIT, "DONTWAIT"), (libc::MSG_CMSG_CLOEXEC, "CMSG_CLOEXEC")];
@@ -324,8 +324,8 @@ fn truncation_asked(trial: &mut Trial) -> Result<(), Stop> {
 fn receive_never_connected(trial: &mut Trial) -> Result<(), Stop> {
     let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
     let seqpacket = scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?;
-    trial.receive_message(&Socket::unix_stream(&stream), 4, ROOM);
-    trial.receive_message(&Socket::unix_seqpacket(&seqpacket), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_stream(&stream), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_seqpacket(&seqpacket), 4, ROOM);
     Ok(())
 }
 
@@ -363,7 +363,12 @@ fn most_descriptors(trial: &mut Trial) -> Result<(), Stop> {
     let null = null()?;
     for count in counts {
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
-        trial.send_message(&Socket::unix_stream(&ours), b"x", &vec![null.as_fd(); count], SendFlags::empty());
+        trial.send_message(
+            &SocketRef::unix_stream(&ours),
+            b"x",
+            &vec![null.as_fd(); count],
+            SendFlags::empty(),
+        );
         trial.name_last(&format!("{count}: "));
     }
     Ok(())
@@ -373,8 +378,8 @@ fn rights_on_internet(trial: &mut Trial) -> Result<(), Stop> {
     let (tcp, _tcp_peer) = scene::tcp_pair()?;
     let (udp, _udp_peer) = scene::udp_pair()?;
     let null = null()?;
-    trial.send_message(&Socket::tcp(&tcp), b"x", &[null.as_fd()], SendFlags::empty());
-    trial.send_message(&Socket::udp_v4(&udp), b"x", &[null.as_fd()], SendFlags::empty());
+    trial.send_message(&SocketRef::tcp(&tcp), b"x", &[null.as_fd()], SendFlags::empty());
+    trial.send_message(&SocketRef::udp_v4(&udp), b"x", &[null.as_fd()], SendFlags::empty());
     Ok(())
 }
 
@@ -383,7 +388,7 @@ fn two_control_messages(trial: &mut Trial) -> Result<(), Stop> {
     let null = null()?;
     let control = raw::rights(&[null.as_raw_fd()]).repeat(2);
     trial.note_raw(raw::send_control(ours.as_fd(), b"x", control.as_ptr(), control.len(), 0));
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
     Ok(())
 }
 
@@ -402,33 +407,33 @@ fn control_lengths(trial: &mut Trial) -> Result<(), Stop> {
 fn no_bytes_on_stream(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     let null = null()?;
-    trial.send_message(&Socket::unix_stream(&ours), b"", &[null.as_fd()], SendFlags::empty());
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+    trial.send_message(&SocketRef::unix_stream(&ours), b"", &[null.as_fd()], SendFlags::empty());
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
     Ok(())
 }
 
 fn foreign_no_bytes(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     send_more(&ours, b"", 1)?;
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
     Ok(())
 }
 
 fn foreign_no_bytes_no_room(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     send_more(&ours, b"", 1)?;
-    trial.receive_without_descriptors(&Socket::unix_stream(&theirs), 4);
+    trial.receive_without_descriptors(&SocketRef::unix_stream(&theirs), 4);
     Ok(())
 }
 
 fn no_bytes_in_record(trial: &mut Trial) -> Result<(), Stop> {
     let null = null()?;
     let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
-    trial.send_message(&Socket::unix_seqpacket(&ours), b"", &[null.as_fd()], SendFlags::empty());
-    trial.receive_message(&Socket::unix_seqpacket(&theirs), 4, ROOM);
+    trial.send_message(&SocketRef::unix_seqpacket(&ours), b"", &[null.as_fd()], SendFlags::empty());
+    trial.receive_message(&SocketRef::unix_seqpacket(&theirs), 4, ROOM);
     let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
-    trial.send_message(&Socket::unix_datagram(&ours), b"", &[null.as_fd()], SendFlags::empty());
-    trial.receive_message(&Socket::unix_datagram(&theirs), 4, ROOM);
+    trial.send_message(&SocketRef::unix_datagram(&ours), b"", &[null.as_fd()], SendFlags::empty());
+    trial.receive_message(&SocketRef::unix_datagram(&theirs), 4, ROOM);
     Ok(())
 }
 
@@ -438,9 +443,9 @@ fn rest_of_record(trial: &mut Trial) -> Result<(), Stop> {
     let (seqpacket, seqpacket_peer) = scene::unix_pair(SockType::SeqPacket)?;
     let (udp, udp_peer) = scene::udp_pair()?;
     for socket in [
-        Socket::unix_datagram(&datagram).into(),
-        Socket::unix_seqpacket(&seqpacket),
-        Socket::udp_v4(&udp).into(),
+        SocketRef::unix_datagram(&datagram).into(),
+        SocketRef::unix_seqpacket(&seqpacket),
+        SocketRef::udp_v4(&udp).into(),
     ] {
         for accepted in [2, 4] {
             match trial.route() {
@@ -496,7 +501,7 @@ fn nothing_sent_when_full(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&ours)?;
     let null = null()?;
-    trial.send_message(&Socket::unix_stream(&ours), b"x", &[null.as_fd()], SendFlags::DONT_WAIT);
+    trial.send_message(&SocketRef::unix_stream(&ours), b"x", &[null.as_fd()], SendFlags::DONT_WAIT);
     note_arrived(trial, &theirs);
     Ok(())
 }
@@ -505,9 +510,9 @@ fn first_byte(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     let null = null()?;
     let long = vec![0; 8 << 20];
-    trial.send_message(&Socket::unix_stream(&ours), &long, &[null.as_fd(); 2], SendFlags::DONT_WAIT);
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+    trial.send_message(&SocketRef::unix_stream(&ours), &long, &[null.as_fd(); 2], SendFlags::DONT_WAIT);
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
     Ok(())
 }
 
@@ -531,7 +536,7 @@ fn send_to_reader(
     })?;
     let null = null()?;
     let (bytes, descriptors) = (vec![0; length], vec![null.as_fd(); count]);
-    trial.send_message_all(&Socket::unix_stream(&ours), &bytes, &descriptors);
+    trial.send_message_all(&SocketRef::unix_stream(&ours), &bytes, &descriptors);
     drop(ours);
     let arrived = reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;
     trial.note(format!("{arrived} descriptors arrived"));
@@ -554,7 +559,7 @@ fn kinds(trial: &mut Trial) -> Result<(), Stop> {
     let file = File::create(trial.path("file"))?;
     let directory = File::open(trial.directory())?;
     for descriptor in [file.as_fd(), directory.as_fd(), ours.as_fd(), theirs.as_fd()] {
-        trial.send_message(&Socket::from(&ours), b"x", &[descriptor], SendFlags::empty());
+        trial.send_message(&SocketRef::from(&ours), b"x", &[descriptor], SendFlags::empty());
     }
     Ok(())
 }
@@ -562,7 +567,7 @@ fn kinds(trial: &mut Trial) -> Result<(), Stop> {
 fn watcher(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::unix_streams()?;
     let watcher = raw::watcher()?;
-    trial.send_message(&Socket::from(&ours), b"x", &[watcher.as_fd()], SendFlags::empty());
+    trial.send_message(&SocketRef::from(&ours), b"x", &[watcher.as_fd()], SendFlags::empty());
     Ok(())
 }
 
@@ -576,7 +581,7 @@ fn in_flight(trial: &mut Trial) -> Result<(), Stop> {
     let mut pairs = Vec::new();
     for _ in 0..20 {
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-        let socket = Socket::unix_stream(&ours);
+        let socket = SocketRef::unix_stream(&ours);
         if send_until_refused(trial, &socket, &[null.as_fd(); 10])? {
             trial.send(&socket, b"x");
             return Ok(());
@@ -589,7 +594,7 @@ fn in_flight(trial: &mut Trial) -> Result<(), Stop> {
 /// Sends until something else than a full buffer refuses it, and notes what that was.
 fn send_until_refused(
     trial: &mut Trial,
-    socket: &Socket<'_>,
+    socket: &SocketRef<'_, impl Sized>,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<bool, Stop> {
     let mut slices = [std::io::IoSlice::new(b"x")];
@@ -630,7 +635,7 @@ fn nested(trial: &mut Trial) -> Result<(), Stop> {
             Route::Portable => {
                 let mut slices = [std::io::IoSlice::new(b"x")];
                 let message = Message::new(&mut slices).with_descriptors(&descriptors);
-                message.send(&Socket::from(&ours), SendFlags::empty()).is_ok()
+                message.send(&SocketRef::from(&ours), SendFlags::empty()).is_ok()
             }
         });
         (outer, carried) = (ours, theirs);
@@ -651,7 +656,7 @@ fn receiver_refuses(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     trial.note_raw(raw::set_option(theirs.as_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, 0));
     let null = null()?;
-    trial.send_message(&Socket::unix_stream(&ours), b"x", &[null.as_fd()], SendFlags::empty());
+    trial.send_message(&SocketRef::unix_stream(&ours), b"x", &[null.as_fd()], SendFlags::empty());
     Ok(())
 }
 
@@ -660,7 +665,7 @@ fn never_fits(trial: &mut Trial) -> Result<(), Stop> {
     let null = null()?;
     let bytes = vec![0; 32_768];
     // The size of the buffer is known to a socket that was probed.
-    let probed = Socket::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
+    let probed = SocketRef::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
     trial.send_message(&probed, &bytes, &[null.as_fd()], SendFlags::DONT_WAIT);
     Ok(())
 }
@@ -668,7 +673,7 @@ fn never_fits(trial: &mut Trial) -> Result<(), Stop> {
 fn little_room(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Stream, 3)?;
     for _ in 0..2 {
-        trial.receive_message(&Socket::unix_stream(&theirs), 4, raw::control_length(8));
+        trial.receive_message(&SocketRef::unix_stream(&theirs), 4, raw::control_length(8));
     }
     Ok(())
 }
@@ -678,7 +683,7 @@ fn padding(trial: &mut Trial) -> Result<(), Stop> {
     if raw::control_space(4) == raw::control_length(4) {
         return scene::skip("a control message of one descriptor has no padding here");
     }
-    trial.receive_message(&Socket::unix_stream(&theirs), 4, raw::control_space(4));
+    trial.receive_message(&SocketRef::unix_stream(&theirs), 4, raw::control_space(4));
     Ok(())
 }
 
@@ -706,9 +711,9 @@ fn table_full(trial: &mut Trial) -> Result<(), Stop> {
     for free in [1, 0] {
         let (_ours, theirs) = sent(SockType::Stream, 3)?;
         let filled = fill_table(free)?;
-        trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+        trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
         drop(filled);
-        trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+        trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
     }
     Ok(())
 }
@@ -716,15 +721,15 @@ fn table_full(trial: &mut Trial) -> Result<(), Stop> {
 fn table_full_record(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::SeqPacket, 3)?;
     let filled = fill_table(1)?;
-    trial.receive_message(&Socket::unix_seqpacket(&theirs), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_seqpacket(&theirs), 4, ROOM);
     drop(filled);
-    trial.receive_message(&Socket::unix_seqpacket(&theirs), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_seqpacket(&theirs), 4, ROOM);
     Ok(())
 }
 
 fn no_room(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Stream, 2)?;
-    trial.receive_without_descriptors(&Socket::unix_stream(&theirs), 4);
+    trial.receive_without_descriptors(&SocketRef::unix_stream(&theirs), 4);
     Ok(())
 }
 
@@ -735,21 +740,21 @@ fn no_room_for_credentials(trial: &mut Trial) -> Result<(), Stop> {
     raw::send(ours.as_fd(), b"x", 0)?;
     drop(ours);
     for _ in 0..2 {
-        trial.receive_without_descriptors(&Socket::unix_stream(&theirs), 4);
+        trial.receive_without_descriptors(&SocketRef::unix_stream(&theirs), 4);
     }
     Ok(())
 }
 
 fn no_room_datagram(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Datagram, 2)?;
-    trial.receive_without_descriptors(&Socket::unix_datagram(&theirs), 4);
+    trial.receive_without_descriptors(&SocketRef::unix_datagram(&theirs), 4);
     Ok(())
 }
 
 fn returned_length(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Stream, 1)?;
     if trial.route() == Route::Portable {
-        trial.receive_message(&Socket::unix_stream(&theirs), 4, ROOM);
+        trial.receive_message(&SocketRef::unix_stream(&theirs), 4, ROOM);
         return Ok(());
     }
     if raw::control_space(4) == raw::control_length(4) {
@@ -775,7 +780,7 @@ fn peek(trial: &mut Trial) -> Result<(), Stop> {
 
 fn close_on_exec(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, theirs) = sent(SockType::Stream, 2)?;
-    for descriptor in trial.take_descriptors(&Socket::unix_stream(&theirs), 4)? {
+    for descriptor in trial.take_descriptors(&SocketRef::unix_stream(&theirs), 4)? {
         let flags = FdFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFD)?);
         trial.note(if flags.contains(FdFlag::FD_CLOEXEC) { "close-on-exec" } else { "left open" });
     }
@@ -793,7 +798,7 @@ fn boundaries(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     send_with_boundaries(&ours)?;
     for _ in 0..3 {
-        trial.receive_message(&Socket::unix_stream(&theirs), 64, ROOM);
+        trial.receive_message(&SocketRef::unix_stream(&theirs), 64, ROOM);
     }
     Ok(())
 }
@@ -802,7 +807,7 @@ fn record_boundaries(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
     send_with_boundaries(&ours)?;
     for _ in 0..5 {
-        trial.receive_message(&Socket::unix_seqpacket(&theirs), 64, ROOM);
+        trial.receive_message(&SocketRef::unix_seqpacket(&theirs), 64, ROOM);
     }
     Ok(())
 }
@@ -819,22 +824,22 @@ fn wait_for_all(trial: &mut Trial) -> Result<(), Stop> {
 
 fn no_data_room(trial: &mut Trial) -> Result<(), Stop> {
     let (_ours, stream) = sent(SockType::Stream, 2)?;
-    trial.receive_message(&Socket::unix_stream(&stream), 0, ROOM);
-    trial.receive_message(&Socket::unix_stream(&stream), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_stream(&stream), 0, ROOM);
+    trial.receive_message(&SocketRef::unix_stream(&stream), 4, ROOM);
     let (_ours, record) = sent(SockType::SeqPacket, 2)?;
-    trial.receive_message(&Socket::unix_seqpacket(&record), 0, ROOM);
-    trial.receive_message(&Socket::unix_seqpacket(&record), 4, ROOM);
+    trial.receive_message(&SocketRef::unix_seqpacket(&record), 0, ROOM);
+    trial.receive_message(&SocketRef::unix_seqpacket(&record), 4, ROOM);
     Ok(())
 }
 
 fn shared_flags(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     let (passed, _other) = UnixDatagram::pair()?;
-    trial.send_message(&Socket::unix_stream(&ours), b"x", &[passed.as_fd()], SendFlags::empty());
+    trial.send_message(&SocketRef::unix_stream(&ours), b"x", &[passed.as_fd()], SendFlags::empty());
     if !trial.retract("1") {
         return Err(Stop::Broken("the descriptor was not sent".to_owned()));
     }
-    for descriptor in trial.take_descriptors(&Socket::unix_stream(&theirs), 1)? {
+    for descriptor in trial.take_descriptors(&SocketRef::unix_stream(&theirs), 1)? {
         scene::set_nonblocking(&descriptor, true)?;
         let flags = OFlag::from_bits_retain(fcntl(&passed, FcntlArg::F_GETFL)?);
         trial.note(if flags.contains(OFlag::O_NONBLOCK) { "shared" } else { "apart" });

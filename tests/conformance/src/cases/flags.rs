@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::SockType;
-use unisend::{SendFlags, Socket};
+use unisend::{SendFlags, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
@@ -141,14 +141,14 @@ fn datagram() -> Result<Pair, Stop> {
 }
 
 fn every_bit(trial: &mut Trial) -> Result<(), Stop> {
-    type Declare = fn(&OwnedFd) -> Socket<'_>;
+    type Declare = fn(&OwnedFd) -> SocketRef<'_>;
     type Kind = (&'static str, fn() -> Result<Pair, Stop>, Declare);
     let kinds: [Kind; 5] = [
-        ("tcp", tcp, |fd| Socket::tcp(fd)),
-        ("udp", udp, |fd| Socket::udp_v4(fd).into()),
-        ("stream", stream, |fd| Socket::unix_stream(fd)),
-        ("seqpacket", seqpacket, |fd| Socket::unix_seqpacket(fd)),
-        ("datagram", datagram, |fd| Socket::unix_datagram(fd).into()),
+        ("tcp", tcp, |fd| SocketRef::tcp(fd)),
+        ("udp", udp, |fd| SocketRef::udp_v4(fd).into()),
+        ("stream", stream, |fd| SocketRef::unix_stream(fd)),
+        ("seqpacket", seqpacket, |fd| SocketRef::unix_seqpacket(fd)),
+        ("datagram", datagram, |fd| SocketRef::unix_datagram(fd).into()),
     ];
     for (name, pair, declare) in kinds {
         match trial.route() {
@@ -198,13 +198,13 @@ fn dont_route(trial: &mut Trial) -> Result<(), Stop> {
     if trial.route() == Route::Kernel {
         trial.note_raw(raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_DONTROUTE, 1));
     }
-    trial.send_flags(&Socket::udp_v4(&ours), b"x", SendFlags::DONT_ROUTE);
+    trial.send_flags(&SocketRef::udp_v4(&ours), b"x", SendFlags::DONT_ROUTE);
     Ok(())
 }
 
 fn dont_route_unix(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = stream()?;
-    trial.send_flags(&Socket::unix_stream(&ours), b"x", SendFlags::DONT_ROUTE);
+    trial.send_flags(&SocketRef::unix_stream(&ours), b"x", SendFlags::DONT_ROUTE);
     Ok(())
 }
 
@@ -212,11 +212,11 @@ fn dont_route_unix(trial: &mut Trial) -> Result<(), Stop> {
 fn gateway(trial: &mut Trial) -> Result<(), Stop> {
     let mut far = FarHost::new()?;
     let tcp = std::net::TcpStream::connect(far.tcp)?;
-    trial.send_flags(&Socket::tcp(&tcp), b"x", SendFlags::DONT_ROUTE);
+    trial.send_flags(&SocketRef::tcp(&tcp), b"x", SendFlags::DONT_ROUTE);
     note_what_came(trial, &mut far, b't')?;
     let udp = std::net::UdpSocket::bind("[::]:0")?;
     udp.connect(far.udp_v6)?;
-    trial.send_flags(&Socket::udp_v6(&udp), b"x", SendFlags::DONT_ROUTE);
+    trial.send_flags(&SocketRef::udp_v6(&udp), b"x", SendFlags::DONT_ROUTE);
     note_what_came(trial, &mut far, b'6')
 }
 
@@ -225,7 +225,7 @@ fn gateway_v4(trial: &mut Trial) -> Result<(), Stop> {
     let udp = std::net::UdpSocket::bind("0.0.0.0:0")?;
     udp.connect(far.udp_v4)?;
     for flags in [SendFlags::DONT_ROUTE, SendFlags::empty()] {
-        trial.send_flags(&Socket::udp_v4(&udp), b"x", flags);
+        trial.send_flags(&SocketRef::udp_v4(&udp), b"x", flags);
         note_what_came(trial, &mut far, b'4')?;
     }
     Ok(())
@@ -239,7 +239,7 @@ fn note_what_came(trial: &mut Trial, far: &mut FarHost, socket: u8) -> Result<()
 
 fn urgent(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
-    trial.send_flags(&Socket::tcp(&ours), b"xyz", SendFlags::OUT_OF_BAND);
+    trial.send_flags(&SocketRef::tcp(&ours), b"xyz", SendFlags::OUT_OF_BAND);
     scene::wait_until(&theirs, nix::poll::PollFlags::POLLPRI)?;
     let mut byte = [0];
     raw::receive(theirs.as_fd(), &mut byte, libc::MSG_OOB)?;
@@ -252,10 +252,10 @@ fn urgent_elsewhere(trial: &mut Trial) -> Result<(), Stop> {
     let pairs = [udp()?, stream()?, datagram()?, seqpacket()?];
     let [udp, stream, datagram, seqpacket] = &pairs;
     for socket in [
-        Socket::udp_v4(&udp.0).into(),
-        Socket::unix_stream(&stream.0),
-        Socket::unix_datagram(&datagram.0).into(),
-        Socket::unix_seqpacket(&seqpacket.0),
+        SocketRef::udp_v4(&udp.0).into(),
+        SocketRef::unix_stream(&stream.0),
+        SocketRef::unix_datagram(&datagram.0).into(),
+        SocketRef::unix_seqpacket(&seqpacket.0),
     ] {
         trial.send_flags(&socket, b"xyz", SendFlags::OUT_OF_BAND);
     }
@@ -266,11 +266,11 @@ fn end_of_record(trial: &mut Trial) -> Result<(), Stop> {
     let pairs = [tcp()?, udp()?, stream()?, datagram()?, seqpacket()?];
     let [tcp, udp, stream, datagram, seqpacket] = &pairs;
     for socket in [
-        Socket::tcp(&tcp.0),
-        Socket::udp_v4(&udp.0).into(),
-        Socket::unix_stream(&stream.0),
-        Socket::unix_datagram(&datagram.0).into(),
-        Socket::unix_seqpacket(&seqpacket.0),
+        SocketRef::tcp(&tcp.0),
+        SocketRef::udp_v4(&udp.0).into(),
+        SocketRef::unix_stream(&stream.0),
+        SocketRef::unix_datagram(&datagram.0).into(),
+        SocketRef::unix_seqpacket(&seqpacket.0),
     ] {
         trial.send_flags(&socket, b"x", SendFlags::END_OF_RECORD);
     }
@@ -279,8 +279,8 @@ fn end_of_record(trial: &mut Trial) -> Result<(), Stop> {
 
 fn more(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
-    trial.send_flags(&Socket::tcp(&ours), b"first", SendFlags::MORE);
-    trial.send(&Socket::tcp(&ours), b"after");
+    trial.send_flags(&SocketRef::tcp(&ours), b"first", SendFlags::MORE);
+    trial.send(&SocketRef::tcp(&ours), b"after");
     let mut buffer = [0; 10];
     let received = raw::receive(theirs.as_fd(), &mut buffer, libc::MSG_WAITALL)?;
     trial.note(format!("received {received}"));
@@ -289,23 +289,25 @@ fn more(trial: &mut Trial) -> Result<(), Stop> {
 
 fn more_elsewhere(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::udp_pair()?;
-    trial.send_flags(&Socket::udp_v4(&ours), b"x", SendFlags::MORE);
-    trial.send(&Socket::udp_v4(&ours), b"y");
+    trial.send_flags(&SocketRef::udp_v4(&ours), b"x", SendFlags::MORE);
+    trial.send(&SocketRef::udp_v4(&ours), b"y");
     scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
     trial.receive(&theirs);
     scene::wait_for(&theirs, nix::poll::PollFlags::POLLIN, 20)?;
     trial.receive(&theirs);
     let pairs = [seqpacket()?, datagram()?];
     let [seqpacket, datagram] = &pairs;
-    trial.send_flags(&Socket::unix_seqpacket(&seqpacket.0), b"x", SendFlags::MORE);
-    trial.send_flags(&Socket::unix_datagram(&datagram.0), b"x", SendFlags::MORE);
+    trial.send_flags(&SocketRef::unix_seqpacket(&seqpacket.0), b"x", SendFlags::MORE);
+    trial.send_flags(&SocketRef::unix_datagram(&datagram.0), b"x", SendFlags::MORE);
     Ok(())
 }
 
 fn confirm(trial: &mut Trial) -> Result<(), Stop> {
     let pairs = [tcp()?, udp()?, stream()?];
     let [tcp, udp, stream] = &pairs;
-    for socket in [Socket::tcp(&tcp.0), Socket::udp_v4(&udp.0).into(), Socket::unix_stream(&stream.0)] {
+    for socket in
+        [SocketRef::tcp(&tcp.0), SocketRef::udp_v4(&udp.0).into(), SocketRef::unix_stream(&stream.0)]
+    {
         trial.send_flags(&socket, b"x", SendFlags::CONFIRM);
     }
     Ok(())

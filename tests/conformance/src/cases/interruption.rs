@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::SockType;
-use unisend::Socket;
+use unisend::SocketRef;
 
 use crate::case::{Case, Stop, Topic};
 use crate::network;
@@ -108,10 +108,10 @@ fn signal_after_some(trial: &mut Trial) -> Result<(), Stop> {
     let (tcp, _tcp_peer) = scene::tcp_pair()?;
     let (restarted, _restarted_peer) = scene::unix_pair(SockType::Stream)?;
     scene::catch_signal(false)?;
-    interrupted(100, || trial.send_partly(&Socket::unix_stream(&unix), &long))?;
-    interrupted(100, || trial.send_partly(&Socket::tcp(&tcp), &long))?;
+    interrupted(100, || trial.send_partly(&SocketRef::unix_stream(&unix), &long))?;
+    interrupted(100, || trial.send_partly(&SocketRef::tcp(&tcp), &long))?;
     scene::catch_signal(true)?;
-    interrupted(100, || trial.send_partly(&Socket::unix_stream(&restarted), &long))
+    interrupted(100, || trial.send_partly(&SocketRef::unix_stream(&restarted), &long))
 }
 
 fn signal_before_any(trial: &mut Trial) -> Result<(), Stop> {
@@ -119,8 +119,8 @@ fn signal_before_any(trial: &mut Trial) -> Result<(), Stop> {
     let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&unix)?;
     let (tcp, _tcp_peer) = scene::full_tcp_pair()?;
-    interrupted(100, || trial.send(&Socket::unix_stream(&unix), &[0; 100]))?;
-    interrupted(100, || trial.send(&Socket::tcp(&tcp), &[0; 100]))
+    interrupted(100, || trial.send(&SocketRef::unix_stream(&unix), &[0; 100]))?;
+    interrupted(100, || trial.send(&SocketRef::tcp(&tcp), &[0; 100]))
 }
 
 fn signal_outlasted(trial: &mut Trial) -> Result<(), Stop> {
@@ -133,7 +133,7 @@ fn signal_outlasted(trial: &mut Trial) -> Result<(), Stop> {
         while raw::receive(peer.as_fd(), &mut buffer, libc::MSG_DONTWAIT).is_ok() {}
         peer
     })?;
-    interrupted(100, || trial.send_all(&Socket::unix_stream(&unix), &[0; 100]))?;
+    interrupted(100, || trial.send_all(&SocketRef::unix_stream(&unix), &[0; 100]))?;
     drop(reader.join());
     Ok(())
 }
@@ -143,17 +143,17 @@ fn signal_and_timeout(trial: &mut Trial) -> Result<(), Stop> {
     let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&unix)?;
     scene::set_send_timeout(&unix, 1500)?;
-    interrupted(100, || trial.send(&Socket::unix_stream(&unix), &[0; 100]))
+    interrupted(100, || trial.send(&SocketRef::unix_stream(&unix), &[0; 100]))
 }
 
 fn timeout(trial: &mut Trial) -> Result<(), Stop> {
     let (full, _full_peer) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&full)?;
     scene::set_send_timeout(&full, 100)?;
-    trial.send(&Socket::unix_stream(&full), &[0; 100]);
+    trial.send(&SocketRef::unix_stream(&full), &[0; 100]);
     let (empty, _empty_peer) = scene::unix_pair(SockType::Stream)?;
     scene::set_send_timeout(&empty, 100)?;
-    trial.send_partly(&Socket::unix_stream(&empty), &vec![0; LONG]);
+    trial.send_partly(&SocketRef::unix_stream(&empty), &vec![0; LONG]);
     Ok(())
 }
 
@@ -163,7 +163,7 @@ fn signals_and_timeout(trial: &mut Trial) -> Result<(), Stop> {
     scene::fill(&unix)?;
     scene::set_send_timeout(&unix, 500)?;
     let signals = scene::signal_every(100, 30)?;
-    trial.send_all(&Socket::unix_stream(&unix), &[0; 100]);
+    trial.send_all(&SocketRef::unix_stream(&unix), &[0; 100]);
     let when = if signals.is_finished() { " after the last signal" } else { " while signals come" };
     trial.add_to_last(when);
     signals.join().map_err(|_| Stop::Broken("the signalling thread panicked".to_owned()))
@@ -175,8 +175,8 @@ fn reset_midway(trial: &mut Trial) -> Result<(), Stop> {
         scene::wait_for_a_sender(&theirs);
         scene::reset_on_close(&theirs).map(|()| drop(theirs))
     })?;
-    trial.send_partly(&Socket::tcp(&ours), &vec![0; LONG]);
-    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send_partly(&SocketRef::tcp(&ours), &vec![0; LONG]);
+    trial.send(&SocketRef::tcp(&ours), b"x");
     resetter.join().map_err(|_| Stop::Broken("the resetting thread panicked".to_owned()))?
 }
 
@@ -186,8 +186,8 @@ fn closed_midway(trial: &mut Trial) -> Result<(), Stop> {
         scene::wait_for_a_sender(&theirs);
         drop(theirs);
     })?;
-    trial.send_partly(&Socket::unix_stream(&ours), &vec![0; LONG]);
-    trial.send(&Socket::unix_stream(&ours), b"x");
+    trial.send_partly(&SocketRef::unix_stream(&ours), &vec![0; LONG]);
+    trial.send(&SocketRef::unix_stream(&ours), b"x");
     closer.join().map_err(|_| Stop::Broken("the closing thread panicked".to_owned()))
 }
 
@@ -206,7 +206,7 @@ fn no_way(trial: &mut Trial) -> Result<(), Stop> {
     network::ip("route add blackhole 192.0.2.0/24")?;
     let sender = UdpSocket::bind("0.0.0.0:0")?;
     let swallowed = "192.0.2.1:9".parse().expect("an address for documentation");
-    trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet(swallowed));
+    trial.send_to(&SocketRef::udp_v4(&sender), b"x", Destination::Internet(swallowed));
     Ok(())
 }
 
@@ -214,6 +214,6 @@ fn no_route(trial: &mut Trial) -> Result<(), Stop> {
     scene::enter_empty_network()?;
     let sender = UdpSocket::bind("0.0.0.0:0")?;
     let anywhere = "192.0.2.1:9".parse().expect("an address for documentation");
-    trial.send_to(&Socket::udp_v4(&sender), b"x", Destination::Internet(anywhere));
+    trial.send_to(&SocketRef::udp_v4(&sender), b"x", Destination::Internet(anywhere));
     Ok(())
 }

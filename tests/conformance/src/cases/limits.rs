@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::os::fd::AsFd;
 
 use nix::sys::socket::SockType;
-use unisend::{Message, SendAllError, SendFlags, Socket};
+use unisend::{Message, SendAllError, SendFlags, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
@@ -113,7 +113,7 @@ fn huge(trial: &mut Trial) -> Result<(), Stop> {
     let bytes = huge_bytes(trial)?;
     let (ours, theirs) = scene::unix_streams()?;
     let reader = scene::drain(theirs)?;
-    trial.send(&Socket::unix_stream(&ours), bytes);
+    trial.send(&SocketRef::unix_stream(&ours), bytes);
     drop(ours);
     drop(reader.join());
     Ok(())
@@ -123,7 +123,7 @@ fn huge_all(trial: &mut Trial) -> Result<(), Stop> {
     let bytes = huge_bytes(trial)?;
     let (ours, theirs) = scene::unix_streams()?;
     let reader = scene::drain(theirs)?;
-    trial.send_all(&Socket::unix_stream(&ours), bytes);
+    trial.send_all(&SocketRef::unix_stream(&ours), bytes);
     drop(ours);
     let read = reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;
     trial.note(format!("read {read}"));
@@ -133,15 +133,15 @@ fn huge_all(trial: &mut Trial) -> Result<(), Stop> {
 fn slices(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
     let slices = [IoSlice::new(b"x"); 1025];
-    trial.send_vectored(&Socket::unix_stream(&ours), &slices[..1024]);
-    trial.send_vectored(&Socket::unix_stream(&ours), &slices);
+    trial.send_vectored(&SocketRef::unix_stream(&ours), &slices[..1024]);
+    trial.send_vectored(&SocketRef::unix_stream(&ours), &slices);
     Ok(())
 }
 
 /// Raw libc has no loop: it shows what the first call does, which is given no more than a call takes.
 fn empty_slices_first(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-    let socket = Socket::unix_stream(&ours);
+    let socket = SocketRef::unix_stream(&ours);
     let mut slices = [IoSlice::new(b""); 1025];
     slices[1024] = IoSlice::new(b"four");
     let mut again = slices;
@@ -171,7 +171,7 @@ fn writev(trial: &mut Trial) -> Result<(), Stop> {
 fn no_slices(trial: &mut Trial) -> Result<(), Stop> {
     let (stream, _stream_peer) = scene::unix_pair(SockType::Stream)?;
     let (datagram, _datagram_peer) = scene::unix_pair(SockType::Datagram)?;
-    for socket in [Socket::unix_stream(&stream), Socket::unix_datagram(&datagram).into()] {
+    for socket in [SocketRef::unix_stream(&stream), SocketRef::unix_datagram(&datagram).into()] {
         trial.send_vectored(&socket, &[]);
         trial.send_vectored(&socket, &[IoSlice::new(b"")]);
     }

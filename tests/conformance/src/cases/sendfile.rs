@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::SockType;
-use unisend::{Error, Offset, Output, Socket, sendfile, sendfile_by_copying};
+use unisend::{Error, Offset, Output, SocketRef, sendfile, sendfile_by_copying};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
@@ -358,7 +358,7 @@ fn portably(result: Result<u64, Error>) -> Outcome {
 }
 
 fn unix(fd: &OwnedFd) -> Output<'_> {
-    Socket::unix_stream(fd).into()
+    SocketRef::unix_stream(fd).into()
 }
 
 fn position(file: &File) -> Result<u64, Stop> {
@@ -693,7 +693,7 @@ fn records(trial: &mut Trial) -> Result<(), Stop> {
         let (udp, _udp_peer) = scene::udp_pair()?;
         let file = bench.sparse(LENGTH)?;
         let page = scene::page_size()?;
-        bench.show(Socket::unix_seqpacket(&ours).into(), &file, Some(&mut 0), LENGTH);
+        bench.show(SocketRef::unix_seqpacket(&ours).into(), &file, Some(&mut 0), LENGTH);
         let mut record = vec![0; 200_000];
         match raw::receive(theirs.as_fd(), &mut record, libc::MSG_DONTWAIT) {
             Ok(length) if length as u64 == page => bench.note("received a page"),
@@ -701,7 +701,7 @@ fn records(trial: &mut Trial) -> Result<(), Stop> {
             Ok(length) => bench.note(format!("received {length}")),
             Err(errno) => bench.note(format!("received {errno:?}")),
         }
-        match bench.send(Socket::from(Socket::udp_v4(&udp)).into(), &file, Some(&mut 0), 70_000) {
+        match bench.send(SocketRef::from(SocketRef::udp_v4(&udp)).into(), &file, Some(&mut 0), 70_000) {
             Outcome { result: Ok(count @ 1..), .. } if count == UDP_LIMIT / page * page => {
                 bench.note("whole pages");
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::SockType;
-use unisend::{Message, SendFlags, Socket};
+use unisend::{Message, SendFlags, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::machine::{self, Need};
@@ -104,8 +104,8 @@ fn udp_large(trial: &mut Trial) -> Result<(), Stop> {
 
 fn send_largest_udp(trial: &mut Trial, socket: &std::net::UdpSocket) {
     let bytes = vec![0; 65_508];
-    trial.send(&Socket::udp_v4(socket), &bytes[..65_507]);
-    trial.send(&Socket::udp_v4(socket), &bytes);
+    trial.send(&SocketRef::udp_v4(socket), &bytes[..65_507]);
+    trial.send(&SocketRef::udp_v4(socket), &bytes);
 }
 
 fn datagram_limit(trial: &mut Trial) -> Result<(), Stop> {
@@ -113,8 +113,8 @@ fn datagram_limit(trial: &mut Trial) -> Result<(), Stop> {
     let send_buffer = raw::get_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF)? as usize;
     let limit = if cfg!(target_os = "linux") { send_buffer - 32 } else { send_buffer };
     let bytes = vec![0; limit + 1];
-    trial.send_whole(&Socket::unix_datagram(&ours), &bytes[..limit], "fits");
-    trial.send(&Socket::unix_datagram(&ours), &bytes);
+    trial.send_whole(&SocketRef::unix_datagram(&ours), &bytes[..limit], "fits");
+    trial.send(&SocketRef::unix_datagram(&ours), &bytes);
     Ok(())
 }
 
@@ -133,7 +133,7 @@ fn fill_datagrams(socket: &impl AsFd) -> Result<(), Stop> {
 fn datagram_full(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::unix_pair(SockType::Datagram)?;
     fill_datagrams(&ours)?;
-    trial.send_flags(&Socket::unix_datagram(&ours), b"x", SendFlags::DONT_WAIT);
+    trial.send_flags(&SocketRef::unix_datagram(&ours), b"x", SendFlags::DONT_WAIT);
     Ok(())
 }
 
@@ -145,7 +145,7 @@ fn datagram_waits(trial: &mut Trial) -> Result<(), Stop> {
         while raw::receive(theirs.as_fd(), &mut [0], libc::MSG_DONTWAIT).is_ok() {}
         theirs
     })?;
-    trial.send_all(&Socket::unix_datagram(&ours), b"x");
+    trial.send_all(&SocketRef::unix_datagram(&ours), b"x");
     drop(reader.join());
     Ok(())
 }
@@ -153,7 +153,7 @@ fn datagram_waits(trial: &mut Trial) -> Result<(), Stop> {
 fn udp_slow_reader(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::udp_pair()?;
     let datagram = [0; 1000];
-    let socket = Socket::udp_v4(&ours);
+    let socket = SocketRef::udp_v4(&ours);
     let sent = (0..2000).all(|_| match trial.route() {
         Route::Kernel => raw::send(ours.as_fd(), &datagram, 0) == Ok(datagram.len()),
         Route::Portable => socket.send(&datagram, SendFlags::empty()) == Ok(datagram.len()),
@@ -166,26 +166,26 @@ fn nearly_full(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     scene::fill(&ours)?;
     raw::receive(theirs.as_fd(), &mut [0; 500], 0)?;
-    trial.send_flags(&Socket::unix_stream(&ours), &[0; 60_000], SendFlags::DONT_WAIT);
-    trial.send_flags(&Socket::unix_stream(&ours), &[0; 50], SendFlags::DONT_WAIT);
+    trial.send_flags(&SocketRef::unix_stream(&ours), &[0; 60_000], SendFlags::DONT_WAIT);
+    trial.send_flags(&SocketRef::unix_stream(&ours), &[0; 50], SendFlags::DONT_WAIT);
     Ok(())
 }
 
 fn no_bytes(trial: &mut Trial) -> Result<(), Stop> {
     let (tcp, _tcp_peer) = scene::tcp_pair()?;
-    trial.send(&Socket::tcp(&tcp), b"");
+    trial.send(&SocketRef::tcp(&tcp), b"");
     let (full, _full_peer) = scene::full_tcp_pair()?;
-    trial.send_flags(&Socket::tcp(&full), b"", SendFlags::DONT_WAIT);
+    trial.send_flags(&SocketRef::tcp(&full), b"", SendFlags::DONT_WAIT);
     let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
-    trial.send(&Socket::unix_stream(&unix), b"");
+    trial.send(&SocketRef::unix_stream(&unix), b"");
     scene::fill(&unix)?;
-    trial.send_flags(&Socket::unix_stream(&unix), b"", SendFlags::DONT_WAIT);
+    trial.send_flags(&SocketRef::unix_stream(&unix), b"", SendFlags::DONT_WAIT);
     Ok(())
 }
 
 fn empty_record(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
-    trial.send(&Socket::unix_seqpacket(&ours), b"");
+    trial.send(&SocketRef::unix_seqpacket(&ours), b"");
     trial.receive(&theirs);
     Ok(())
 }
@@ -193,7 +193,7 @@ fn empty_record(trial: &mut Trial) -> Result<(), Stop> {
 /// Through unisend the first is a `Message`, the other one of `send_vectored`.
 fn empty_record_of_slices(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
-    let socket = Socket::unix_seqpacket(&ours);
+    let socket = SocketRef::unix_seqpacket(&ours);
     let mut empty = [IoSlice::new(b"")];
     match trial.route() {
         Route::Kernel => trial.send_vectored(&socket, &empty),
@@ -209,10 +209,10 @@ fn empty_record_of_slices(trial: &mut Trial) -> Result<(), Stop> {
 
 fn empty_datagram(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
-    trial.send(&Socket::unix_datagram(&ours), b"");
+    trial.send(&SocketRef::unix_datagram(&ours), b"");
     trial.receive(&theirs);
     let (ours, theirs) = scene::udp_pair()?;
-    trial.send(&Socket::udp_v4(&ours), b"");
+    trial.send(&SocketRef::udp_v4(&ours), b"");
     scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
     trial.receive(&theirs);
     Ok(())
@@ -227,7 +227,7 @@ fn send_buffer(trial: &mut Trial) -> Result<(), Stop> {
             trial.note(size);
         }
         Route::Portable => {
-            let probed = Socket::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
+            let probed = SocketRef::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
             trial.note(probed.send_buffer().unwrap_or(0));
         }
     }
@@ -242,7 +242,7 @@ fn two_threads(trial: &mut Trial) -> Result<(), Stop> {
     let (route, datagram) = (trial.route(), [0; 9000]);
     let send = |length: usize| match route {
         Route::Kernel => raw::send(ours.as_fd(), &datagram[..length], libc::MSG_DONTWAIT).is_ok(),
-        Route::Portable => Socket::udp_v4(&ours).send(&datagram[..length], SendFlags::DONT_WAIT).is_ok(),
+        Route::Portable => SocketRef::udp_v4(&ours).send(&datagram[..length], SendFlags::DONT_WAIT).is_ok(),
     };
     let send_each = |length| (0..EACH).filter(|_| (0..TRIES).any(|_| send(length))).count();
     let sent = thread::scope(|scope| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockType};
-use unisend::{SendFlags, Socket};
+use unisend::{SendFlags, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::network;
@@ -153,10 +153,10 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn tcp_never_connected(trial: &mut Trial) -> Result<(), Stop> {
     let fresh = scene::tcp()?;
-    trial.send(&Socket::tcp(&fresh), b"x");
-    trial.send(&Socket::tcp(&fresh), b"");
+    trial.send(&SocketRef::tcp(&fresh), b"x");
+    trial.send(&SocketRef::tcp(&fresh), b"");
     scene::bind_to_loopback(&fresh)?;
-    trial.send(&Socket::tcp(&fresh), b"x");
+    trial.send(&SocketRef::tcp(&fresh), b"x");
     Ok(())
 }
 
@@ -164,27 +164,27 @@ fn tcp_never_connected_shut(trial: &mut Trial) -> Result<(), Stop> {
     let fresh = scene::tcp()?;
     // Linux says ENOTCONN and does nothing, OpenBSD does it.
     let _ = scene::shutdown(&fresh, Shutdown::Write);
-    trial.send(&Socket::tcp(&fresh), b"x");
+    trial.send(&SocketRef::tcp(&fresh), b"x");
     Ok(())
 }
 
 fn tcp_listening(trial: &mut Trial) -> Result<(), Stop> {
     let listener = std::net::TcpListener::bind(scene::loopback()?)?;
-    trial.send(&Socket::tcp(&listener), b"x");
+    trial.send(&SocketRef::tcp(&listener), b"x");
     Ok(())
 }
 
 fn tcp_connecting(trial: &mut Trial) -> Result<(), Stop> {
     let (connecting, _listener) = scene::connecting(false)?;
-    trial.send(&Socket::tcp(&connecting), b"x");
-    trial.send(&Socket::tcp(&connecting), b"");
+    trial.send(&SocketRef::tcp(&connecting), b"x");
+    trial.send(&SocketRef::tcp(&connecting), b"");
     Ok(())
 }
 
 fn tcp_connecting_blocking(trial: &mut Trial) -> Result<(), Stop> {
     let (connecting, _listener) = scene::connecting(true)?;
     scene::set_send_timeout(&connecting, 200)?;
-    let ((), took) = scene::timed(|| trial.send(&Socket::tcp(&connecting), b"x"));
+    let ((), took) = scene::timed(|| trial.send(&SocketRef::tcp(&connecting), b"x"));
     trial.note(if took.as_millis() >= 150 { "waited" } else { "at once" });
     Ok(())
 }
@@ -199,14 +199,14 @@ fn tcp_rejected(trial: &mut Trial) -> Result<(), Stop> {
             return scene::skip(format!("no route rejects {rejected} here: connect(2) gives {outcome:?}"));
         }
     }
-    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send(&SocketRef::tcp(&ours), b"x");
     Ok(())
 }
 
 fn tcp_refused(trial: &mut Trial) -> Result<(), Stop> {
     let refused = scene::refused_while_connecting()?;
-    trial.send(&Socket::tcp(&refused), b"x");
-    trial.send(&Socket::tcp(&refused), b"x");
+    trial.send(&SocketRef::tcp(&refused), b"x");
+    trial.send(&SocketRef::tcp(&refused), b"x");
     Ok(())
 }
 
@@ -215,7 +215,7 @@ fn tcp_refused_blocking(trial: &mut Trial) -> Result<(), Stop> {
     if scene::connect_to(&refused, scene::closed_tcp_port()?) != Err(nix::Error::ECONNREFUSED) {
         return Err(Stop::Broken("the connection was not refused".to_owned()));
     }
-    trial.send(&Socket::tcp(&refused), b"x");
+    trial.send(&SocketRef::tcp(&refused), b"x");
     Ok(())
 }
 
@@ -224,7 +224,7 @@ fn own_shutdown(trial: &mut Trial) -> Result<(), Stop> {
     let (unix, _unix_peer) = scene::unix_pair(SockType::Stream)?;
     scene::shutdown(&tcp, Shutdown::Write)?;
     scene::shutdown(&unix, Shutdown::Write)?;
-    for socket in [Socket::tcp(&tcp), Socket::unix_stream(&unix)] {
+    for socket in [SocketRef::tcp(&tcp), SocketRef::unix_stream(&unix)] {
         trial.send(&socket, b"x");
         trial.send(&socket, b"");
     }
@@ -234,8 +234,8 @@ fn own_shutdown(trial: &mut Trial) -> Result<(), Stop> {
 fn tcp_reset(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
     scene::reset(theirs, &ours)?;
-    trial.send(&Socket::tcp(&ours), b"x");
-    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send(&SocketRef::tcp(&ours), b"x");
+    trial.send(&SocketRef::tcp(&ours), b"x");
     Ok(())
 }
 
@@ -260,9 +260,9 @@ fn fast_open(trial: &mut Trial) -> Result<(), Stop> {
     }
     let listener = std::net::TcpListener::bind(scene::LOOPBACK)?;
     scene::connect_to(&ours, listener.local_addr()?)?;
-    trial.send(&Socket::tcp(&ours), b"");
+    trial.send(&SocketRef::tcp(&ours), b"");
     scene::wait_until(&ours, PollFlags::POLLOUT)?;
-    trial.send(&Socket::tcp(&ours), b"y");
+    trial.send(&SocketRef::tcp(&ours), b"y");
     let (theirs, _) = listener.accept()?;
     scene::wait_until(&theirs, PollFlags::POLLIN)?;
     trial.receive(&theirs);
@@ -277,12 +277,12 @@ fn reset_midst(trial: &mut Trial) -> Result<(), Stop> {
         let (ours, theirs) = scene::tcp_pair()?;
         scene::reset_on_close(&theirs)?;
         let closer = scene::start(move || drop(theirs))?;
-        ended &= sends_until_gone(trial.route(), &Socket::tcp(&ours))?;
+        ended &= sends_until_gone(trial.route(), &SocketRef::tcp(&ours))?;
         after.insert(match trial.route() {
             Route::Kernel => format!("{:?}", raw::send(ours.as_fd(), b"x", libc::MSG_NOSIGNAL)),
             Route::Portable => format!(
                 "{:?}",
-                Socket::tcp(&ours).send(b"x", SendFlags::empty()).map_err(|error| error.kind())
+                SocketRef::tcp(&ours).send(b"x", SendFlags::empty()).map_err(|error| error.kind())
             ),
         });
         closer.join().map_err(|_| Stop::Broken("the closing thread panicked".to_owned()))?;
@@ -294,7 +294,7 @@ fn reset_midst(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 /// Sends until the peer is gone; false if something else came of it.
-fn sends_until_gone(route: Route, socket: &Socket<'_>) -> Result<bool, Stop> {
+fn sends_until_gone(route: Route, socket: &SocketRef<'_, impl Sized>) -> Result<bool, Stop> {
     let deadline = std::time::Instant::now() + Duration::from_secs(5);
     while std::time::Instant::now() < deadline {
         let gone = match route {
@@ -316,10 +316,10 @@ fn sends_until_gone(route: Route, socket: &Socket<'_>) -> Result<bool, Stop> {
 fn tcp_finished(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
     scene::finish(theirs, &ours)?;
-    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send(&SocketRef::tcp(&ours), b"x");
     // The answer to that byte is a reset: both systems then say "hung up".
     scene::wait_until(&ours, PollFlags::empty())?;
-    trial.send_to_the_gone(&Socket::tcp(&ours), b"x");
+    trial.send_to_the_gone(&SocketRef::tcp(&ours), b"x");
     Ok(())
 }
 
@@ -328,8 +328,8 @@ fn tcp_disconnected(trial: &mut Trial) -> Result<(), Stop> {
     raw::send(ours.as_fd(), b"x", 0)?;
     // OpenBSD says EISCONN and does nothing.
     let _ = raw::disconnect(ours.as_fd());
-    trial.send(&Socket::tcp(&ours), b"x");
-    trial.send(&Socket::tcp(&ours), b"x");
+    trial.send(&SocketRef::tcp(&ours), b"x");
+    trial.send(&SocketRef::tcp(&ours), b"x");
     Ok(())
 }
 
@@ -337,7 +337,7 @@ fn tcp_peer_deaf(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
     scene::shutdown(&theirs, Shutdown::Read)?;
     for _ in 0..3 {
-        trial.send(&Socket::tcp(&ours), b"x");
+        trial.send(&SocketRef::tcp(&ours), b"x");
     }
     Ok(())
 }
@@ -345,7 +345,7 @@ fn tcp_peer_deaf(trial: &mut Trial) -> Result<(), Stop> {
 fn unix_never_connected(trial: &mut Trial) -> Result<(), Stop> {
     let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
     let seqpacket = scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?;
-    let sockets = [Socket::unix_stream(&stream), Socket::unix_seqpacket(&seqpacket)];
+    let sockets = [SocketRef::unix_stream(&stream), SocketRef::unix_seqpacket(&seqpacket)];
     sockets.iter().for_each(|socket| trial.send(socket, b"x"));
     for (fd, name) in [(&stream, "stream"), (&seqpacket, "seqpacket")] {
         scene::bind_to_path(fd, &trial.path(name))?;
@@ -360,26 +360,26 @@ fn unix_never_connected_shut(trial: &mut Trial) -> Result<(), Stop> {
     let seqpacket = scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?;
     scene::shutdown(&stream, Shutdown::Write)?;
     scene::shutdown(&seqpacket, Shutdown::Write)?;
-    trial.send(&Socket::unix_stream(&stream), b"x");
-    trial.send(&Socket::unix_seqpacket(&seqpacket), b"x");
+    trial.send(&SocketRef::unix_stream(&stream), b"x");
+    trial.send(&SocketRef::unix_seqpacket(&seqpacket), b"x");
     Ok(())
 }
 
 fn unix_stream_closed(trial: &mut Trial) -> Result<(), Stop> {
     for unread in [false, true] {
         let ours = scene::abandoned(SockType::Stream, unread)?;
-        trial.send(&Socket::unix_stream(&ours), b"x");
-        trial.send(&Socket::unix_stream(&ours), b"x");
+        trial.send(&SocketRef::unix_stream(&ours), b"x");
+        trial.send(&SocketRef::unix_stream(&ours), b"x");
     }
     Ok(())
 }
 
 fn seqpacket_closed(trial: &mut Trial) -> Result<(), Stop> {
     let ours = scene::abandoned(SockType::SeqPacket, false)?;
-    trial.send_to_the_gone(&Socket::unix_seqpacket(&ours), b"x");
+    trial.send_to_the_gone(&SocketRef::unix_seqpacket(&ours), b"x");
     let ours = scene::abandoned(SockType::SeqPacket, true)?;
-    trial.send_to_the_gone(&Socket::unix_seqpacket(&ours), b"x");
-    trial.send_to_the_gone(&Socket::unix_seqpacket(&ours), b"x");
+    trial.send_to_the_gone(&SocketRef::unix_seqpacket(&ours), b"x");
+    trial.send_to_the_gone(&SocketRef::unix_seqpacket(&ours), b"x");
     Ok(())
 }
 
@@ -390,39 +390,39 @@ fn unix_peer_deaf(trial: &mut Trial) -> Result<(), Stop> {
     for peer in [&stream_peer, &seqpacket_peer, &datagram_peer] {
         scene::shutdown(peer, Shutdown::Read)?;
     }
-    trial.send(&Socket::unix_stream(&stream), b"x");
-    trial.send(&Socket::unix_seqpacket(&seqpacket), b"x");
-    trial.send(&Socket::unix_datagram(&datagram), b"x");
+    trial.send(&SocketRef::unix_stream(&stream), b"x");
+    trial.send(&SocketRef::unix_seqpacket(&seqpacket), b"x");
+    trial.send(&SocketRef::unix_datagram(&datagram), b"x");
     Ok(())
 }
 
 fn unix_datagram_alone(trial: &mut Trial) -> Result<(), Stop> {
     let alone = scene::new_socket(AddressFamily::Unix, SockType::Datagram)?;
-    trial.send(&Socket::unix_datagram(&alone), b"x");
-    trial.send(&Socket::unix_datagram(&alone), b"");
+    trial.send(&SocketRef::unix_datagram(&alone), b"x");
+    trial.send(&SocketRef::unix_datagram(&alone), b"");
     Ok(())
 }
 
 fn unix_datagram_closed(trial: &mut Trial) -> Result<(), Stop> {
     let ours = scene::abandoned(SockType::Datagram, false)?;
-    trial.send(&Socket::unix_datagram(&ours), b"x");
-    trial.send(&Socket::unix_datagram(&ours), b"x");
+    trial.send(&SocketRef::unix_datagram(&ours), b"x");
+    trial.send(&SocketRef::unix_datagram(&ours), b"x");
     Ok(())
 }
 
 fn udp_alone(trial: &mut Trial) -> Result<(), Stop> {
     let alone = std::net::UdpSocket::bind(scene::loopback()?)?;
-    trial.send(&Socket::udp_v4(&alone), b"x");
-    trial.send(&Socket::udp_v4(&alone), b"");
+    trial.send(&SocketRef::udp_v4(&alone), b"x");
+    trial.send(&SocketRef::udp_v4(&alone), b"");
     Ok(())
 }
 
 fn udp_refused(trial: &mut Trial) -> Result<(), Stop> {
     let ours = scene::udp_to_closed_port()?;
-    trial.send(&Socket::udp_v4(&ours), b"x");
+    trial.send(&SocketRef::udp_v4(&ours), b"x");
     scene::wait_until(&ours, PollFlags::POLLIN)?;
-    trial.send(&Socket::udp_v4(&ours), b"x");
-    trial.send(&Socket::udp_v4(&ours), b"x");
+    trial.send(&SocketRef::udp_v4(&ours), b"x");
+    trial.send(&SocketRef::udp_v4(&ours), b"x");
     Ok(())
 }
 
@@ -433,9 +433,9 @@ fn own_shutdown_records(trial: &mut Trial) -> Result<(), Stop> {
     scene::shutdown(&udp, Shutdown::Write)?;
     scene::shutdown(&datagram, Shutdown::Write)?;
     scene::shutdown(&seqpacket, Shutdown::Write)?;
-    trial.send(&Socket::udp_v4(&udp), b"x");
-    trial.send(&Socket::unix_datagram(&datagram), b"x");
-    trial.send(&Socket::unix_seqpacket(&seqpacket), b"x");
+    trial.send(&SocketRef::udp_v4(&udp), b"x");
+    trial.send(&SocketRef::unix_datagram(&datagram), b"x");
+    trial.send(&SocketRef::unix_seqpacket(&seqpacket), b"x");
     Ok(())
 }
 
@@ -444,6 +444,6 @@ fn own_shutdown_udp_alone(trial: &mut Trial) -> Result<(), Stop> {
     // Linux says ENOTCONN, and does it.
     let _ = scene::shutdown(&alone, Shutdown::Write);
     let to = Destination::Internet(alone.local_addr()?);
-    trial.send_to(&Socket::udp_v4(&alone), b"x", to);
+    trial.send_to(&SocketRef::udp_v4(&alone), b"x", to);
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Witness for BorrowedFd<'_> {
     }
 
     fn tcp_info(&self) -> Option<TcpInfo> {
-        let mut info = [0; TCP_INFO_BYTES];
+        let mut info = [0_u8; TCP_INFO_BYTES];
         let length = option::get(*self, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;
         let count = |at: usize| u32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
         let counts = || u64::from(count(SEGMENTS_OUT)) + u64::from(count(SEGMENTS_IN));
@@ -54,15 +54,12 @@ impl Witness for BorrowedFd<'_> {
     }
 }
 
-/// `SO_SNDTIMEO`, if it is set.
+/// `SO_SNDTIMEO`, if it is set. It is the C library's struct timeval, whatever its width.
 pub(crate) fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration> {
     let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let mut length = size_of_val(&limit) as libc::socklen_t;
-    let (level, name, value) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO, (&raw mut limit).cast());
-    // SAFETY: the pointers are to the structure that this option has, which is ours to write, and to its length.
-    let returned = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value, &raw mut length) };
+    option::get(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &mut limit).ok()?;
     let limit = Duration::new(limit.tv_sec as u64, limit.tv_usec as u32 * 1000);
-    (returned == 0 && !limit.is_zero()).then_some(limit)
+    (!limit.is_zero()).then_some(limit)
 }
 
 /// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more

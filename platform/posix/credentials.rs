@@ -16,7 +16,7 @@ pub(crate) struct Credentials {
 /// `SO_PEERCRED`; `Ok(None)` for a socket without a peer that the kernel does not call an error.
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
     let numbers = &Native::NUMBERS;
-    let mut bytes = [0; 12];
+    let mut bytes = [0_u8; 12];
     option::get(fd, numbers.SOL_SOCKET, numbers.SO_PEERCRED, &mut bytes)?;
     // Whoever trusts what Linux says of a listener authenticates who made it (C4b). This is asked last: a socket can
     // become a listener between the two calls, and then stays one.

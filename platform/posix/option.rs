@@ -6,23 +6,37 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::last_errno;
 use crate::platform::RawErrno;
 
-/// Reads an option into a buffer; how many bytes of it the kernel wrote.
-pub(in crate::platform) fn get(
+/// What an option can be read as.
+///
+/// # Safety
+///
+/// Whatever bytes the kernel writes to it, it is a value.
+pub(in crate::platform) unsafe trait Value {}
+
+// SAFETY: every number is one.
+unsafe impl Value for c_int {}
+// SAFETY: it is two integers, and padding on some systems.
+unsafe impl Value for libc::timeval {}
+// SAFETY: each byte is one, whatever it is.
+unsafe impl<const BYTES: usize> Value for [u8; BYTES] {}
+
+/// Reads an option; how many bytes of it the kernel wrote.
+pub(in crate::platform) fn get<T: Value>(
     fd: BorrowedFd<'_>,
     level: c_int,
     name: c_int,
-    value: &mut [u8],
+    value: &mut T,
 ) -> Result<usize, RawErrno> {
-    let mut length = value.len() as libc::socklen_t;
-    // SAFETY: the pointer and the length are of one slice, which outlives the call and is ours to write.
-    let returned =
-        unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length) };
+    let mut length = size_of::<T>() as libc::socklen_t;
+    let start = (&raw mut *value).cast();
+    // SAFETY: the pointer and the length are of one value, which outlives the call and which any bytes can be.
+    let returned = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, start, &raw mut length) };
     if returned < 0 { Err(last_errno()) } else { Ok(length as usize) }
 }
 
 /// Reads an option that is an int.
 pub(in crate::platform) fn get_int(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> Result<c_int, RawErrno> {
-    let mut value = [0; size_of::<c_int>()];
+    let mut value = 0;
     get(fd, level, name, &mut value)?;
-    Ok(c_int::from_ne_bytes(value))
+    Ok(value)
 }

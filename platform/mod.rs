@@ -244,12 +244,6 @@ pub(crate) fn errno_number(name: Errno) -> c_int {
     Native::errno_number(name)
 }
 
-/// An errno's numbers on both systems.
-#[cfg(test)]
-fn linux_and_openbsd_numbers(name: Errno) -> (c_int, c_int) {
-    (linux::Linux::errno_number(name), openbsd::OpenBsd::errno_number(name))
-}
-
 /// Whether this system's unix sockets can have names that are no paths.
 pub(crate) const ABSTRACT_NAMES: bool = Native::ABSTRACT_NAMES;
 

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::c_int;
 use std::fmt::Debug;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use rstest::rstest;
@@ -20,7 +21,7 @@ use super::posix::sendfile::{admit_on, copying_may_do_on, must_be_told_on};
 use super::posix::sigpipe::may_have_signalled_on;
 use super::posix::status::Status;
 use super::{
-    Cause, ControlLayout, Credentials, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why,
+    Cause, ControlLayout, Credentials, Failure, Family, Kernel, Native, RawErrno, RawFlags, SocketName, Why,
     hides_count_on, meaning_for_file_on, never_fits_on, plain_meaning_on, raw_flags_on,
 };
 use Errno::*;
@@ -321,6 +322,36 @@ fn every_kind_but_other_has_one_row_in_order() {
     assert_eq!(*other, ErrorKind::Other);
     assert_eq!(MEANINGS.iter().map(|row| row.kind).collect::<Vec<_>>(), named);
     assert_eq!(ErrorKind::Other.canonical(), None);
+}
+
+/// The rows of the contract's table of errors, cell by cell.
+fn rows_of_the_contract() -> Vec<Vec<&'static str>> {
+    let contract = include_str!("../docs/contract.md");
+    let table = contract.split_once("| kind | canonical errno |").expect("the table").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_contract_has_this_table() {
+    let mut rows = rows_of_the_contract();
+    let last = rows.pop().expect("a row for Other");
+    assert_eq!(last[0], "`Other`");
+    assert_eq!(rows.len(), MEANINGS.len());
+    for (row, meaning) in rows.iter().zip(MEANINGS) {
+        let (linux, openbsd) =
+            (Linux::errno_number(meaning.canonical), OpenBsd::errno_number(meaning.canonical));
+        let errnos = meaning.errnos.iter().map(|errno| format!("{errno:?}"));
+        let errnos = errnos.map(|name| name.replace("ERESTARTSYS", "512 (Linux)")).collect::<Vec<_>>();
+        assert_eq!(row[0], format!("`{:?}`", meaning.kind));
+        assert_eq!(row[1], format!("{:?}", meaning.canonical), "{}", row[0]);
+        assert_eq!((row[2], row[3]), (&*linux.to_string(), &*openbsd.to_string()), "{}", row[0]);
+        let std_kind = io::Error::from_raw_os_error(Native::errno_number(meaning.canonical)).kind();
+        assert_eq!(row[4], format!("{std_kind:?}"), "{}", row[0]);
+        if !errnos.is_empty() {
+            assert_eq!(row[5], errnos.join(", "), "{}", row[0]);
+        }
+    }
 }
 
 fn in_order_of_discriminants<T: Copy + Debug>(all: &[T], discriminant: impl Fn(T) -> u8) {

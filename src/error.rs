@@ -192,6 +192,30 @@ impl Error {
     }
 }
 
+impl ErrorKind {
+    /// The number that this system gives to the kind's canonical errno: what `raw_os_error` of the
+    /// [`io::Error`] says. `None` for [`ErrorKind::Other`], whose errno is whatever the kernel gave.
+    ///
+    /// ```
+    /// use unisend::ErrorKind;
+    ///
+    /// let refused = ErrorKind::Refused.canonical_errno().unwrap();
+    /// let error = std::io::Error::from_raw_os_error(refused);
+    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    /// ```
+    #[must_use]
+    pub fn canonical_errno(self) -> Option<i32> {
+        self.canonical().map(platform::errno_number)
+    }
+}
+
+impl From<ErrorKind> for io::ErrorKind {
+    /// What std makes of the kind's canonical errno on this system.
+    fn from(kind: ErrorKind) -> Self {
+        kind.canonical_errno().map_or(Self::Other, |errno| io::Error::from_raw_os_error(errno).kind())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parts { kind, operation, cause, .. } = Parts::unpack(*self);

@@ -1,4 +1,4 @@
-/// An errno by its name. Its number is each kernel's own: [`Kernel::ERRNOS`](crate::platform::Kernel::ERRNOS).
+/// An errno by its name. Its number is each kernel's own, in its `errno.rs`.
 #[allow(clippy::upper_case_acronyms, reason = "these are the names that POSIX gives them")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Errno {

@@ -1,11 +1,11 @@
-use std::{fmt, io};
+use std::fmt;
 
 use super::Errno;
 
 /// What went wrong, told apart by what a caller can do about it. It means the same on both systems.
 ///
-/// Each kind has one canonical errno, which [`io::Error::from`] gives, so that code that matches on
-/// `raw_os_error` is portable too. The whole table, with each system's own errnos, is in
+/// Each kind has one canonical errno, which [`io::Error::from`](std::io::Error::from) gives, so that code that
+/// matches on `raw_os_error` is portable too. The whole table, with each system's own errnos, is in
 /// [the contract](https://docs.rs/crate/unisend/latest/source/docs/contract.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -16,8 +16,8 @@ pub enum ErrorKind {
     /// (clauses B3, B5, R13), and on OpenBSD when two threads send on one socket (B10): poll again, retry.
     WouldBlock,
     /// A TCP socket whose connection is still being made (clause S3), or that a send with Linux's
-    /// `TCP_FASTOPEN_CONNECT` has just begun to make (S3c; `EINPROGRESS`, `EALREADY`). As an [`io::Error`] it is a
-    /// "would block", but waiting for it may never end: give it a time limit.
+    /// `TCP_FASTOPEN_CONNECT` has just begun to make (S3c; `EINPROGRESS`, `EALREADY`). As an
+    /// [`io::Error`](std::io::Error) it is a "would block", but waiting for it may never end: give it a time limit.
     Connecting,
     /// A signal came before anything was accepted (clause I2). Call again.
     Interrupted,
@@ -204,69 +204,10 @@ impl ErrorKind {
     pub(crate) fn canonical(self) -> Option<Errno> {
         MEANINGS.iter().find(|row| row.kind == self).map(|row| row.canonical)
     }
-
-    /// The number that this system gives to the kind's canonical errno: what `raw_os_error` of the
-    /// [`io::Error`] says. `None` for [`ErrorKind::Other`], whose errno is whatever the kernel gave.
-    ///
-    /// ```
-    /// use unisend::ErrorKind;
-    ///
-    /// let refused = ErrorKind::Refused.canonical_errno().unwrap();
-    /// let error = std::io::Error::from_raw_os_error(refused);
-    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
-    /// ```
-    #[must_use]
-    pub fn canonical_errno(self) -> Option<i32> {
-        self.canonical().map(crate::platform::errno_number)
-    }
 }
 
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
-    }
-}
-
-impl From<ErrorKind> for io::ErrorKind {
-    /// What std makes of the kind's canonical errno on this system.
-    fn from(kind: ErrorKind) -> Self {
-        kind.canonical_errno().map_or(Self::Other, |errno| io::Error::from_raw_os_error(errno).kind())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::MEANINGS;
-    use crate::platform::{errno_number, linux_and_openbsd_numbers};
-
-    /// The rows of the contract's table of errors, cell by cell.
-    fn rows_of_the_contract() -> Vec<Vec<&'static str>> {
-        let contract = include_str!("../../docs/contract.md");
-        let table = contract.split_once("| kind | canonical errno |").expect("the table").1;
-        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
-    }
-
-    #[test]
-    fn the_contract_has_this_table() {
-        let mut rows = rows_of_the_contract();
-        let last = rows.pop().expect("a row for Other");
-        assert_eq!(last[0], "`Other`");
-        assert_eq!(rows.len(), MEANINGS.len());
-        for (row, meaning) in rows.iter().zip(MEANINGS) {
-            let (linux, openbsd) = linux_and_openbsd_numbers(meaning.canonical);
-            let errnos = meaning.errnos.iter().map(|errno| format!("{errno:?}"));
-            let errnos = errnos.map(|name| name.replace("ERESTARTSYS", "512 (Linux)")).collect::<Vec<_>>();
-            assert_eq!(row[0], format!("`{:?}`", meaning.kind));
-            assert_eq!(row[1], format!("{:?}", meaning.canonical), "{}", row[0]);
-            assert_eq!((row[2], row[3]), (&*linux.to_string(), &*openbsd.to_string()), "{}", row[0]);
-            let std_kind = io::Error::from_raw_os_error(errno_number(meaning.canonical)).kind();
-            assert_eq!(row[4], format!("{std_kind:?}"), "{}", row[0]);
-            if !errnos.is_empty() {
-                assert_eq!(row[5], errnos.join(", "), "{}", row[0]);
-            }
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! The words of the contract: what both kernels are translated into.
 //!
 //! Everything here is plain data. It names no operating system, and its numbers are the crate's own; the
-//! kernels' numbers are in [`super::linux`] and [`super::openbsd`]. The user sees these words re-exported
-//! from the root of the crate.
+//! kernels' numbers are in their own folders. The user sees these words re-exported from the root of the
+//! crate.
 
 mod errno;
 mod error_kind;

@@ -120,7 +120,7 @@ FIELDS = {
     "timeval": r"tv_(?:sec|usec)\b",
     "ucred": r"[pug]id\b",
 }
-# platform/posix/control.rs writes and reads these without the libc crate.
+# platform/kernel/control.rs writes and reads these without the libc crate.
 ALWAYS = {("cmsghdr", "cmsg_len"), ("cmsghdr", "cmsg_level"), ("cmsghdr", "cmsg_type")}
 
 SCALARS = {"c_int": "int", "c_uint": "unsigned", "c_short": "short", "c_char": "char", "c_long": "long", "c_void": ""}
@@ -152,7 +152,7 @@ def spelled_out(text: str, target: Target, path: str) -> str:
 def rust_and_c(target: Target) -> list[tuple[str, str, str]]:
     """What is used from the libc crate: in Rust, in C, and where."""
     pairs: dict[str, tuple[str, str]] = {}
-    for path, text in platform_sources("posix", target.system).items():
+    for path, text in platform_sources("kernel", "posix", "native", target.system).items():
         text = spelled_out(text, target, path)
         if hidden := re.search(r"\buse libc::[^;]*;", text):
             raise Wrong([f"ci/headers.py cannot read {hidden[0]!r} in {path}"])
@@ -175,7 +175,7 @@ def rust_and_c(target: Target) -> list[tuple[str, str, str]]:
                 raise Wrong([f"{path} uses libc::{name}: say in FIELDS of ci/headers.py how its fields are named"])
     for name, field in sorted(ALWAYS):
         for rust, c in structure(name, field):
-            pairs.setdefault(rust, (c, "platform/posix/control.rs"))
+            pairs.setdefault(rust, (c, "platform/kernel/control.rs"))
     return [(rust, c, path) for rust, (c, path) in pairs.items()]
 
 
@@ -257,14 +257,14 @@ def write_if_new(path: Path, text: str) -> None:
 # 3. Numbers that stand alone.
 
 C_NAMES = {
-    ("platform/posix/socket_name.rs", "HEADER"): "offsetof(struct sockaddr_in, sin_port)",
-    ("platform/posix/socket_name.rs", "V4_BYTES"): "sizeof(struct sockaddr_in)",
-    ("platform/posix/socket_name.rs", "V6_BYTES"): "sizeof(struct sockaddr_in6)",
+    ("platform/kernel/socket_name.rs", "HEADER"): "offsetof(struct sockaddr_in, sin_port)",
+    ("platform/kernel/socket_name.rs", "V4_BYTES"): "sizeof(struct sockaddr_in)",
+    ("platform/kernel/socket_name.rs", "V6_BYTES"): "sizeof(struct sockaddr_in6)",
     ("platform/linux/calls.rs", "STATE"): "offsetof(struct tcp_info, tcpi_state)",
     ("platform/linux/calls.rs", "SEGMENTS_OUT"): "offsetof(struct tcp_info, tcpi_segs_out)",
     ("platform/linux/calls.rs", "SEGMENTS_IN"): "offsetof(struct tcp_info, tcpi_segs_in)",
     ("platform/linux/calls.rs", "TCP_INFO_BYTES"): "offsetof(struct tcp_info, tcpi_segs_in) + 4",
-    ("platform/linux/mod.rs", "NULL_MAJOR"): "MEM_MAJOR",
+    ("platform/linux/kernel.rs", "NULL_MAJOR"): "MEM_MAJOR",
     ("platform/linux/verdict.rs", "SYN_SENT"): "TCP_SYN_SENT",
     ("platform/linux/verdict.rs", "CLOSE"): "TCP_CLOSE",
     ("platform/linux/verdict.rs", "LISTEN"): "TCP_LISTEN",
@@ -275,18 +275,18 @@ C_NAMES_ON = {
     "openbsd": {("platform/contract/limits.rs", "UNIX_PATH_BYTES"): "sizeof(((struct sockaddr_un *)0)->sun_path) - 1"},
 }
 NOT_IN_C = {
-    ("platform/numbers.rs", "ABSENT"): "the number of a flag that is none",
-    ("platform/numbers.rs", "NEVER_SENT"): "the type of a message that is none",
+    ("platform/kernel/numbers.rs", "ABSENT"): "the number of a flag that is none",
+    ("platform/kernel/numbers.rs", "NEVER_SENT"): "the type of a message that is none",
     ("platform/contract/send_flags.rs", "COMBINATIONS"): "how many sets of flags there are",
     ("platform/linux/calls.rs", "AT_ONCE"): "no time at all",
-    ("platform/linux/mod.rs", "NULL_DEVICE"): "its major and its minor number",
-    ("platform/linux/mod.rs", "NULL_MINOR"): "of /dev/null: in no header",
-    ("platform/posix/probe.rs", "SCTP"): "a number of IANA's, for which OpenBSD has no name",
-    ("platform/openbsd/mod.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
-    ("platform/posix/control.rs", "RIGHTS_WORDS"): "room for what is compared in parts",
-    ("platform/posix/sendfile.rs", "STACK_BUFFER"): "what was found to do well",
-    ("platform/posix/socket_name.rs", "CAPACITY"): "room for the larger sockaddr_un, held to it at compile time",
-    ("platform/posix/receive.rs", "CONTROL_BYTES"): "room, as the contract has it",
+    ("platform/linux/kernel.rs", "NULL_DEVICE"): "its major and its minor number",
+    ("platform/linux/kernel.rs", "NULL_MINOR"): "of /dev/null: in no header",
+    ("platform/kernel/interface.rs", "SCTP"): "a number of IANA's, for which OpenBSD has no name",
+    ("platform/openbsd/kernel.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
+    ("platform/kernel/control.rs", "RIGHTS_WORDS"): "room for what is compared in parts",
+    ("platform/native/sendfile.rs", "STACK_BUFFER"): "what was found to do well",
+    ("platform/kernel/socket_name.rs", "CAPACITY"): "room for the larger sockaddr_un, held to it at compile time",
+    ("platform/native/receive.rs", "CONTROL_BYTES"): "room, as the contract has it",
     ("platform/contract/limits.rs", "DESCRIPTORS_PER_MESSAGE"): "the smaller of two kernels' limits, less one (clause L11)",
     ("platform/contract/limits.rs", "BYTES_PER_SENDFILE"): "what Linux takes in one call: in no header that a program sees",
     ("platform/contract/limits.rs", "UNIX_PATH_BYTES"): "OpenBSD's, which is the smaller",
@@ -298,7 +298,7 @@ def from_constants(system: str) -> list[Fact]:
     facts = []
     # Whatever its type is, and however it is written: a digit in what it is makes it a number.
     alone = re.compile(r"\b(?:const|static) (\w+): [^=;]+(?:;[^=;]+)? = ([^;{]*\b\d[^;]*);")
-    for path, text in platform_sources("contract", "posix", system).items():
+    for path, text in platform_sources("contract", "kernel", "posix", "native", system).items():
         for name, value in alone.findall(text):
             c_name = C_NAMES_ON[system].get((path, name)) or C_NAMES.get((path, name))
             if c_name:
@@ -317,7 +317,7 @@ PEER_CREDENTIALS = {
 
 def from_bytes(system: str) -> list[Fact]:
     name = {"linux": "struct ucred", "openbsd": "struct sockpeercred"}[system]
-    where = f"platform/{system}/mod.rs, credentials"
+    where = f"platform/{system}/kernel.rs, credentials"
     fields = PEER_CREDENTIALS[system]
     return [
         Fact(f"sizeof({name})", 12, where),

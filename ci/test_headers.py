@@ -53,11 +53,11 @@ class WrongNumbers(unittest.TestCase):
 
     def test_a_wrong_size_is_named_with_both_values(self):
         [message] = self.planted(LINUX, "sizeof(struct sockaddr_in6)", 24)
-        self.assertRegex(message, r"is 24 by platform/posix/socket_name.rs, V6_BYTES, and 28 by the headers")
+        self.assertRegex(message, r"is 24 by platform/kernel/socket_name.rs, V6_BYTES, and 28 by the headers")
 
     def test_a_wrong_offset_is_named_with_both_values(self):
         [message] = self.planted(LINUX, "offsetof(struct ucred, uid)", 8)
-        self.assertRegex(message, r"is 8 by platform/linux/mod.rs, credentials, and 4 by the headers")
+        self.assertRegex(message, r"is 8 by platform/linux/kernel.rs, credentials, and 4 by the headers")
 
     def test_two_wrong_numbers_are_both_named(self):
         messages = self.complaints(LINUX, lambda fact: replace(fact, value=fact.value + 1) if fact.expression in ("EPIPE", "MSG_OOB") else fact)
@@ -80,8 +80,8 @@ class Derived(unittest.TestCase):
     def test_every_number_in_the_tables_is_compared(self):
         for target in (LINUX, OPENBSD):
             names = {fact.expression for fact in headers.from_tables(target)}
-            text = (headers.PLATFORM / "numbers.rs").read_text()
-            fields = set(headers.re.findall(r"pub\(super\) (\w+): c_int", text))
+            text = (headers.PLATFORM / "kernel" / "numbers.rs").read_text()
+            fields = set(headers.re.findall(r"pub\(in crate::platform\) (\w+): c_int", text))
             self.assertLessEqual(fields, names)
             self.assertGreater(len(fields), 20)
 

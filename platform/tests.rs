@@ -12,18 +12,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use rstest::rstest;
 
+use super::Native;
 use super::contract::{Errno, ErrorKind, MEANINGS, Operation, Refusal, SendFlags, SocketKind};
+use super::kernel::{
+    Cause, ControlLayout, Credentials, Failure, Family, FileKind, Kernel, RawErrno, RawFlags, SocketName,
+    Status, Why,
+};
 use super::linux::{self, Linux, TcpInfo};
 use super::openbsd::{self, OpenBsd};
-use super::posix::file::FileKind;
-use super::posix::probe::socket_kind;
-use super::posix::sendfile::{admit_on, copying_may_do_on, must_be_told_on};
-use super::posix::sigpipe::may_have_signalled_on;
-use super::posix::status::Status;
-use super::{
-    Cause, ControlLayout, Credentials, Failure, Family, Kernel, Native, RawErrno, RawFlags, SocketName, Why,
-    hides_count_on, meaning_for_file_on, never_fits_on, plain_meaning_on, raw_flags_on,
-};
 use Errno::*;
 use SocketKind::{Other, OtherStream, Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
 
@@ -107,9 +103,9 @@ fn a_flag_is_translated_dropped_or_refused(
     #[case] on_openbsd: Becomes,
 ) {
     for &kind in kinds {
-        let linux = Becomes::of(raw_flags_on::<Linux>(kind, flag), LINUX_NOSIGNAL);
+        let linux = Becomes::of(Linux::raw_flags(kind, flag), LINUX_NOSIGNAL);
         assert_eq!(linux, on_linux, "{kind:?} on Linux");
-        let openbsd = Becomes::of(raw_flags_on::<OpenBsd>(kind, flag), OPENBSD_NOSIGNAL);
+        let openbsd = Becomes::of(OpenBsd::raw_flags(kind, flag), OPENBSD_NOSIGNAL);
         assert_eq!(openbsd, on_openbsd, "{kind:?} on OpenBSD");
     }
 }
@@ -119,11 +115,11 @@ fn a_flag_is_translated_dropped_or_refused(
 fn combinations_are_their_parts<K: Kernel>(no_signal: c_int) {
     for kind in SocketKind::ALL {
         for bits in 0..=u8::MAX {
-            let whole = raw_flags_on::<K>(kind, SendFlags::from_bits_retain(bits));
+            let whole = K::raw_flags(kind, SendFlags::from_bits_retain(bits));
             let parts: Vec<_> = (0..u8::BITS)
                 .map(|bit| bits & (1 << bit))
                 .filter(|&bit| bit != 0)
-                .map(|bit| raw_flags_on::<K>(kind, SendFlags::from_bits_retain(bit)))
+                .map(|bit| K::raw_flags(kind, SendFlags::from_bits_retain(bit)))
                 .collect();
             let sum = parts.iter().try_fold(no_signal, |sum, part| part.map(|flags| sum | flags.0));
             assert_eq!(whole.map(|flags| flags.0), sum, "{kind:?}, bits {bits:#x}");
@@ -140,8 +136,8 @@ fn f1_a_combination_is_what_its_flags_are() {
 /// The reason for flags of our own: one kernel's number is another thing on the other.
 #[test]
 fn f1_the_same_flags_have_other_numbers() {
-    let on_linux = raw_flags_on::<Linux>(UnixSeqpacket, SendFlags::END_OF_RECORD).unwrap();
-    let on_openbsd = raw_flags_on::<OpenBsd>(UnixSeqpacket, SendFlags::DONT_WAIT).unwrap();
+    let on_linux = Linux::raw_flags(UnixSeqpacket, SendFlags::END_OF_RECORD).unwrap();
+    let on_openbsd = OpenBsd::raw_flags(UnixSeqpacket, SendFlags::DONT_WAIT).unwrap();
     assert_eq!(on_linux.0 & !LINUX_NOSIGNAL, on_openbsd.0 & !OPENBSD_NOSIGNAL);
     assert_ne!(Linux::NUMBERS.MSG_NOSIGNAL, OpenBsd::NUMBERS.MSG_NOSIGNAL);
 }
@@ -222,12 +218,12 @@ fn errnos_are_told_apart<K: Kernel>() {
     assert_eq!(names.len(), K::ERRNOS.len(), "a name stands twice");
     assert_eq!(numbers.len(), K::ERRNOS.len(), "a number stands twice");
     for &(name, number) in K::ERRNOS {
-        assert_eq!(K::errno_name(number), Some(name));
-        assert_eq!(K::errno_number(name), number);
+        assert_eq!(K::errno_name(RawErrno::from_number(number)), Some(name));
+        assert_eq!(K::raw_errno(name).number(), number);
     }
     for unknown in [0, -1, 10_000, c_int::MAX] {
-        assert_eq!(K::errno_name(unknown), None);
-        assert_eq!(plain_meaning_on::<K>(RawErrno(unknown)), ErrorKind::Other);
+        assert_eq!(K::errno_name(RawErrno::from_number(unknown)), None);
+        assert_eq!(K::plain_meaning(RawErrno::from_number(unknown)), ErrorKind::Other);
     }
 }
 
@@ -278,8 +274,8 @@ fn errnos_have_one_name_and_one_number() {
 #[case(EHOSTDOWN, 112, 64)]
 #[case(EHOSTUNREACH, 113, 65)]
 fn an_errno_has_these_numbers(#[case] name: Errno, #[case] on_linux: c_int, #[case] on_openbsd: c_int) {
-    assert_eq!(Linux::errno_number(name), on_linux);
-    assert_eq!(OpenBsd::errno_number(name), on_openbsd);
+    assert_eq!(Linux::raw_errno(name).number(), on_linux);
+    assert_eq!(OpenBsd::raw_errno(name).number(), on_openbsd);
 }
 
 /// A user of one system must not see a canonical errno that the other has no number for.
@@ -340,13 +336,13 @@ fn the_contract_has_this_table() {
     assert_eq!(rows.len(), MEANINGS.len());
     for (row, meaning) in rows.iter().zip(MEANINGS) {
         let (linux, openbsd) =
-            (Linux::errno_number(meaning.canonical), OpenBsd::errno_number(meaning.canonical));
+            (Linux::raw_errno(meaning.canonical).number(), OpenBsd::raw_errno(meaning.canonical).number());
         let errnos = meaning.errnos.iter().map(|errno| format!("{errno:?}"));
         let errnos = errnos.map(|name| name.replace("ERESTARTSYS", "512 (Linux)")).collect::<Vec<_>>();
         assert_eq!(row[0], format!("`{:?}`", meaning.kind));
         assert_eq!(row[1], format!("{:?}", meaning.canonical), "{}", row[0]);
         assert_eq!((row[2], row[3]), (&*linux.to_string(), &*openbsd.to_string()), "{}", row[0]);
-        let std_kind = io::Error::from_raw_os_error(Native::errno_number(meaning.canonical)).kind();
+        let std_kind = io::Error::from_raw_os_error(Native::raw_errno(meaning.canonical).number()).kind();
         assert_eq!(row[4], format!("{std_kind:?}"), "{}", row[0]);
         if !errnos.is_empty() {
             assert_eq!(row[5], errnos.join(", "), "{}", row[0]);
@@ -427,7 +423,7 @@ enum OpenBsdSocket {
 
 impl OpenBsdSocket {
     fn pending(errno: Option<Errno>) -> Self {
-        Self::Pending(Cell::new(errno.map(|name| RawErrno(OpenBsd::errno_number(name)))))
+        Self::Pending(Cell::new(errno.map(OpenBsd::raw_errno)))
     }
 }
 
@@ -441,14 +437,14 @@ impl openbsd::Witness for OpenBsdSocket {
 
     fn peek(&self) -> Result<usize, RawErrno> {
         match *self {
-            Self::Peek(answer) => answer.map_err(|name| RawErrno(OpenBsd::errno_number(name))),
+            Self::Peek(answer) => answer.map_err(OpenBsd::raw_errno),
             _ => panic!("peeked without need"),
         }
     }
 }
 
 fn failure<K: Kernel>(kind: SocketKind, operation: Operation, errno: Errno) -> Failure {
-    Failure { errno: RawErrno(K::errno_number(errno)), kind, operation }
+    Failure { errno: K::raw_errno(errno), kind, operation }
 }
 
 const STATE_ESTABLISHED: u8 = 1;
@@ -714,15 +710,15 @@ fn openbsd_says_why_after_epipe(#[case] pending: Errno, #[case] meant: ErrorKind
     for operation in [Operation::Send, Operation::SendVectored] {
         let failure = failure::<OpenBsd>(Tcp, operation, EPIPE);
         let judged = OpenBsd::judge(failure, &OpenBsdSocket::pending(Some(pending)));
-        assert_eq!(judged, Cause { kind: meant, errno: RawErrno(OpenBsd::errno_number(pending)) });
+        assert_eq!(judged, Cause { kind: meant, errno: OpenBsd::raw_errno(pending) });
     }
 }
 
 #[test]
 fn s8_a_pending_errno_without_a_name_is_kept() {
     let failure = failure::<OpenBsd>(Tcp, Operation::Send, EPIPE);
-    let judged = OpenBsd::judge(failure, &OpenBsdSocket::Pending(Cell::new(Some(RawErrno(91)))));
-    assert_eq!(judged, Cause { kind: ErrorKind::Other, errno: RawErrno(91) });
+    let judged = OpenBsd::judge(failure, &OpenBsdSocket::Pending(Cell::new(Some(RawErrno::from_number(91)))));
+    assert_eq!(judged, Cause { kind: ErrorKind::Other, errno: RawErrno::from_number(91) });
 }
 
 /// A destination that is named: what the path is, is not what the peer was.
@@ -872,11 +868,11 @@ fn b3_and_r13_enobufs_is_would_block_for_unix_sockets_on_openbsd_alone() {
 /// 512 leaks from Linux after an interrupted recvmmsg. On OpenBSD the number is nobody's.
 #[test]
 fn m1b_errno_512_is_an_interruption_on_linux_alone() {
-    let failure = Failure { errno: RawErrno(512), kind: UdpV4, operation: Operation::Send };
+    let failure = Failure { errno: RawErrno::from_number(512), kind: UdpV4, operation: Operation::Send };
     let linux = Linux::judge(failure, &LinuxSocket::MustNotBeAsked);
-    assert_eq!(linux, Cause { kind: ErrorKind::Interrupted, errno: RawErrno(512) });
+    assert_eq!(linux, Cause { kind: ErrorKind::Interrupted, errno: RawErrno::from_number(512) });
     let openbsd = OpenBsd::judge(failure, &OpenBsdSocket::MustNotBeAsked);
-    assert_eq!(openbsd, Cause { kind: ErrorKind::Other, errno: RawErrno(512) });
+    assert_eq!(openbsd, Cause { kind: ErrorKind::Other, errno: RawErrno::from_number(512) });
 }
 
 // What a socket is.
@@ -920,8 +916,8 @@ fn a_probed_socket_is(
         Type::Raw => 3,
         Type::Seqpacket => 5,
     };
-    assert_eq!(socket_kind::<Linux>(on_linux, kind, protocol), expected);
-    assert_eq!(socket_kind::<OpenBsd>(on_openbsd, kind, protocol), expected);
+    assert_eq!(Linux::socket_kind(on_linux, kind, protocol), expected);
+    assert_eq!(OpenBsd::socket_kind(on_openbsd, kind, protocol), expected);
 }
 
 /// The families of these tables, whose numbers differ.
@@ -943,8 +939,8 @@ enum Type {
 
 #[test]
 fn ipv6_of_the_other_kernel_is_another_family() {
-    assert_eq!(socket_kind::<Linux>(24, 1, 6), OtherStream);
-    assert_eq!(socket_kind::<OpenBsd>(10, 1, 6), OtherStream);
+    assert_eq!(Linux::socket_kind(24, 1, 6), OtherStream);
+    assert_eq!(OpenBsd::socket_kind(10, 1, 6), OtherStream);
 }
 
 // Where the kernels differ and say so.
@@ -967,13 +963,13 @@ fn ipv6_of_the_other_kernel_is_another_family() {
 #[case::g3_no_socket(ErrorKind::NotSocket, false)]
 fn a_hard_error_on_a_stream_hides_the_count_on_openbsd(#[case] error: ErrorKind, #[case] hides: bool) {
     for kind in [Tcp, UnixStream, OtherStream, Other] {
-        assert_eq!(hides_count_on::<OpenBsd>(kind, error), hides, "{kind:?}");
+        assert_eq!(OpenBsd::hides_count(kind, error), hides, "{kind:?}");
     }
     for kind in [UdpV4, UdpV6, UnixDatagram, UnixSeqpacket] {
-        assert!(!hides_count_on::<OpenBsd>(kind, error), "{kind:?} is accepted whole or not at all");
+        assert!(!OpenBsd::hides_count(kind, error), "{kind:?} is accepted whole or not at all");
     }
     for kind in SocketKind::ALL {
-        assert!(!hides_count_on::<Linux>(kind, error), "{kind:?}: Linux returns the count");
+        assert!(!Linux::hides_count(kind, error), "{kind:?}: Linux returns the count");
     }
 }
 
@@ -1002,10 +998,6 @@ fn the_kernels_differ_where_the_contract_says_so() {
 
 // sendfile: clauses X3 to X12.
 
-fn raw<K: Kernel>(errno: Errno) -> RawErrno {
-    RawErrno(K::errno_number(errno))
-}
-
 #[rstest]
 #[case::x8_cannot(EINVAL, true)]
 #[case::x7_pipe_with_an_offset(ESPIPE, true)]
@@ -1021,9 +1013,32 @@ fn raw<K: Kernel>(errno: Errno) -> RawErrno {
 #[case::out_of_memory(ENOMEM, false)]
 #[case::no_permission(EPERM, false)]
 fn copying_is_tried_only_for_what_the_kernel_cannot_do(#[case] errno: Errno, #[case] tried: bool) {
-    assert_eq!(copying_may_do_on::<Linux>(raw::<Linux>(errno)), tried);
-    assert_eq!(copying_may_do_on::<OpenBsd>(raw::<OpenBsd>(errno)), tried);
-    assert!(!copying_may_do_on::<Linux>(RawErrno(10_000)));
+    assert_eq!(Linux::copying_may_do(Linux::raw_errno(errno)), tried);
+    assert_eq!(OpenBsd::copying_may_do(OpenBsd::raw_errno(errno)), tried);
+    assert!(!Linux::copying_may_do(RawErrno::from_number(10_000)));
+}
+
+/// A machine need not have a block device that a test may open.
+#[rstest]
+#[case::regular_file(libc::S_IFREG, FileKind::Seekable)]
+#[case::block_device(libc::S_IFBLK, FileKind::Seekable)]
+#[case::fifo(libc::S_IFIFO, FileKind::Pipe)]
+#[case::socket(libc::S_IFSOCK, FileKind::Socket)]
+#[case::device_of_bytes(libc::S_IFCHR, FileKind::Device)]
+#[case::directory(libc::S_IFDIR, FileKind::Other)]
+#[case::link(libc::S_IFLNK, FileKind::Other)]
+#[case::descriptor_of_events(0, FileKind::Other)]
+fn x7_what_a_mode_says(#[case] mode: libc::mode_t, #[case] expected: FileKind) {
+    for permissions in [0, 0o7777] {
+        assert_eq!(Linux::file_kind(mode | permissions, 0x0105), expected);
+        assert_eq!(OpenBsd::file_kind(mode | permissions, 0x0105), expected);
+    }
+}
+
+#[test]
+fn x7_the_null_device_is_no_device_of_bytes_on_linux() {
+    assert_eq!(Linux::file_kind(libc::S_IFCHR, 0x0103), FileKind::Other);
+    assert_eq!(OpenBsd::file_kind(libc::S_IFCHR, 0x0103), FileKind::Device);
 }
 
 const WRITABLE: Status = Status { readable: false, writable: true, appends: false };
@@ -1074,11 +1089,11 @@ fn the_copying_path_checks_what_linux_checks(
         match *answer {
             Answer::Admitted => Ok(()),
             Answer::Refused(refusal) => Err(Why::Refused(refusal)),
-            Answer::Errno(errno) => Err(Why::File(raw::<K>(errno))),
+            Answer::Errno(errno) => Err(Why::File(K::raw_errno(errno))),
         }
     }
-    assert_eq!(admit_on::<Linux>(input, output, count), expected::<Linux>(&answer));
-    assert_eq!(admit_on::<OpenBsd>(input, output, count), expected::<OpenBsd>(&answer));
+    assert_eq!(Linux::admit(input, output, count), expected::<Linux>(&answer));
+    assert_eq!(OpenBsd::admit(input, output, count), expected::<OpenBsd>(&answer));
 }
 
 /// Clause X12: after the first byte a count. Clause A13: not if it would have the same bytes sent twice.
@@ -1094,13 +1109,13 @@ fn the_copying_path_checks_what_linux_checks(
 #[case::x11_interrupted(EINTR, false)]
 fn a_count_hides_an_error_but_never_what_may_have_been_sent(#[case] errno: Errno, #[case] told: bool) {
     for kind in [Tcp, UnixStream, OtherStream, Other] {
-        let output = Why::Output(raw::<OpenBsd>(errno));
-        assert_eq!(must_be_told_on::<OpenBsd>(Some(kind), output), told, "{kind:?}");
-        assert!(!must_be_told_on::<Linux>(Some(kind), Why::Output(raw::<Linux>(errno))), "{kind:?}");
+        let output = Why::Output(OpenBsd::raw_errno(errno));
+        assert_eq!(OpenBsd::must_be_told(Some(kind), output), told, "{kind:?}");
+        assert!(!Linux::must_be_told(Some(kind), Why::Output(Linux::raw_errno(errno))), "{kind:?}");
     }
-    assert!(!must_be_told_on::<OpenBsd>(None, Why::Output(raw::<OpenBsd>(errno))), "a pipe or file");
-    assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::File(raw::<OpenBsd>(errno))), "the input's");
-    assert!(!must_be_told_on::<OpenBsd>(Some(Tcp), Why::Refused(Refusal::RangeOverflow)));
+    assert!(!OpenBsd::must_be_told(None, Why::Output(OpenBsd::raw_errno(errno))), "a pipe or file");
+    assert!(!OpenBsd::must_be_told(Some(Tcp), Why::File(OpenBsd::raw_errno(errno))), "the input's");
+    assert!(!OpenBsd::must_be_told(Some(Tcp), Why::Refused(Refusal::RangeOverflow)));
 }
 
 /// Clause X16: a file system that works over a connection has its errors too.
@@ -1118,21 +1133,21 @@ fn a_count_hides_an_error_but_never_what_may_have_been_sent(#[case] errno: Errno
 #[case::broken(EPIPE, ErrorKind::Other)]
 #[case::would_block(EAGAIN, ErrorKind::Other)]
 fn an_error_of_a_file_is_none_of_a_connection(#[case] errno: Errno, #[case] kind: ErrorKind) {
-    assert_eq!(meaning_for_file_on::<Linux>(raw::<Linux>(errno)), kind);
-    assert_eq!(meaning_for_file_on::<OpenBsd>(raw::<OpenBsd>(errno)), kind);
+    assert_eq!(Linux::meaning_for_file(Linux::raw_errno(errno)), kind);
+    assert_eq!(OpenBsd::meaning_for_file(OpenBsd::raw_errno(errno)), kind);
 }
 
 #[test]
 fn x12_a_signal_comes_with_epipe_and_on_linux_with_a_short_count() {
-    assert!(may_have_signalled_on::<Linux>(Ok(65_536), 100_000));
-    assert!(may_have_signalled_on::<Linux>(Ok(0), 1));
-    assert!(!may_have_signalled_on::<Linux>(Ok(100_000), 100_000));
-    assert!(!may_have_signalled_on::<Linux>(Ok(0), 0));
-    assert!(may_have_signalled_on::<Linux>(Err(raw::<Linux>(EPIPE)), 1));
-    assert!(!may_have_signalled_on::<Linux>(Err(raw::<Linux>(ECONNRESET)), 1));
-    assert!(!may_have_signalled_on::<OpenBsd>(Ok(65_536), 100_000));
-    assert!(may_have_signalled_on::<OpenBsd>(Err(raw::<OpenBsd>(EPIPE)), 1));
-    assert!(!may_have_signalled_on::<OpenBsd>(Err(raw::<OpenBsd>(EAGAIN)), 1));
+    assert!(Linux::may_have_signalled(Ok(65_536), 100_000));
+    assert!(Linux::may_have_signalled(Ok(0), 1));
+    assert!(!Linux::may_have_signalled(Ok(100_000), 100_000));
+    assert!(!Linux::may_have_signalled(Ok(0), 0));
+    assert!(Linux::may_have_signalled(Err(Linux::raw_errno(EPIPE)), 1));
+    assert!(!Linux::may_have_signalled(Err(Linux::raw_errno(ECONNRESET)), 1));
+    assert!(!OpenBsd::may_have_signalled(Ok(65_536), 100_000));
+    assert!(OpenBsd::may_have_signalled(Err(OpenBsd::raw_errno(EPIPE)), 1));
+    assert!(!OpenBsd::may_have_signalled(Err(OpenBsd::raw_errno(EAGAIN)), 1));
 }
 
 #[test]
@@ -1165,10 +1180,10 @@ fn descriptors_take_room_on_openbsd_alone(#[case] count: usize, #[case] room: us
 #[case::r13b_record_and_two(32768, 2, 32720)]
 #[case::r13b_record_and_ten(32768, 10, 32592)]
 fn a_record_that_never_fits_is_known(#[case] buffer: usize, #[case] count: usize, #[case] longest: usize) {
-    assert!(!never_fits_on::<OpenBsd>(OPENBSD_64, longest, count, buffer));
-    assert!(never_fits_on::<OpenBsd>(OPENBSD_64, longest + 1, count, buffer));
-    assert!(never_fits_on::<OpenBsd>(OPENBSD_64, usize::MAX, count, buffer));
-    assert!(!never_fits_on::<Linux>(LINUX_64, longest + 1, count, buffer));
+    assert!(!OpenBsd::never_fits(OPENBSD_64, longest, count, buffer));
+    assert!(OpenBsd::never_fits(OPENBSD_64, longest + 1, count, buffer));
+    assert!(OpenBsd::never_fits(OPENBSD_64, usize::MAX, count, buffer));
+    assert!(!Linux::never_fits(LINUX_64, longest + 1, count, buffer));
 }
 
 /// The order of the numbers, and who is nobody.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::platform::contract::{Operation, Refusal, SocketKind, limits};
-use crate::platform::{self, Family, SocketName};
+use crate::platform::{Family, Kernel, Native, SocketName};
 
 /// Where a datagram goes: an IPv4 or IPv6 address, a unix path or, on Linux, an abstract name.
 ///
@@ -74,7 +74,7 @@ impl Address {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for one that is too long.
     pub fn unix_abstract(name: &[u8]) -> Result<Self, Error> {
         let refusal = match name.len() {
-            _ if !platform::ABSTRACT_NAMES => Some(Refusal::AbstractName),
+            _ if !Native::ABSTRACT_NAMES => Some(Refusal::AbstractName),
             length if length > limits::ABSTRACT_NAME_BYTES => Some(Refusal::AbstractNameTooLong),
             _ => None,
         };
@@ -89,7 +89,7 @@ impl Address {
     }
 
     fn new(family: AddressFamily, encoded: Family<'_>, unreachable: Option<Refusal>) -> Self {
-        Self { name: platform::socket_name(encoded), family, unreachable }
+        Self { name: SocketName::encode::<Native>(encoded), family, unreachable }
     }
 
     /// Why a socket of this kind cannot send there (clauses A5, A7, A8).

@@ -1,8 +1,8 @@
 use std::os::fd::BorrowedFd;
 use std::{fmt, io};
 
-use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind};
-use crate::platform::{self, Failure, RawErrno};
+use crate::platform::contract::{Errno, ErrorKind, Operation, Refusal, SocketKind};
+use crate::platform::{Calls, Failure, Kernel, Native, RawErrno};
 
 /// Why a call failed. It is small, `Copy`, `Send` and `Sync`.
 ///
@@ -103,23 +103,23 @@ impl Error {
         operation: Operation,
         errno: RawErrno,
     ) -> Self {
-        let judged = platform::judge(fd, Failure { errno, kind, operation });
+        let judged = Native::judge(Failure { errno, kind, operation }, Native::witness(&fd));
         let sends = operation != Operation::Receive;
-        let hides_count = sends && platform::hides_count(kind, judged.kind);
+        let hides_count = sends && Native::hides_count(kind, judged.kind);
         Parts { kind: judged.kind, operation, cause: Cause::Kernel(judged.errno), hides_count }.pack()
     }
 
     /// A failure of which nothing has to be found out.
     #[cold]
     pub(crate) fn plain(operation: Operation, errno: RawErrno) -> Self {
-        let kind = platform::plain_meaning(errno);
+        let kind = Native::plain_meaning(errno);
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
     /// A failure of a file.
     #[cold]
     pub(crate) fn of_file(operation: Operation, errno: RawErrno) -> Self {
-        let kind = platform::meaning_for_file(errno);
+        let kind = Native::meaning_for_file(errno);
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
@@ -132,7 +132,7 @@ impl Error {
     /// A time limit that has passed between two calls of a loop: what the kernel says when it passes in one.
     #[cold]
     pub(crate) fn time_limit(operation: Operation) -> Self {
-        Self::plain(operation, platform::EAGAIN)
+        Self::plain(operation, Native::raw_errno(Errno::EAGAIN))
     }
 
     /// The same failure, as that of the call that the user made.
@@ -205,7 +205,7 @@ impl ErrorKind {
     /// ```
     #[must_use]
     pub fn canonical_errno(self) -> Option<i32> {
-        self.canonical().map(platform::errno_number)
+        self.canonical().map(|name| Native::raw_errno(name).number())
     }
 }
 
@@ -329,8 +329,13 @@ mod tests {
     use super::*;
 
     fn of(kind: ErrorKind) -> Error {
-        Parts { kind, operation: Operation::Send, cause: Cause::Kernel(platform::EAGAIN), hides_count: false }
-            .pack()
+        Parts {
+            kind,
+            operation: Operation::Send,
+            cause: Cause::Kernel(Native::raw_errno(Errno::EAGAIN)),
+            hides_count: false,
+        }
+        .pack()
     }
 
     /// Of every kind: what those rely on who go on, or give up.

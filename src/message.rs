@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::Address;
 use crate::error::{Error, SendAllError};
-use crate::platform;
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
+use crate::platform::{self, Kernel, Native};
 use crate::send::checked_length;
 use crate::socket::{DatagramSocket, SocketRef};
 
@@ -250,7 +250,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
     ) -> Result<usize, Error> {
         let send = |slices: &[IoSlice<'_>]| self.send_slices(operation, socket, None, slices, flags);
         let slices = &self.slices[..self.slices.len().min(limits::SLICES_PER_MESSAGE)];
-        match (platform::FIRST_PART_WITH_DESCRIPTORS, slices) {
+        match (Native::FIRST_PART_WITH_DESCRIPTORS, slices) {
             (Some(most), [first, ..]) if socket.kind().is_stream() && !self.descriptors.is_empty() => {
                 match fitting(slices, most) {
                     0 => send(&[IoSlice::new(&first[..most])]),
@@ -332,7 +332,7 @@ fn refusal_of_descriptors<Sort>(
 
     // A stream can send a part, but no less than a byte.
     let indivisible = if socket.kind().is_stream() { 1 } else { length };
-    let never_fits = |send_buffer| platform::never_fits(indivisible, count, send_buffer);
+    let never_fits = |send_buffer| Native::never_fits(Native::CONTROL, indivisible, count, send_buffer);
     match socket.kind() {
         Tcp | UdpV4 | UdpV6 | OtherStream | Other => Some(Refusal::DescriptorsNotCarried),
         _ if count > limits::DESCRIPTORS_PER_MESSAGE => Some(Refusal::TooManyDescriptors),

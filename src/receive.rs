@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::error::Error;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
-use crate::platform::{self, Arrival, ControlBytes, Descriptors};
+use crate::platform::{self, Arrival, ControlBytes, Descriptors, Kernel, Native};
 use crate::socket::SocketRef;
 
 bitflags::bitflags! {
@@ -246,7 +246,7 @@ impl<Sort> SocketRef<'_, Sort> {
         had_room
             && match self.kind() {
                 // Linux says at the end, too, that it had no room for the credentials that were asked for.
-                kind if kind.is_stream() => !platform::STREAMS_DELIVER_NO_BYTES || !had_descriptors(),
+                kind if kind.is_stream() => !Native::STREAMS_DELIVER_NO_BYTES || !had_descriptors(),
                 SocketKind::UnixSeqpacket => !had_descriptors(),
                 _ => false,
             }

@@ -3,7 +3,7 @@ use std::io::IoSlice;
 use crate::address::Address;
 use crate::error::Error;
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
-use crate::platform::{self, RawErrno};
+use crate::platform::{self, Kernel, Native, RawErrno, RawFlags};
 use crate::socket::{DatagramSocket, SocketRef};
 
 impl<Sort> SocketRef<'_, Sort> {
@@ -105,12 +105,8 @@ impl<Sort> SocketRef<'_, Sort> {
     }
 
     #[inline]
-    pub(crate) fn raw_flags(
-        &self,
-        operation: Operation,
-        flags: SendFlags,
-    ) -> Result<platform::RawFlags, Error> {
-        platform::raw_flags(self.kind(), flags)
+    pub(crate) fn raw_flags(&self, operation: Operation, flags: SendFlags) -> Result<RawFlags, Error> {
+        Native::raw_flags(self.kind(), flags)
             .ok_or_else(|| Error::refused(operation, Refusal::UnsupportedFlag))
     }
 

@@ -3,8 +3,8 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, SendAllError};
-use crate::platform;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SendFlags, limits};
+use crate::platform::{self, Calls, Kernel, Native, RawErrno};
 use crate::send::checked_length;
 use crate::socket::SocketRef;
 
@@ -181,7 +181,7 @@ impl<Sort> SocketRef<'_, Sort> {
     /// Whether this "would block" comes from a socket that ought to have waited (clauses B3, R13).
     fn pretends_to_block(&self, error: Error, flags: SendFlags) -> bool {
         error.kind() == ErrorKind::WouldBlock
-            && error.kernel_errno().is_some_and(platform::is_full_receiver)
+            && error.kernel_errno().map(RawErrno::from_number).is_some_and(Native::is_full_receiver)
             && !flags.contains(SendFlags::DONT_WAIT)
             && platform::is_blocking(self.fd())
     }
@@ -198,7 +198,7 @@ impl TimeLimit {
     #[cold]
     pub(crate) fn is_left_for(&mut self, output: BorrowedFd<'_>) -> bool {
         if self.0.is_none() {
-            let limit = platform::send_timeout(output).filter(|_| platform::is_blocking(output));
+            let limit = Native::send_timeout(output).filter(|_| platform::is_blocking(output));
             self.0 = limit.and_then(|limit| Instant::now().checked_add(limit));
         }
         let Some(end) = self.0 else { return true };
@@ -277,7 +277,7 @@ mod tests {
         let limit = Duration::from_millis(100);
         let (ours, _theirs) = full();
         ours.set_write_timeout(Some(limit)).unwrap();
-        let is_asked_for = platform::send_timeout(ours.as_fd()).is_some();
+        let is_asked_for = Native::send_timeout(ours.as_fd()).is_some();
         let (started, mut time) = (Instant::now(), TimeLimit::default());
         assert_eq!(time.is_left_for(ours.as_fd()), !is_asked_for);
         assert_eq!(time.is_left_for(ours.as_fd()), !is_asked_for, "it has passed");

@@ -31,7 +31,7 @@ const TCP_ROUNDS: usize = 50;
 const THREADS: usize = 4;
 
 /// How many signals another process sends: one in some hundreds comes while a call is cut short. What becomes of each
-/// then is tested without chance in `platform/posix/sigpipe.rs`.
+/// then is tested without chance in `platform/native/sigpipe.rs`.
 const SIGNALS: usize = 4000;
 
 /// More than a pipe or a unix stream takes, so that a call is still on its way when its reader goes.

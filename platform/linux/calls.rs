@@ -5,8 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::time::Duration;
 
+use super::Linux;
 use super::verdict::{TcpInfo, Witness};
-use crate::platform::RawErrno;
+use crate::platform::kernel::{Calls, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::{count, option};
 
 /// sendfile(2) with 64-bit offsets: glibc has two on 32 bits, and musl's is the one.
@@ -54,44 +55,80 @@ impl Witness for BorrowedFd<'_> {
     }
 }
 
-/// `SO_SNDTIMEO`, if it is set. It is the C library's struct timeval, whatever its width.
-pub(crate) fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration> {
-    let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    option::get(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &mut limit).ok()?;
-    let limit = Duration::new(limit.tv_sec as u64, limit.tv_usec as u32 * 1000);
-    (!limit.is_zero()).then_some(limit)
+impl Calls for Linux {
+    fn witness<'a>(fd: &'a BorrowedFd<'a>) -> &'a Self::Witness<'a> {
+        fd
+    }
+
+    /// `SO_SNDTIMEO`, if it is set. It is the C library's struct timeval, whatever its width.
+    fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration> {
+        let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        option::get(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &mut limit).ok()?;
+        let limit = Duration::new(limit.tv_sec as u64, limit.tv_usec as u32 * 1000);
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    /// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more
+    /// than 0x7ffff000 bytes; how many is what it returns.
+    #[inline]
+    fn sendfile(
+        output: BorrowedFd<'_>,
+        input: BorrowedFd<'_>,
+        offset: Option<u64>,
+        length: u64,
+    ) -> Result<u64, RawErrno> {
+        // No more than SSIZE_MAX, which it would refuse, and which on 32 bits is far more than it sends.
+        let length =
+            usize::try_from(length).map_or(isize::MAX as usize, |length| length.min(isize::MAX as usize));
+        let mut offset = offset.map(|offset| offset as off_t);
+        let offset = offset.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+        // SAFETY: the pointer is null or to an offset, which outlives the call and is ours to write.
+        let sent = unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length) };
+        count(sent).map(|sent| sent as u64)
+    }
+
+    type SomebodysSigpipe = Sigpipe;
+
+    /// Takes a SIGPIPE that is pending, this thread's before the process's, and gives what is not the kernel's.
+    ///
+    /// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2). The
+    /// C library's sigtimedwait(2) calls both the same, so it is not used.
+    fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sigpipe> {
+        const AT_ONCE: [u64; 2] = [0; 2]; // the kernel's struct timespec, whatever its width
+        let kernel_set_bytes = (libc::SIGRTMAX() as usize + 1) / 8;
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the pointers are to a set and a time, which are only read, and to room for what the kernel fills;
+        // its set is the first bytes of the C library's.
+        let taken = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigtimedwait,
+                ptr::from_ref(only_sigpipe),
+                info.as_mut_ptr(),
+                AT_ONCE.as_ptr(),
+                kernel_set_bytes,
+            )
+        };
+        if taken != libc::c_long::from(libc::SIGPIPE) {
+            return None;
+        }
+        // SAFETY: every bit is a value, and was set.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: this member is filled for the code that is compared.
+        let from = unsafe { info.si_pid() };
+        let is_kernels = info.si_code == libc::SI_USER && from == std::process::id() as libc::pid_t;
+        (!is_kernels).then_some(Sigpipe(info))
+    }
 }
 
-/// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more
-/// than 0x7ffff000 bytes; how many is what it returns.
-#[inline]
-pub(crate) fn sendfile(
-    output: BorrowedFd<'_>,
-    input: BorrowedFd<'_>,
-    offset: Option<u64>,
-    length: u64,
-) -> Result<u64, RawErrno> {
-    // No more than SSIZE_MAX, which it would refuse, and which on 32 bits is far more than it sends.
-    let length =
-        usize::try_from(length).map_or(isize::MAX as usize, |length| length.min(isize::MAX as usize));
-    let mut offset = offset.map(|offset| offset as off_t);
-    let offset = offset.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-    // SAFETY: the pointer is null or to an offset, which outlives the call and is ours to write.
-    let sent = unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length) };
-    count(sent).map(|sent| sent as u64)
-}
+/// A SIGPIPE with who sent it.
+pub(crate) struct Sigpipe(libc::siginfo_t);
 
-/// A SIGPIPE that somebody else sent, and that was taken.
-pub(crate) struct SomebodysSigpipe(libc::siginfo_t);
-
-impl SomebodysSigpipe {
-    /// Whether it was meant for this thread, and not for the process.
-    pub(crate) fn is_for_thread(&self) -> bool {
+impl SomebodysSigpipe for Sigpipe {
+    fn is_for_thread(&self) -> bool {
         self.0.si_code == libc::SI_TKILL
     }
 
-    /// Sends it again as it came: who takes it next sees who sent it.
-    pub(crate) fn send_again(&self) {
+    fn send_again(&self) {
         let (process, info) = (std::process::id(), ptr::from_ref(&self.0));
         // SAFETY: it takes nothing, and cannot fail.
         let thread = unsafe { libc::gettid() };
@@ -104,34 +141,4 @@ impl SomebodysSigpipe {
             unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, thread, libc::SIGPIPE, info) };
         }
     }
-}
-
-/// Takes a SIGPIPE that is pending, this thread's before the process's, and gives what is not the kernel's.
-///
-/// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2). The
-/// C library's sigtimedwait(2) calls both the same, so it is not used.
-pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<SomebodysSigpipe> {
-    const AT_ONCE: [u64; 2] = [0; 2]; // the kernel's struct timespec, whatever its width
-    let kernel_set_bytes = (libc::SIGRTMAX() as usize + 1) / 8;
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: the pointers are to a set and a time, which are only read, and to room for what the kernel fills;
-    // its set is the first bytes of the C library's.
-    let taken = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigtimedwait,
-            ptr::from_ref(only_sigpipe),
-            info.as_mut_ptr(),
-            AT_ONCE.as_ptr(),
-            kernel_set_bytes,
-        )
-    };
-    if taken != libc::c_long::from(libc::SIGPIPE) {
-        return None;
-    }
-    // SAFETY: every bit is a value, and was set.
-    let info = unsafe { info.assume_init() };
-    // SAFETY: this member is filled for the code that is compared.
-    let from = unsafe { info.si_pid() };
-    let is_kernels = info.si_code == libc::SI_USER && from == std::process::id() as libc::pid_t;
-    (!is_kernels).then_some(SomebodysSigpipe(info))
 }

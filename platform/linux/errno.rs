@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use crate::platform::contract::Errno;
-use crate::platform::numbers::errnos;
+use crate::platform::kernel::errnos;
 
 errnos!("linux", {
     EPERM = 1,

@@ -1,58 +1,13 @@
 //! Linux.
 
 #[cfg(target_os = "linux")]
-pub(super) mod calls;
+mod calls;
 mod errno;
+mod kernel;
 mod numbers;
 mod verdict;
 
-use std::ffi::c_int;
-
-use super::contract::{Errno, SendFlags};
-use super::numbers::Numbers;
-use super::{Cause, ControlLayout, Credentials, Failure, Kernel};
 #[cfg(test)]
-pub(super) use verdict::TcpInfo;
-pub(super) use verdict::Witness;
+pub(super) use verdict::{TcpInfo, Witness};
 
-pub(super) enum Linux {}
-
-/// The numbers of /dev/null, which are a part of Linux's interface: its devices.txt has them.
-const NULL_MAJOR: libc::dev_t = 1;
-const NULL_MINOR: libc::dev_t = 3;
-
-impl Kernel for Linux {
-    const NUMBERS: Numbers = numbers::NUMBERS;
-    const ERRNOS: &'static [(Errno, c_int)] = errno::ERRNOS;
-    const CONTROL: ControlLayout =
-        ControlLayout { length_bytes: size_of::<usize>(), alignment: size_of::<usize>() };
-    const FLAGS: SendFlags = SendFlags::all();
-    const ABSTRACT_NAMES: bool = true;
-    const HARD_ERROR_HIDES_COUNT: bool = false;
-    const STREAMS_DELIVER_NO_BYTES: bool = false;
-    const LISTENERS_HAVE_CREDENTIALS: bool = true;
-    const NULL_DEVICE: Option<libc::dev_t> = Some(NULL_MAJOR << 8 | NULL_MINOR);
-    const HAS_SENDFILE: bool = true;
-    const SIGNALS_WITH_COUNT: bool = true;
-
-    const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
-
-    fn room_for_descriptors(_layout: ControlLayout, _count: usize) -> Option<usize> {
-        None
-    }
-
-    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4).
-    fn credentials([process, user, group]: [u32; 3]) -> Option<Credentials> {
-        (process != 0 || user != u32::MAX).then_some(Credentials { user, group, process })
-    }
-
-    fn socket_name_header(family: c_int, _length: u8) -> [u8; 2] {
-        (family as u16).to_ne_bytes()
-    }
-
-    type Witness<'a> = dyn Witness + 'a;
-
-    fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {
-        verdict::judge(failure, witness)
-    }
-}
+pub(crate) enum Linux {}

@@ -1,6 +1,6 @@
 //! Linux's numbers: the same on every architecture that unisend supports, but for one.
 
-use crate::platform::numbers::{Numbers, held_to_libc};
+use crate::platform::kernel::{Numbers, held_to_libc};
 
 pub(super) const NUMBERS: Numbers = Numbers {
     AF_UNIX: 1,
@@ -37,7 +37,7 @@ pub(super) const NUMBERS: Numbers = Numbers {
     O_PATH: 0x20_0000,
 };
 
-held_to_libc!("linux", crate::platform::linux::numbers::NUMBERS, [
+held_to_libc!("linux", [
     AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
     SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR SO_ACCEPTCONN
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL MSG_MORE MSG_CONFIRM

@@ -2,10 +2,9 @@
 //!
 //! `openbsd/verdict.rs` is the other half of each clause.
 
-use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
-use crate::platform::{Cause, Failure, Kernel, plain_meaning_on};
-
 use super::Linux;
+use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
+use crate::platform::kernel::{Cause, Failure, Kernel};
 
 /// What Linux can be asked about a socket after a failure.
 pub(crate) trait Witness {
@@ -46,10 +45,10 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EAGAIN, ECONNREFUSED, EINVAL, ENOTCONN, EPIPE};
     use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram, UnixStream};
 
-    let plain = plain_meaning_on::<Linux>(failure.errno);
+    let plain = Linux::plain_meaning(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
     let sends = failure.operation != Operation::Receive;
-    let kind = match (failure.kind, Linux::errno_name(failure.errno.number())) {
+    let kind = match (failure.kind, Linux::errno_name(failure.errno)) {
         // S1, S2: EPIPE is also what a socket gets that was never connected, or that listens.
         (Tcp, Some(EPIPE)) if tcp_info(TcpInfo::never_connected) => ErrorKind::NotConnected,
         // S3: EAGAIN is also what a socket gets that is still connecting. One with a peer is not.

@@ -1,61 +1,74 @@
 //! The calls that only OpenBSD has, or that only OpenBSD needs.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use super::OpenBsd;
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
-use crate::platform::RawErrno;
-use crate::platform::posix::{option, receive, sigpipe};
+use crate::platform::contract::Errno;
+use crate::platform::kernel::{Calls, Kernel, RawErrno, SomebodysSigpipe};
+use crate::platform::posix::{count, option, sigpipe};
 
 impl Witness for BorrowedFd<'_> {
     fn pending_error(&self) -> Option<RawErrno> {
         let errno = option::get_int(*self, NUMBERS.SOL_SOCKET, NUMBERS.SO_ERROR).ok()?;
-        (errno != 0).then_some(RawErrno(errno))
+        (errno != 0).then_some(RawErrno::from_number(errno))
     }
 
     fn peek(&self) -> Result<usize, RawErrno> {
-        receive::receive(*self, &mut [0], NUMBERS.MSG_PEEK | NUMBERS.MSG_DONTWAIT)
+        let mut byte = [0_u8];
+        let (start, flags) = (byte.as_mut_ptr().cast(), NUMBERS.MSG_PEEK | NUMBERS.MSG_DONTWAIT);
+        // SAFETY: the pointer is to one byte, which outlives the call and is ours to write.
+        count(unsafe { libc::recv(self.as_raw_fd(), start, byte.len(), flags) })
     }
 }
 
-/// `SO_SNDTIMEO` cannot be asked for: under pledge's "stdio" that would kill the process (clause I4b).
-pub(crate) fn send_timeout(_socket: BorrowedFd<'_>) -> Option<Duration> {
-    None
+impl Calls for OpenBsd {
+    fn witness<'a>(fd: &'a BorrowedFd<'a>) -> &'a Self::Witness<'a> {
+        fd
+    }
+
+    /// `SO_SNDTIMEO` cannot be asked for: under pledge's "stdio" that would kill the process (clause I4b).
+    fn send_timeout(_socket: BorrowedFd<'_>) -> Option<Duration> {
+        None
+    }
+
+    /// OpenBSD has no sendfile(2).
+    fn sendfile(
+        _output: BorrowedFd<'_>,
+        _input: BorrowedFd<'_>,
+        _offset: Option<u64>,
+        _length: u64,
+    ) -> Result<u64, RawErrno> {
+        Err(Self::raw_errno(Errno::ENOSYS))
+    }
+
+    type SomebodysSigpipe = Sigpipe;
+
+    /// Takes a SIGPIPE that is pending, be it this thread's or the process's.
+    ///
+    /// There is no sigtimedwait(2), and sigwait(2) waits for ever if nothing is pending, as when the signal is
+    /// ignored.
+    fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sigpipe> {
+        if sigpipe::is_pending() {
+            let mut taken = 0;
+            // SAFETY: the pointers are to a set, which is only read, and to an int that is ours to write.
+            unsafe { libc::sigwait(only_sigpipe, &raw mut taken) };
+        }
+        None
+    }
 }
 
-/// OpenBSD has no sendfile(2).
-pub(crate) fn sendfile(
-    _output: BorrowedFd<'_>,
-    _input: BorrowedFd<'_>,
-    _offset: Option<u64>,
-    _length: u64,
-) -> Result<u64, RawErrno> {
-    Err(RawErrno(libc::ENOSYS))
-}
+/// A SIGPIPE with who sent it, of which there is none: OpenBSD does not say it of any.
+pub(crate) enum Sigpipe {}
 
-/// A SIGPIPE that somebody else sent. OpenBSD does not say of any who sent it.
-pub(crate) enum SomebodysSigpipe {}
-
-impl SomebodysSigpipe {
-    pub(crate) fn is_for_thread(&self) -> bool {
+impl SomebodysSigpipe for Sigpipe {
+    fn is_for_thread(&self) -> bool {
         match *self {}
     }
 
-    pub(crate) fn send_again(&self) {
+    fn send_again(&self) {
         match *self {}
     }
-}
-
-/// Takes a SIGPIPE that is pending, be it this thread's or the process's.
-///
-/// There is no sigtimedwait(2), and sigwait(2) waits for ever if nothing is pending, as when the signal is
-/// ignored.
-pub(crate) fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<SomebodysSigpipe> {
-    if sigpipe::is_pending() {
-        let mut taken = 0;
-        // SAFETY: the pointers are to a set, which is only read, and to an int that is ours to write.
-        unsafe { libc::sigwait(only_sigpipe, &raw mut taken) };
-    }
-    None
 }

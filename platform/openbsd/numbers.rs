@@ -1,6 +1,6 @@
 //! OpenBSD's numbers: the same on every architecture.
 
-use crate::platform::numbers::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
+use crate::platform::kernel::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
 
 pub(super) const NUMBERS: Numbers = Numbers {
     AF_UNIX: 1,
@@ -35,7 +35,7 @@ pub(super) const NUMBERS: Numbers = Numbers {
     O_PATH: ABSENT,
 };
 
-held_to_libc!("openbsd", crate::platform::openbsd::numbers::NUMBERS, [
+held_to_libc!("openbsd", [
     AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
     SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR SO_ACCEPTCONN
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL

@@ -2,10 +2,9 @@
 //!
 //! `linux/verdict.rs` is the other half of each clause.
 
-use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
-use crate::platform::{Cause, Failure, Kernel, RawErrno, plain_meaning_on};
-
 use super::OpenBsd;
+use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
+use crate::platform::kernel::{Cause, Failure, Kernel, RawErrno};
 
 /// What OpenBSD can be asked about a socket after a failure. Neither needs more than pledge's "stdio":
 /// `TCP_INFO` and `SO_TYPE` would kill the process that pledged no more.
@@ -22,7 +21,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EADDRNOTAVAIL, EMSGSIZE, ENOBUFS, ENOTCONN, ENOTSOCK, EPIPE};
     use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
 
-    let plain = Cause { kind: plain_meaning_on::<OpenBsd>(failure.errno), errno: failure.errno };
+    let plain = Cause { kind: OpenBsd::plain_meaning(failure.errno), errno: failure.errno };
     let means = |kind| Cause { kind, ..plain };
     let sends = failure.operation != Operation::Receive;
     if failure.kind == Tcp && sends && ends_a_connection(plain.kind) {
@@ -30,11 +29,11 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // The same error is then left pending, and would be said a second time.
         witness.pending_error();
     }
-    match (failure.kind, OpenBsd::errno_name(failure.errno.number())) {
+    match (failure.kind, OpenBsd::errno_name(failure.errno)) {
         // S5, S8, S9: EPIPE comes first, and the reason is left pending.
         (Tcp, Some(EPIPE)) => witness
             .pending_error()
-            .map_or(plain, |errno| Cause { kind: plain_meaning_on::<OpenBsd>(errno), errno }),
+            .map_or(plain, |errno| Cause { kind: OpenBsd::plain_meaning(errno), errno }),
         // S3: ENOTCONN is also what a socket gets that is still connecting.
         (Tcp, Some(ENOTCONN)) if sends && is_connecting(witness) => means(ErrorKind::Connecting),
         // B3: a receiver that is full is said at once, even on a blocking socket, as a want of buffers.
@@ -66,6 +65,6 @@ fn ends_a_connection(kind: ErrorKind) -> bool {
 fn is_connecting(witness: &dyn Witness) -> bool {
     match witness.peek() {
         Ok(bytes) => bytes > 0,
-        Err(errno) => OpenBsd::errno_name(errno.number()) == Some(Errno::EAGAIN),
+        Err(errno) => OpenBsd::errno_name(errno) == Some(Errno::EAGAIN),
     }
 }

@@ -5,36 +5,25 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{count, last_errno};
-use crate::platform::{Kernel, Native, RawErrno};
+use crate::platform::kernel::RawErrno;
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(target_env = "gnu"))]
 use libc::{fstat, lseek, off_t, pread, stat};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(target_env = "gnu")]
 use libc::{fstat64 as fstat, lseek64 as lseek, off64_t as off_t, pread64 as pread, stat64 as stat};
 
 const _: () = assert!(size_of::<off_t>() == size_of::<u64>(), "an offset has 64 bits");
 
-/// What a descriptor is, as far as it matters to reading it at an offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::platform) enum FileKind {
-    /// A regular file or a block device: it has offsets, and what was read can be read again.
-    Seekable,
-    /// A pipe or FIFO: what was read is gone.
-    Pipe,
-    /// A socket: what was read is gone.
-    Socket,
-    /// A device of bytes that may have some to read: a terminal, /dev/zero.
-    Device,
-    /// What has no bytes: a directory, /dev/null, a descriptor of events, timers, signals or processes.
-    Other,
+/// What fstat(2) says of a file, as far as it is needed.
+pub(in crate::platform) struct Attributes {
+    pub(in crate::platform) mode: libc::mode_t,
+    /// Of a device: its number.
+    pub(in crate::platform) device: libc::dev_t,
+    /// How many bytes a regular file has. What is made when it is read (/proc) says 0, as do devices.
+    pub(in crate::platform) length: u64,
 }
 
-pub(in crate::platform) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno> {
-    kind_and_length(fd).map(|(kind, _)| kind)
-}
-
-/// The kind, and how many bytes a regular file has. What is made when it is read (/proc) says 0, as do devices.
-pub(in crate::platform) fn kind_and_length(fd: BorrowedFd<'_>) -> Result<(FileKind, u64), RawErrno> {
+pub(in crate::platform) fn attributes(fd: BorrowedFd<'_>) -> Result<Attributes, RawErrno> {
     let mut status = MaybeUninit::<stat>::uninit();
     // SAFETY: the pointer is to room for one structure, which the kernel fills.
     if unsafe { fstat(fd.as_raw_fd(), status.as_mut_ptr()) } < 0 {
@@ -43,17 +32,7 @@ pub(in crate::platform) fn kind_and_length(fd: BorrowedFd<'_>) -> Result<(FileKi
     // SAFETY: the call succeeded, so it is filled.
     let status = unsafe { status.assume_init() };
     let length = u64::try_from(status.st_size).unwrap_or(0);
-    Ok((kind_of_mode(status.st_mode, status.st_rdev), length))
-}
-
-fn kind_of_mode(mode: libc::mode_t, device: libc::dev_t) -> FileKind {
-    match mode & libc::S_IFMT {
-        libc::S_IFREG | libc::S_IFBLK => FileKind::Seekable,
-        libc::S_IFIFO => FileKind::Pipe,
-        libc::S_IFSOCK => FileKind::Socket,
-        libc::S_IFCHR if Native::NULL_DEVICE != Some(device) => FileKind::Device,
-        _ => FileKind::Other,
-    }
+    Ok(Attributes { mode: status.st_mode, device: status.st_rdev, length })
 }
 
 /// Reads at an offset into a buffer; what was read. The offset was checked to be no more than `i64::MAX`.
@@ -99,39 +78,4 @@ fn seek(fd: BorrowedFd<'_>, offset: off_t, whence: libc::c_int) -> Result<u64, R
     // SAFETY: it takes integers, and changes nothing but the position.
     let position = unsafe { lseek(fd.as_raw_fd(), offset, whence) };
     if position < 0 { Err(last_errno()) } else { Ok(position as u64) }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use rstest::rstest;
-
-    use super::*;
-
-    /// A machine need not have a block device that a test may open.
-    #[rstest]
-    #[case::regular_file(libc::S_IFREG, FileKind::Seekable)]
-    #[case::block_device(libc::S_IFBLK, FileKind::Seekable)]
-    #[case::fifo(libc::S_IFIFO, FileKind::Pipe)]
-    #[case::socket(libc::S_IFSOCK, FileKind::Socket)]
-    #[case::device_of_bytes(libc::S_IFCHR, FileKind::Device)]
-    #[case::directory(libc::S_IFDIR, FileKind::Other)]
-    #[case::link(libc::S_IFLNK, FileKind::Other)]
-    #[case::descriptor_of_events(0, FileKind::Other)]
-    fn x7_what_a_mode_says(#[case] mode: libc::mode_t, #[case] expected: FileKind) {
-        for permissions in [0, 0o7777] {
-            assert_eq!(kind_of_mode(mode | permissions, 0x0105), expected);
-        }
-    }
-
-    /// Where it has to be kept from sendfile(2).
-    #[test]
-    fn x7_the_null_device() {
-        let null = std::fs::File::open("/dev/null").unwrap();
-        let expected = if Native::NULL_DEVICE.is_some() { FileKind::Other } else { FileKind::Device };
-        assert_eq!(kind(null.as_fd()), Ok(expected));
-        let zero = std::fs::File::open("/dev/zero").unwrap();
-        assert_eq!(kind(zero.as_fd()), Ok(FileKind::Device));
-    }
 }

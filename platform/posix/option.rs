@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::last_errno;
-use crate::platform::RawErrno;
+use crate::platform::kernel::RawErrno;
 
 /// What an option can be read as.
 ///

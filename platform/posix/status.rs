@@ -4,30 +4,18 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use super::last_errno;
-use crate::platform::{Kernel, Native, RawErrno};
+use crate::platform::kernel::RawErrno;
+
+/// How a file was opened, in the kernel's numbers.
+pub(in crate::platform) fn flags(fd: BorrowedFd<'_>) -> Result<libc::c_int, RawErrno> {
+    // SAFETY: F_GETFL takes no argument and changes nothing.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    if flags < 0 { Err(last_errno()) } else { Ok(flags) }
+}
 
 /// Whether calls on this descriptor wait. pledge's "stdio" is enough.
 pub(crate) fn is_blocking(fd: BorrowedFd<'_>) -> bool {
     flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK == 0)
-}
-
-/// How a file was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::platform) struct Status {
-    pub(in crate::platform) readable: bool,
-    pub(in crate::platform) writable: bool,
-    pub(in crate::platform) appends: bool,
-}
-
-pub(in crate::platform) fn of(fd: BorrowedFd<'_>) -> Result<Status, RawErrno> {
-    let flags = flags(fd)?;
-    // musl counts O_PATH to the mode.
-    let (mode, is_path) = (flags & libc::O_ACCMODE, flags & Native::NUMBERS.O_PATH != 0);
-    Ok(Status {
-        readable: !is_path && matches!(mode, libc::O_RDONLY | libc::O_RDWR),
-        writable: !is_path && matches!(mode, libc::O_WRONLY | libc::O_RDWR),
-        appends: flags & libc::O_APPEND != 0,
-    })
 }
 
 /// Whether poll(2) says that there is room to write, and nothing else.
@@ -47,10 +35,4 @@ fn poll_for_room(fd: BorrowedFd<'_>, milliseconds: libc::c_int) -> libc::c_short
     // SAFETY: the pointer is to one structure, whose events are filled.
     unsafe { libc::poll(&raw mut watched, 1, milliseconds) };
     watched.revents
-}
-
-fn flags(fd: BorrowedFd<'_>) -> Result<libc::c_int, RawErrno> {
-    // SAFETY: F_GETFL takes no argument and changes nothing.
-    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    if flags < 0 { Err(last_errno()) } else { Ok(flags) }
 }

@@ -8,12 +8,14 @@
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
-use super::file::{self, FileKind};
-use super::send::{RawFlags, send};
+use super::file::{kind, kind_and_length, status};
+use super::send::send;
 use super::sigpipe::SigpipeGuard;
-use super::status::{self, Status};
-use crate::platform::contract::{Errno, ErrorKind, Refusal, SocketKind, limits};
-use crate::platform::{Kernel, Native, RawErrno, hides_count_on, plain_meaning_on, sendfile};
+use crate::platform::Native;
+use crate::platform::contract::{Errno, Refusal, SocketKind, limits};
+use crate::platform::kernel::{Calls, FileKind, Kernel, RawErrno, RawFlags, Why};
+use crate::platform::posix::file;
+use crate::platform::posix::status::has_room;
 
 /// How much is read at once where the caller gives no buffer: within 20 % of the best size on either system, and
 /// little enough for the stack.
@@ -54,16 +56,6 @@ pub(crate) struct Stopped {
     pub(crate) why: Why,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// It was refused.
-    Refused(Refusal),
-    /// A descriptor is not for this, or the input could not be read.
-    File(RawErrno),
-    /// The output did not take it.
-    Output(RawErrno),
-}
-
 impl From<Why> for Stopped {
     fn from(why: Why) -> Self {
         Self { accepted: 0, why }
@@ -92,7 +84,7 @@ impl<'a> FileSender<'a> {
         match self.method {
             Method::Kernel if !self.needs_no_room(count) => match self.by_kernel(count) {
                 Ok(sent) => Ok(sent),
-                Err(errno) if copying_may_do_on::<Native>(errno) => self.by_copying(count),
+                Err(errno) if Native::copying_may_do(errno) => self.by_copying(count),
                 Err(errno) => Err(Why::Output(errno).into()),
             },
             _ => self.by_copying(count),
@@ -104,7 +96,7 @@ impl<'a> FileSender<'a> {
     /// the reader is gone. A socket it asks last.
     #[inline]
     fn needs_no_room(&self, count: u64) -> bool {
-        let is_full = || self.sink.socket.is_none() && !status::has_room(self.sink.fd);
+        let is_full = || self.sink.socket.is_none() && !has_room(self.sink.fd);
         count == 0 || is_full() && !self.has_something_to_send()
     }
 
@@ -132,7 +124,7 @@ impl<'a> FileSender<'a> {
     /// socket, and of a device of bytes, which some kernels can send (X7b), it is assumed.
     #[cold]
     fn has_something_to_send(&self) -> bool {
-        match file::kind_and_length(self.input) {
+        match kind_and_length(self.input) {
             Ok((FileKind::Seekable, length)) => self.start().is_ok_and(|start| {
                 // A byte cannot be read of a file that is open with O_DIRECT.
                 start < length || self.has_byte_at(start)
@@ -150,7 +142,7 @@ impl<'a> FileSender<'a> {
     #[inline]
     fn by_kernel(&mut self, count: u64) -> Result<u64, RawErrno> {
         let sigpipe = self.sigpipe.get_or_insert_with(SigpipeGuard::new);
-        let outcome = sendfile(self.sink.fd, self.input, self.offset.as_deref().copied(), count);
+        let outcome = Native::sendfile(self.sink.fd, self.input, self.offset.as_deref().copied(), count);
         sigpipe.after(outcome, count);
         let sent = outcome?;
         if let Some(offset) = &mut self.offset {
@@ -188,7 +180,7 @@ impl<'a> FileSender<'a> {
             }
         }
         match failure {
-            Some(why) if accepted == 0 || must_be_told_on::<Native>(self.sink.socket, why) => {
+            Some(why) if accepted == 0 || Native::must_be_told(self.sink.socket, why) => {
                 Err(Stopped { accepted, why })
             }
             _ => Ok(accepted),
@@ -197,20 +189,17 @@ impl<'a> FileSender<'a> {
 
     /// Refuses what Linux's sendfile refuses.
     fn admit(&self, count: u64) -> Result<FileKind, Why> {
-        let input = file::kind(self.input).map_err(Why::File)?;
+        let input = kind(self.input).map_err(Why::File)?;
         let output = match self.sink.socket {
             Some(_) => None,
-            None => Some((
-                status::of(self.sink.fd).map_err(Why::File)?,
-                file::kind(self.sink.fd).map_err(Why::File)?,
-            )),
+            None => Some((status(self.sink.fd).map_err(Why::File)?, kind(self.sink.fd).map_err(Why::File)?)),
         };
         // Of a file pread(2) says it, unless the output, of which less is wrong, ends it before.
         let is_read = input == FileKind::Seekable && !output.is_some_and(|(status, _)| status.appends);
-        if !is_read && !status::of(self.input).map_err(Why::File)?.readable {
-            return Err(Why::File(RawErrno(Native::errno_number(Errno::EBADF))));
+        if !is_read && !status(self.input).map_err(Why::File)?.readable {
+            return Err(Why::File(Native::raw_errno(Errno::EBADF)));
         }
-        admit_on::<Native>(input, output, count).map(|()| input)
+        Native::admit(input, output, count).map(|()| input)
     }
 }
 
@@ -220,48 +209,6 @@ fn check_range(start: u64, count: u64) -> Result<(), Why> {
         Some(end) if end <= limits::FILE_OFFSET => Ok(()),
         _ => Err(Why::Refused(Refusal::RangeOverflow)),
     }
-}
-
-/// What Linux's sendfile checks of its descriptors, whatever it finds in the file (clauses X3, X6, X7, X9).
-pub(in crate::platform) fn admit_on<K: Kernel>(
-    input: FileKind,
-    output: Option<(Status, FileKind)>,
-    count: u64,
-) -> Result<(), Why> {
-    if let Some((status, kind)) = output {
-        if !status.writable {
-            return Err(Why::File(RawErrno(K::errno_number(Errno::EBADF))));
-        }
-        if status.appends && kind != FileKind::Pipe {
-            return Err(Why::Refused(Refusal::AppendingOutput));
-        }
-    }
-    match input {
-        FileKind::Seekable => Ok(()),
-        FileKind::Device | FileKind::Other if count == 0 => Ok(()),
-        _ => Err(Why::Refused(Refusal::InputNotSeekable)),
-    }
-}
-
-/// Whether a failure of the kernel's sendfile, which sent nothing, may be of what only the kernel cannot do (X8):
-/// then copying is tried, which rules out what nobody can do (X4, X7, X9).
-pub(in crate::platform) fn copying_may_do_on<K: Kernel>(errno: RawErrno) -> bool {
-    use Errno::{EINVAL, ENOSYS, EOVERFLOW, ESPIPE};
-
-    // ESPIPE is a pipe as input (X7). EOVERFLOW is an offset past what its file system can have, where there is
-    // nothing to read (X3).
-    matches!(K::errno_name(errno.number()), Some(EINVAL | ENOSYS | EOVERFLOW | ESPIPE))
-}
-
-/// Whether a failure must be returned although bytes were accepted before it. A count would have the caller send
-/// again what the failed call may have queued on a connection that goes on (clause A13); on one that is dead it
-/// does no harm, and is what Linux says (X12).
-pub(in crate::platform) fn must_be_told_on<K: Kernel>(socket: Option<SocketKind>, why: Why) -> bool {
-    use ErrorKind::{Aborted, Disconnected, Reset, TimedOut};
-
-    let (Some(kind), Why::Output(errno)) = (socket, why) else { return false };
-    let error = plain_meaning_on::<K>(errno);
-    hides_count_on::<K>(kind, error) && !matches!(error, Disconnected | Reset | TimedOut | Aborted)
 }
 
 /// Copies until everything was accepted, the file ends, the output took less than it was given, or a failure.

@@ -1,17 +1,12 @@
 //! send(2), sendto(2) and sendmsg(2), and nothing else.
 
-use std::ffi::c_int;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use super::control::RightsMessage;
-use super::count;
-use super::socket_name::SocketName;
-use crate::platform::{Kernel, Native, RawErrno};
-
-/// Flags as the kernel numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RawFlags(pub(in crate::platform) c_int);
+use crate::platform::Native;
+use crate::platform::kernel::control::RightsMessage;
+use crate::platform::kernel::{Kernel, RawErrno, RawFlags, SocketName};
+use crate::platform::posix::count;
 
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: RawFlags) -> Result<usize, RawErrno> {
@@ -89,3 +84,17 @@ fn send_message(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: RawFlags) -> 
     // it, each to its length.
     count(unsafe { libc::sendmsg(fd.as_raw_fd(), message, flags.0) })
 }
+
+/// Holds the kernel's layout of control messages to libc's arithmetic.
+const _: () = {
+    use static_assertions::const_assert_eq;
+
+    // SAFETY: these are arithmetic on their argument.
+    const_assert_eq!(Native::CONTROL.length(0), unsafe { libc::CMSG_LEN(0) } as usize);
+    // SAFETY: as above.
+    const_assert_eq!(Native::CONTROL.length(20), unsafe { libc::CMSG_LEN(20) } as usize);
+    // SAFETY: as above.
+    const_assert_eq!(Native::CONTROL.space(4), unsafe { libc::CMSG_SPACE(4) } as usize);
+    // SAFETY: as above.
+    const_assert_eq!(Native::CONTROL.space(504), unsafe { libc::CMSG_SPACE(504) } as usize);
+};

@@ -65,18 +65,18 @@ const RIGHTS_WORDS: usize = 4 + limits::DESCRIPTORS_PER_MESSAGE + 3;
 
 /// A control message of descriptors, on the stack, of which only what is used is written.
 #[repr(C, align(16))]
-pub(super) struct RightsMessage([MaybeUninit<c_int>; RIGHTS_WORDS]);
+pub(in crate::platform) struct RightsMessage([MaybeUninit<c_int>; RIGHTS_WORDS]);
 
 impl RightsMessage {
     #[inline]
-    pub(super) const fn unwritten() -> Self {
+    pub(in crate::platform) const fn unwritten() -> Self {
         Self([const { MaybeUninit::uninit() }; RIGHTS_WORDS])
     }
 
     /// Writes the message and its padding. What is to be sent is a pointer and a length: exactly `CMSG_SPACE`,
     /// or OpenBSD refuses it (clause R2).
     #[inline]
-    pub(super) fn write(
+    pub(in crate::platform) fn write(
         &mut self,
         layout: ControlLayout,
         (level, kind): (c_int, c_int),
@@ -139,25 +139,10 @@ fn int_at(bytes: &[u8], at: usize) -> Option<c_int> {
 
 /// The first int of the bytes, and the bytes after it, if there is a whole one.
 #[inline]
-pub(super) fn first_int(bytes: &[u8]) -> Option<(c_int, &[u8])> {
+pub(in crate::platform) fn first_int(bytes: &[u8]) -> Option<(c_int, &[u8])> {
     let (int, rest) = bytes.split_first_chunk()?;
     Some((c_int::from_ne_bytes(*int), rest))
 }
-
-/// Holds the layout of the kernel that this is compiled for to libc's arithmetic.
-const _: () = {
-    use crate::platform::{Kernel, Native};
-    use static_assertions::const_assert_eq;
-
-    // SAFETY: these are arithmetic on their argument.
-    const_assert_eq!(Native::CONTROL.length(0), unsafe { libc::CMSG_LEN(0) } as usize);
-    // SAFETY: as above.
-    const_assert_eq!(Native::CONTROL.length(20), unsafe { libc::CMSG_LEN(20) } as usize);
-    // SAFETY: as above.
-    const_assert_eq!(Native::CONTROL.space(4), unsafe { libc::CMSG_SPACE(4) } as usize);
-    // SAFETY: as above.
-    const_assert_eq!(Native::CONTROL.space(504), unsafe { libc::CMSG_SPACE(504) } as usize);
-};
 
 #[cfg(test)]
 mod tests {

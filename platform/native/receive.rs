@@ -1,13 +1,14 @@
-//! recvmsg(2) and recv(2), and the descriptors that come with what is received.
+//! recvmsg(2), and the descriptors that come with what is received.
 
 use std::ffi::c_int;
 use std::fmt;
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::control::{first_int, first_message};
-use super::count;
-use crate::platform::{Kernel, Native, RawErrno};
+use crate::platform::Native;
+use crate::platform::kernel::control::{first_int, first_message};
+use crate::platform::kernel::{Kernel, RawErrno};
+use crate::platform::posix::count;
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
 /// its process, timestamps, and a security label of up to 4 KiB.
@@ -195,15 +196,4 @@ impl fmt::Debug for Descriptors<'_> {
 fn own(number: c_int) -> Option<OwnedFd> {
     // SAFETY: the kernel installed it in the call that wrote it, and it is taken out of the bytes only once.
     (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// recv(2), as far as it is needed to look at a socket.
-#[cfg(target_os = "openbsd")]
-pub(in crate::platform) fn receive(
-    fd: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    flags: c_int,
-) -> Result<usize, RawErrno> {
-    // SAFETY: the pointer and the length are of one slice, which outlives the call and is ours to write.
-    count(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }

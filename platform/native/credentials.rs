@@ -2,16 +2,9 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::option;
-use crate::platform::{Kernel, Native, RawErrno};
-
-/// Who made the other end of a unix connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Credentials {
-    pub(crate) user: u32,
-    pub(crate) group: u32,
-    pub(crate) process: u32,
-}
+use crate::platform::Native;
+use crate::platform::kernel::{Credentials, Kernel, RawErrno};
+use crate::platform::posix::option;
 
 /// `SO_PEERCRED`; `Ok(None)` for a socket without a peer that the kernel does not call an error.
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{SocketAddrV4, SocketAddrV6};
 
-use crate::platform::Kernel;
+use super::Kernel;
 
 /// The bytes of the header, before a port or a path.
 const HEADER: usize = 2;
@@ -32,7 +32,7 @@ pub(crate) struct SocketName {
 }
 
 impl SocketName {
-    pub(in crate::platform) fn encode<K: Kernel>(family: Family<'_>) -> Self {
+    pub(crate) fn encode<K: Kernel>(family: Family<'_>) -> Self {
         let mut name = Self { bytes: [0; CAPACITY], length: HEADER as u8 };
         let number = match family {
             Family::V4(address) => {
@@ -77,12 +77,12 @@ impl SocketName {
     }
 
     #[inline]
-    pub(super) fn as_ptr(&self) -> *const u8 {
+    pub(in crate::platform) fn as_ptr(&self) -> *const u8 {
         self.bytes.as_ptr()
     }
 
     #[inline]
-    pub(super) fn length(&self) -> libc::socklen_t {
+    pub(in crate::platform) fn length(&self) -> libc::socklen_t {
         libc::socklen_t::from(self.length)
     }
 }

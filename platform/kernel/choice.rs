@@ -1,0 +1,16 @@
+/// Declares the kernels, each a folder with a type, and makes `Native` of the one that this is compiled for. The
+/// others are compiled too, but for their `calls.rs`, to be tested.
+macro_rules! choose {
+    ($($folder:ident::$kernel:ident on $os:literal;)*) => {
+        $(
+            #[cfg_attr(not(target_os = $os), allow(dead_code, reason = "its pure half is tested on every system"))]
+            mod $folder;
+            #[cfg(target_os = $os)]
+            pub(crate) use $folder::$kernel as Native;
+        )*
+
+        #[cfg(not(any($(target_os = $os),*)))]
+        compile_error!("unisend supports Linux and OpenBSD; to add a system, see CONTRIBUTING.md");
+    };
+}
+pub(in crate::platform) use choose;

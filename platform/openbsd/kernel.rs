@@ -1,0 +1,47 @@
+use std::ffi::c_int;
+
+use super::verdict::{self, Witness};
+use super::{OpenBsd, errno, numbers};
+use crate::platform::contract::{Errno, SendFlags};
+use crate::platform::kernel::{Cause, ControlLayout, Credentials, Failure, Kernel, Numbers};
+
+impl Kernel for OpenBsd {
+    const NUMBERS: Numbers = numbers::NUMBERS;
+    const ERRNOS: &'static [(Errno, c_int)] = errno::ERRNOS;
+    const CONTROL: ControlLayout = ControlLayout {
+        length_bytes: size_of::<u32>(),
+        alignment: if cfg!(target_arch = "sparc64") { 16 } else { size_of::<usize>() },
+    };
+    const FLAGS: SendFlags =
+        SendFlags::OUT_OF_BAND.union(SendFlags::DONT_WAIT).union(SendFlags::END_OF_RECORD);
+    const ABSTRACT_NAMES: bool = false;
+    const HARD_ERROR_HIDES_COUNT: bool = true;
+    const STREAMS_DELIVER_NO_BYTES: bool = true;
+    const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
+    const LISTENERS_HAVE_CREDENTIALS: bool = false;
+    const NULL_DEVICE: Option<libc::dev_t> = None;
+    const HAS_SENDFILE: bool = false;
+    const SIGNALS_WITH_COUNT: bool = false;
+
+    /// The kernel turns each descriptor of 4 bytes into two pointers of its own.
+    fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize> {
+        let header = layout.data_start();
+        let pointers = if layout.alignment == 4 { 8 } else { 16 };
+        Some(header + pointers / 4 * (layout.space_for_descriptors(count) - header))
+    }
+
+    /// A `struct sockpeercred`.
+    fn credentials([user, group, process]: [u32; 3]) -> Option<Credentials> {
+        Some(Credentials { user, group, process })
+    }
+
+    fn socket_name_header(family: c_int, length: u8) -> [u8; 2] {
+        [length, family as u8]
+    }
+
+    type Witness<'a> = dyn Witness + 'a;
+
+    fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {
+        verdict::judge(failure, witness)
+    }
+}

@@ -1,0 +1,13 @@
+use crate::platform::kernel::RawErrno;
+
+/// The errno of the call that has just failed.
+#[cold]
+pub(in crate::platform) fn last_errno() -> RawErrno {
+    RawErrno::from_number(nix::errno::Errno::last_raw())
+}
+
+/// What a call returned, as a count.
+#[inline]
+pub(in crate::platform) fn count(returned: isize) -> Result<usize, RawErrno> {
+    if returned < 0 { Err(last_errno()) } else { Ok(returned as usize) }
+}

@@ -9,8 +9,8 @@ use crate::platform::posix::option;
 /// `SO_PEERCRED`; `Ok(None)` for a socket without a peer that the kernel does not call an error.
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
     let numbers = &Native::NUMBERS;
-    let mut bytes = [0_u8; 12];
-    option::get(fd, numbers.SOL_SOCKET, numbers.SO_PEERCRED, &mut bytes)?;
+    let mut credentials = [0_u32; 3];
+    option::get(fd, numbers.SOL_SOCKET, numbers.SO_PEERCRED, &mut credentials)?;
     // Whoever trusts what Linux says of a listener authenticates who made it (C4b). This is asked last: a socket can
     // become a listener between the two calls, and then stays one.
     if Native::LISTENERS_HAVE_CREDENTIALS
@@ -18,6 +18,5 @@ pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>
     {
         return Ok(None);
     }
-    let number = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    Ok(Native::credentials([number(0), number(4), number(8)]))
+    Ok(Native::credentials(credentials))
 }

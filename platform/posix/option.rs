@@ -13,12 +13,16 @@ use crate::platform::kernel::RawErrno;
 /// Whatever bytes the kernel writes to it, it is a value.
 pub(in crate::platform) unsafe trait Value {}
 
+// SAFETY: every byte is one.
+unsafe impl Value for u8 {}
+// SAFETY: every number is one.
+unsafe impl Value for u32 {}
 // SAFETY: every number is one.
 unsafe impl Value for c_int {}
 // SAFETY: it is two integers, and padding on some systems.
 unsafe impl Value for libc::timeval {}
-// SAFETY: each byte is one, whatever it is.
-unsafe impl<const BYTES: usize> Value for [u8; BYTES] {}
+// SAFETY: it is nothing but its elements.
+unsafe impl<T: Value, const COUNT: usize> Value for [T; COUNT] {}
 
 /// Reads an option; how many bytes of it the kernel wrote.
 pub(in crate::platform) fn get<T: Value>(

@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use kernel::{Calls, Credentials, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
 pub use native::Descriptors;
 pub(crate) use native::{
-    Arrival, ControlBytes, FileSender, Method, Sink, Stopped, peer_credentials, probe, receive_message, send,
-    send_slices, send_to, send_with,
+    Arrival, ControlBytes, FileSender, Method, Sink, Stopped, probe, receive_message, send, send_slices,
+    send_to, send_with,
 };
 pub(crate) use posix::status::{is_blocking, wait_for_room};

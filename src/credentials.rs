@@ -1,6 +1,6 @@
 use crate::error::Error;
-use crate::platform;
 use crate::platform::contract::{Operation, Refusal, SocketKind};
+use crate::platform::{Calls, Credentials, Native};
 use crate::socket::SocketRef;
 
 /// Who is at the other end of a unix socket: see [`SocketRef::peer_credentials`].
@@ -54,8 +54,8 @@ impl<Sort> SocketRef<'_, Sort> {
         ) {
             return Err(Error::refused(OPERATION, Refusal::CredentialsOfUnixPeers));
         }
-        let answer = platform::peer_credentials(self.fd()).map_err(|errno| Error::plain(OPERATION, errno))?;
-        let platform::Credentials { user, group, process } =
+        let answer = Native::peer_credentials(self.fd()).map_err(|errno| Error::plain(OPERATION, errno))?;
+        let Credentials { user, group, process } =
             answer.ok_or_else(|| Error::refused(OPERATION, Refusal::NoPeer))?;
         Ok(PeerCredentials { user, group, process })
     }

@@ -34,9 +34,6 @@ pub(crate) trait Kernel: Sized {
     /// there is such a limit (clause R13).
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize>;
 
-    /// Whether a listener has credentials too, which are its own (clause C4b).
-    const LISTENERS_HAVE_CREDENTIALS: bool;
-
     /// The number of /dev/null, where sendfile(2) has to be kept from it (clause X7).
     const NULL_DEVICE: Option<libc::dev_t>;
 
@@ -49,9 +46,6 @@ pub(crate) trait Kernel: Sized {
     /// What a record with so many descriptors takes of the send buffer besides its bytes, where a record for
     /// which there never is room waits for ever and is not refused (clause R13b).
     fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize>;
-
-    /// The credentials in the three numbers that `SO_PEERCRED` gives; `None` where they are those of nobody.
-    fn credentials(numbers: [u32; 3]) -> Option<Credentials>;
 
     /// The two bytes that stand before every socket address.
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2];
@@ -252,6 +246,10 @@ pub(crate) trait Calls: Kernel {
 
     /// `SO_SNDTIMEO`, if it is set and can be asked for.
     fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration>;
+
+    /// Who made the other end of a unix connection; `Ok(None)` for a socket without a peer that the kernel does not
+    /// call an error.
+    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno>;
 
     /// sendfile(2), from an offset or, without one, from the file's own position, which it moves; how many bytes it
     /// sent. It is not called where there is none ([`Kernel::HAS_SENDFILE`]).

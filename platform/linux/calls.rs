@@ -6,8 +6,9 @@ use std::ptr;
 use std::time::Duration;
 
 use super::Linux;
+use super::numbers::NUMBERS;
 use super::verdict::{TcpInfo, Witness};
-use crate::platform::kernel::{Calls, RawErrno, SomebodysSigpipe};
+use crate::platform::kernel::{Calls, Credentials, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::{count, option};
 
 /// sendfile(2) with 64-bit offsets: glibc has two on 32 bits, and musl's is the one.
@@ -66,6 +67,17 @@ impl Calls for Linux {
         option::get(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &mut limit).ok()?;
         let limit = Duration::new(limit.tv_sec as u64, limit.tv_usec as u32 * 1000);
         (!limit.is_zero()).then_some(limit)
+    }
+
+    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
+        let mut numbers = [0_u32; 3];
+        option::get(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_PEERCRED, &mut numbers)?;
+        // Whoever trusts what is said of a listener authenticates who made it (C4b). This is asked last: a socket can
+        // become a listener between the two calls, and then stays one.
+        if option::get_int(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_ACCEPTCONN)? != 0 {
+            return Ok(None);
+        }
+        Ok(Self::credentials(numbers))
     }
 
     /// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more

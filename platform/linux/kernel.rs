@@ -19,18 +19,12 @@ impl Kernel for Linux {
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const STREAMS_DELIVER_NO_BYTES: bool = false;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
-    const LISTENERS_HAVE_CREDENTIALS: bool = true;
     const NULL_DEVICE: Option<libc::dev_t> = Some(NULL_MAJOR << 8 | NULL_MINOR);
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 
     fn room_for_descriptors(_layout: ControlLayout, _count: usize) -> Option<usize> {
         None
-    }
-
-    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4).
-    fn credentials([process, user, group]: [u32; 3]) -> Option<Credentials> {
-        (process != 0 || user != u32::MAX).then_some(Credentials { user, group, process })
     }
 
     fn socket_name_header(family: c_int, _length: u8) -> [u8; 2] {
@@ -41,5 +35,12 @@ impl Kernel for Linux {
 
     fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {
         verdict::judge(failure, witness)
+    }
+}
+
+impl Linux {
+    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4).
+    pub(in crate::platform) fn credentials([process, user, group]: [u32; 3]) -> Option<Credentials> {
+        (process != 0 || user != u32::MAX).then_some(Credentials { user, group, process })
     }
 }

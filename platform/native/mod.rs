@@ -1,7 +1,6 @@
 //! What unisend does on the kernel that this is compiled for: each file is one act, made of that kernel's numbers,
 //! decisions and calls.
 
-mod credentials;
 mod errno;
 mod file;
 mod probe;
@@ -10,7 +9,6 @@ mod send;
 mod sendfile;
 mod sigpipe;
 
-pub(crate) use credentials::peer_credentials;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;
 pub(crate) use receive::{Arrival, ControlBytes, receive_message};

@@ -7,7 +7,7 @@ use super::OpenBsd;
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
 use crate::platform::contract::Errno;
-use crate::platform::kernel::{Calls, Kernel, RawErrno, SomebodysSigpipe};
+use crate::platform::kernel::{Calls, Credentials, Kernel, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::{count, option, sigpipe};
 
 impl Witness for BorrowedFd<'_> {
@@ -32,6 +32,12 @@ impl Calls for OpenBsd {
     /// `SO_SNDTIMEO` cannot be asked for: under pledge's "stdio" that would kill the process (clause I4b).
     fn send_timeout(_socket: BorrowedFd<'_>) -> Option<Duration> {
         None
+    }
+
+    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
+        let mut numbers = [0_u32; 3];
+        option::get(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_PEERCRED, &mut numbers)?;
+        Ok(Some(Self::credentials(numbers)))
     }
 
     /// OpenBSD has no sendfile(2).

@@ -18,7 +18,6 @@ impl Kernel for OpenBsd {
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const STREAMS_DELIVER_NO_BYTES: bool = true;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
-    const LISTENERS_HAVE_CREDENTIALS: bool = false;
     const NULL_DEVICE: Option<libc::dev_t> = None;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
@@ -30,11 +29,6 @@ impl Kernel for OpenBsd {
         Some(header + pointers / 4 * (layout.space_for_descriptors(count) - header))
     }
 
-    /// A `struct sockpeercred`.
-    fn credentials([user, group, process]: [u32; 3]) -> Option<Credentials> {
-        Some(Credentials { user, group, process })
-    }
-
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2] {
         [length, family as u8]
     }
@@ -43,5 +37,12 @@ impl Kernel for OpenBsd {
 
     fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {
         verdict::judge(failure, witness)
+    }
+}
+
+impl OpenBsd {
+    /// A `struct sockpeercred`.
+    pub(in crate::platform) fn credentials([user, group, process]: [u32; 3]) -> Credentials {
+        Credentials { user, group, process }
     }
 }

@@ -17,7 +17,7 @@ kernel::choose! {
 #[cfg(test)]
 mod tests;
 
-pub(crate) use kernel::{Calls, Credentials, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
+pub(crate) use kernel::{Calls, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
 pub use native::Descriptors;
 pub(crate) use native::{
     Arrival, ControlBytes, FileSender, Method, Sink, Stopped, probe, receive_message, send, send_slices,

@@ -13,10 +13,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use rstest::rstest;
 
 use super::Native;
-use super::contract::{Errno, ErrorKind, MEANINGS, Operation, Refusal, SendFlags, SocketKind};
+use super::contract::{
+    Errno, ErrorKind, MEANINGS, Operation, PeerCredentials, Refusal, SendFlags, SocketKind,
+};
 use super::kernel::{
-    Cause, ControlLayout, Credentials, Failure, Family, FileKind, Kernel, RawErrno, RawFlags, SocketName,
-    Status, Why,
+    Cause, ControlLayout, Failure, Family, FileKind, Kernel, RawErrno, RawFlags, SocketName, Status, Why,
 };
 use super::linux::{self, Linux, TcpInfo};
 use super::openbsd::{self, OpenBsd};
@@ -110,13 +111,13 @@ fn a_flag_is_translated_dropped_or_refused(
     }
 }
 
-/// Each of the 256 sets of bits: refused exactly if a flag in it is, and otherwise the sum of what its flags
-/// become one by one.
+/// Each set of the lowest 8 bits, and each higher bit beside all of these: refused exactly if a flag in it is, and
+/// otherwise the sum of what its flags become one by one.
 fn combinations_are_their_parts<K: Kernel>(no_signal: c_int) {
     for kind in SocketKind::ALL {
-        for bits in 0..=u8::MAX {
+        for bits in (0..=0xff).chain((8..u32::BITS).map(|bit| 1 << bit | 0xff)) {
             let whole = K::raw_flags(kind, SendFlags::from_bits_retain(bits));
-            let parts: Vec<_> = (0..u8::BITS)
+            let parts: Vec<_> = (0..u32::BITS)
                 .map(|bit| bits & (1 << bit))
                 .filter(|&bit| bit != 0)
                 .map(|bit| K::raw_flags(kind, SendFlags::from_bits_retain(bit)))
@@ -207,7 +208,30 @@ fn a6_names_are_exact_whatever_was_encoded_before() {
     let short = SocketName::encode::<OpenBsd>(Family::UnixPath(b"y"));
     assert_eq!(long.as_bytes().len(), 106);
     assert_eq!(short.as_bytes(), [4, 1, b'y', 0]);
-    assert_eq!(format!("{short:?}"), r#""y\x00""#);
+}
+
+/// The way back.
+#[rstest]
+#[case::v4(Family::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 7), 0x1234)))]
+#[case::v6(Family::V6(SocketAddrV6::new(
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6),
+    0x1234,
+    0x56789,
+    0xabcd
+)))]
+#[case::path(Family::UnixPath(b"/tmp/a"))]
+#[case::longest_path(Family::UnixPath(&[b'x'; 103]))]
+#[case::abstract_name(Family::UnixAbstract(b"\0\xff\0name\0"))]
+#[case::no_abstract_name(Family::UnixAbstract(b""))]
+fn a6_a_name_says_what_it_was_made_from(#[case] family: Family<'_>) {
+    for name in [SocketName::encode::<Linux>(family), SocketName::encode::<OpenBsd>(family)] {
+        let found = match family {
+            Family::V4(_) => Family::V4(name.as_v4()),
+            Family::V6(_) => Family::V6(name.as_v6()),
+            Family::UnixPath(_) | Family::UnixAbstract(_) => name.as_unix(),
+        };
+        assert_eq!(found, family);
+    }
 }
 
 // Errnos.
@@ -1189,11 +1213,11 @@ fn a_record_that_never_fits_is_known(#[case] buffer: usize, #[case] count: usize
 /// The order of the numbers, and who is nobody.
 #[test]
 fn c2_and_c4_credentials_have_an_order_of_their_own() {
-    let expected = Credentials { user: 2, group: 3, process: 1 };
+    let expected = PeerCredentials { user: 2, group: 3, process: Some(1) };
     assert_eq!(Linux::credentials([1, 2, 3]), Some(expected));
     assert_eq!(OpenBsd::credentials([2, 3, 1]), expected);
     assert_eq!(Linux::credentials([0, u32::MAX, u32::MAX]), None);
     // A process in another namespace has no number here, but a user.
-    let unseen = Credentials { user: 0, group: 0, process: 0 };
+    let unseen = PeerCredentials { user: 0, group: 0, process: None };
     assert_eq!(Linux::credentials([0, 0, 0]), Some(unseen));
 }

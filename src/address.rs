@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +31,10 @@ use crate::platform::{Family, Kernel, Native, SocketName};
 ///
 /// let too_long = Address::unix("x".repeat(104)).unwrap_err();
 /// assert_eq!(too_long.kind(), ErrorKind::InvalidInput);
+///
+/// assert_eq!(udp.to_string(), "127.0.0.1:53");
+/// assert_eq!(unix.as_path(), Some(std::path::Path::new("/var/run/log.sock")));
+/// assert_eq!(unix.as_socket_addr(), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +45,7 @@ pub struct Address {
     unreachable: Option<Refusal>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum AddressFamily {
     V4,
     V6,
@@ -90,6 +95,42 @@ impl Address {
 
     fn new(family: AddressFamily, encoded: Family<'_>, unreachable: Option<Refusal>) -> Self {
         Self { name: SocketName::encode::<Native>(encoded), family, unreachable }
+    }
+
+    /// The address, if it is of IPv4 or IPv6.
+    #[must_use]
+    pub fn as_socket_addr(&self) -> Option<SocketAddr> {
+        match self.family() {
+            Family::V4(address) => Some(address.into()),
+            Family::V6(address) => Some(address.into()),
+            Family::UnixPath(_) | Family::UnixAbstract(_) => None,
+        }
+    }
+
+    /// The path, if it is one of a unix socket.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        match self.family() {
+            Family::UnixPath(path) => Some(Path::new(OsStr::from_bytes(path))),
+            _ => None,
+        }
+    }
+
+    /// The name without its leading NUL, if it is one of Linux's abstract namespace.
+    #[must_use]
+    pub fn as_abstract_name(&self) -> Option<&[u8]> {
+        match self.family() {
+            Family::UnixAbstract(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn family(&self) -> Family<'_> {
+        match self.family {
+            AddressFamily::V4 => Family::V4(self.name.as_v4()),
+            AddressFamily::V6 => Family::V6(self.name.as_v6()),
+            AddressFamily::Unix => self.name.as_unix(),
+        }
     }
 
     /// Why a socket of this kind cannot send there (clauses A5, A7, A8).
@@ -146,8 +187,21 @@ fn unreachable(port: u16, unspecified: bool) -> Option<Refusal> {
     }
 }
 
+impl fmt::Display for Address {
+    /// As std has it: `127.0.0.1:53`, `[::1]:53`, or the path. An abstract name has an `@` before it, and its bytes are
+    /// escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.family() {
+            Family::V4(address) => address.fmt(f),
+            Family::V6(address) => address.fmt(f),
+            Family::UnixPath(path) => Path::new(OsStr::from_bytes(path)).display().fmt(f),
+            Family::UnixAbstract(name) => write!(f, "@{}", name.escape_ascii()),
+        }
+    }
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Address").field("family", &self.family).field("name", &self.name).finish()
+        write!(f, "Address({self})")
     }
 }

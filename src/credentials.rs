@@ -1,20 +1,7 @@
 use crate::error::Error;
-use crate::platform::contract::{Operation, Refusal, SocketKind};
-use crate::platform::{Calls, Credentials, Native};
+use crate::platform::contract::{Operation, PeerCredentials, Refusal, SocketKind};
+use crate::platform::{Calls, Native};
 use crate::socket::SocketRef;
-
-/// Who is at the other end of a unix socket: see [`SocketRef::peer_credentials`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct PeerCredentials {
-    /// The effective user id.
-    pub user: u32,
-    /// The effective group id.
-    pub group: u32,
-    /// The process id; 0 on Linux if the process is in a namespace that this one cannot see. It can have ended
-    /// since, and its number can be another's by now: never a proof of anything.
-    pub process: u32,
-}
 
 impl<Sort> SocketRef<'_, Sort> {
     /// Who made the other end of a connected unix socket, as they were then (clauses C2 to C4).
@@ -42,7 +29,7 @@ impl<Sort> SocketRef<'_, Sort> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (ours, _theirs) = UnixStream::pair()?;
     /// let peer = SocketRef::from(&ours).peer_credentials()?;
-    /// assert_eq!(peer.process, std::process::id());
+    /// assert_eq!(peer.process, Some(std::process::id()));
     /// # Ok(())
     /// # }
     /// ```
@@ -55,8 +42,6 @@ impl<Sort> SocketRef<'_, Sort> {
             return Err(Error::refused(OPERATION, Refusal::CredentialsOfUnixPeers));
         }
         let answer = Native::peer_credentials(self.fd()).map_err(|errno| Error::plain(OPERATION, errno))?;
-        let Credentials { user, group, process } =
-            answer.ok_or_else(|| Error::refused(OPERATION, Refusal::NoPeer))?;
-        Ok(PeerCredentials { user, group, process })
+        answer.ok_or_else(|| Error::refused(OPERATION, Refusal::NoPeer))
     }
 }

@@ -221,7 +221,7 @@ impl fmt::Display for Error {
         let Parts { kind, operation, cause, .. } = Parts::unpack(*self);
         match cause {
             Cause::Refused(refusal) => write!(f, "{operation} refused: {}", refusal.text()),
-            Cause::Kernel(errno) => write!(f, "{operation} failed: {kind} ({errno})"),
+            Cause::Kernel(errno) => write!(f, "{operation} failed: {kind}: {errno}"),
         }
     }
 }

@@ -71,11 +71,10 @@ mod sendfile;
 mod socket;
 
 pub use address::Address;
-pub use credentials::PeerCredentials;
 pub use error::{Error, SendAllError};
 pub use message::Message;
 pub use platform::Descriptors;
-pub use platform::contract::{ErrorKind, Operation, SendFlags, SocketKind, limits};
+pub use platform::contract::{ErrorKind, Operation, PeerCredentials, SendFlags, SocketKind, limits};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use sendfile::{Offset, Output, sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying};
 pub use socket::{AnySocket, BorrowFd, DatagramSocket, KnownSocket, SocketRef};

@@ -12,7 +12,7 @@ bitflags::bitflags! {
     /// Linux, and hide them on OpenBSD (clause R26). There is none to wait for all: OpenBSD would wait even if it
     /// was told not to.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-    pub struct ReceiveFlags: u8 {
+    pub struct ReceiveFlags: u32 {
         /// Do not wait for data, whatever the descriptor's `O_NONBLOCK` says (`MSG_DONTWAIT`).
         const DONT_WAIT = 1;
     }

@@ -28,6 +28,7 @@ use crate::socket::{BorrowFd, SocketRef};
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Output<'fd> {
     /// A stream socket. One that sends records or datagrams is refused (clause X15).
     Socket(SocketRef<'fd>),
@@ -48,6 +49,13 @@ impl<'fd> Output<'fd> {
             Self::Socket(socket) => Sink { fd: socket.fd(), socket: Some(socket.kind()) },
             Self::File(fd) => Sink { fd, socket: None },
         }
+    }
+}
+
+impl AsFd for Output<'_> {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sink().fd
     }
 }
 
@@ -88,6 +96,7 @@ impl<'fd> From<&'fd ChildStdin> for Output<'fd> {
 
 /// Where in the file [`sendfile()`] begins, and what it moves on by what was sent.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Offset<'a> {
     /// At this many bytes from the start of the file. It is advanced by what was accepted, and the file's own
     /// position stays where it is (clause X2).

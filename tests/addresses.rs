@@ -346,3 +346,27 @@ fn a5_a_wrong_declaration_is_the_kernels_to_refuse() {
     assert_eq!(error.kind(), differs(Unreachable, AddressFamily)); // I8 takes Linux's EINVAL on UDP for that
     assert_eq!(error.kernel_errno(), Some(differs(libc::EINVAL, libc::EAFNOSUPPORT)));
 }
+
+#[rstest]
+#[case::v4("192.0.2.7:4660")]
+#[case::v6("[2001:db8::7]:4660")]
+#[case::v6_with_scope("[fe80::1%3]:53")]
+fn an_internet_address_and_the_way_back(#[case] text: &str) {
+    let address = internet(text);
+    assert_eq!(address.as_socket_addr(), Some(text.parse().unwrap()));
+    assert_eq!((address.as_path(), address.as_abstract_name()), (None, None));
+    assert_eq!((address.to_string(), format!("{address:?}")), (text.to_owned(), format!("Address({text})")));
+}
+
+#[test]
+fn a_unix_address_and_the_way_back() {
+    let path = Path::new("/tmp/a path");
+    let address = Address::unix(path).unwrap();
+    assert_eq!((address.as_path(), address.as_socket_addr()), (Some(path), None));
+    assert_eq!(address.to_string(), "/tmp/a path");
+
+    if let Ok(address) = Address::unix_abstract(b"\0name\xff") {
+        assert_eq!((address.as_abstract_name(), address.as_path()), (Some(&b"\0name\xff"[..]), None));
+        assert_eq!(address.to_string(), r"@\x00name\xff");
+    }
+}

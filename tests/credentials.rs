@@ -19,7 +19,7 @@ use unisend::{ControlBuffer, ErrorKind, Message, Operation, ReceiveFlags, Socket
 /// Process, user and group.
 fn credentials(socket: &SocketRef<'_, impl Sized>) -> Result<[u32; 3], ErrorKind> {
     let answer = socket.peer_credentials();
-    answer.map(|peer| [peer.process, peer.user, peer.group]).map_err(|error| {
+    answer.map(|peer| [peer.process.expect("one that is seen"), peer.user, peer.group]).map_err(|error| {
         assert_eq!(error.operation(), Operation::PeerCredentials);
         error.kind()
     })

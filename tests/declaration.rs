@@ -2,6 +2,7 @@
 
 mod sockets;
 
+use std::fs::File;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use rstest::rstest;
 use sockets::{CONNECTED_KINDS, NO_FLAGS, Pair, read_exactly, tcp_pair, unconnected};
-use unisend::ErrorKind::NotSocket;
+use unisend::ErrorKind::{AddressFamily, NotSocket};
 use unisend::SocketKind::{self, Other, OtherStream, Tcp, UdpV4, UdpV6, UnixSeqpacket};
 use unisend::{Operation, SocketRef};
 
@@ -238,4 +239,23 @@ fn a_descriptor_that_is_open_for_nothing() {
         SocketRef::tcp(&path).send(b"x", NO_FLAGS).unwrap_err().kind(),
         unisend::ErrorKind::BadDescriptor
     );
+}
+
+#[rstest]
+#[case::v4("127.0.0.1:0", SocketKind::UdpV4)]
+#[case::v6("[::1]:0", SocketKind::UdpV6)]
+fn a_udp_socket_is_asked_for_its_family(#[case] address: &str, #[case] kind: SocketKind) {
+    let udp = UdpSocket::bind(address).unwrap();
+    assert_eq!(SocketRef::try_from(&udp).unwrap().kind(), kind);
+}
+
+/// std lets a UdpSocket be made of any descriptor.
+#[test]
+fn what_is_called_a_udp_socket_and_is_none() {
+    let (unix, _peer) = UnixDatagram::pair().unwrap();
+    let error = SocketRef::try_from(&UdpSocket::from(OwnedFd::from(unix))).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (AddressFamily, None));
+    let file = File::open("/dev/null").unwrap();
+    let error = SocketRef::try_from(&UdpSocket::from(OwnedFd::from(file))).unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (NotSocket, Operation::Probe));
 }

@@ -67,7 +67,7 @@ const TABLE: &[(ErrorKind, Option<i32>, Option<Std>)] = &[
 #[test]
 fn every_kind_has_its_errno_and_what_std_calls_it() {
     let kinds: Vec<_> = TABLE.iter().map(|row| row.0).collect();
-    assert_eq!(kinds, ErrorKind::ALL);
+    assert_eq!(kinds, ErrorKind::all().collect::<Vec<_>>());
     for &(kind, errno, std) in TABLE {
         assert_eq!(kind.canonical_errno(), errno, "{kind}");
         let expected = match (std, errno) {
@@ -209,9 +209,8 @@ fn a_failure_says_what_the_kernel_said(
     assert_eq!((error.kind(), error.operation()), (kind, operation));
     assert_eq!(error.kernel_errno(), Some(errno.1));
     let text = error.to_string();
-    let expected = format!("{operation} failed: {kind} ({}, errno {}: ", errno.0, errno.1);
-    assert!(text.starts_with(&expected), "{text}");
-    assert!(text.len() > expected.len() + 5, "the errno is described: {text}");
+    let described = io::Error::from_raw_os_error(errno.1);
+    assert_eq!(text, format!("{operation} failed: {kind}: {}, {described}", errno.0));
     assert_eq!(format!("{error:?}"), format!("Error({kind:?}, {text})"));
 
     // The io::Error has the canonical errno, which need not be the kernel's.
@@ -279,16 +278,14 @@ fn a_question_mark_converts() {
     assert_eq!(boxed.downcast_ref::<SendAllError>().unwrap().kind(), Disconnected);
 }
 
-/// The error of a loop has the failure that ended it as its source.
+/// The error of a loop says all itself: what follows the sources of an error says nothing twice.
 #[test]
-fn the_source_of_a_stopped_loop() {
+fn what_a_stopped_loop_says() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     drop(theirs);
     let stopped = SocketRef::from(&ours).send_all(b"x", NO_FLAGS).unwrap_err();
-    let source = stopped.source().unwrap();
-    assert_eq!(source.downcast_ref::<Error>(), Some(&stopped.error()));
-    assert!(source.source().is_none());
-    assert!(stopped.to_string().starts_with(&source.to_string()));
+    assert!(stopped.source().is_none());
+    assert_eq!(stopped.to_string(), format!("{}, after 0 bytes were accepted", stopped.error()));
     assert_eq!(Error::from(stopped), stopped.error());
     assert_eq!(io::Error::from(stopped).kind(), Std::BrokenPipe);
 }

@@ -107,6 +107,54 @@ fn they_arrive_in_order_and_are_the_same_files(#[values(1, 2, 3, 126)] count: us
 }
 
 /// What is left of a large message in a buffer is not taken for descriptors of the next one.
+/// They are owned: nothing has to be borrowed one by one.
+#[rstest]
+fn the_length_says_how_many_are_left(#[values(0, 1, 2, 126)] count: usize) {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair");
+    let files: Vec<File> = (0..count).map(|_| null()).collect();
+    let mut slices = [IoSlice::new(b"x")];
+    let message = Message::new(&mut slices).with_descriptors(&files);
+    assert_eq!(message.send(&SocketRef::from(&ours), NO_FLAGS), Ok(1));
+
+    let (mut control, mut buffer) = (ControlBuffer::new(), [0; 1]);
+    let mut data = [IoSliceMut::new(&mut buffer)];
+    let mut received =
+        SocketRef::from(&theirs).receive(&mut data, &mut control, ReceiveFlags::empty()).expect("a message");
+    let descriptors = received.descriptors();
+    for left in (0..count).rev() {
+        assert_eq!(descriptors.len(), left + 1);
+        drop(descriptors.next().expect("one more"));
+        assert_eq!(descriptors.size_hint(), (left, Some(left)));
+    }
+    assert!(descriptors.next().is_none());
+    assert_eq!(descriptors.len(), 0);
+}
+
+/// It is taken if it is the only one: of several, the first would be as good as any, and the others lost.
+#[rstest]
+#[case::none(0, false, 0)]
+#[case::one(1, true, 0)]
+#[case::several(3, false, 3)]
+fn one_descriptor_is_taken(#[case] count: usize, #[case] is_taken: bool, #[case] left: usize) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let file = null();
+    let mut slices = [IoSlice::new(b"x")];
+    let socket = SocketRef::from(&ours);
+    let sent = match count {
+        1 => Message::new(&mut slices).with_descriptor(&file).send(&socket, NO_FLAGS),
+        _ => Message::new(&mut slices).with_descriptors(&vec![&file; count]).send(&socket, NO_FLAGS),
+    };
+    assert_eq!(sent, Ok(1));
+
+    let (mut control, mut buffer) = (ControlBuffer::new(), [0; 1]);
+    let mut data = [IoSliceMut::new(&mut buffer)];
+    let mut received =
+        SocketRef::from(&theirs).receive(&mut data, &mut control, ReceiveFlags::empty()).expect("a message");
+    let taken = received.take_descriptor();
+    assert_eq!(taken.map(identity), is_taken.then(|| identity(&file)));
+    assert_eq!(received.descriptors().len(), left);
+}
+
 #[test]
 fn a_control_buffer_is_used_again() {
     if !sockets::room_for_descriptors() {
@@ -428,8 +476,9 @@ fn r13b_a_record_that_never_fits_is_refused_where_the_buffer_is_known() {
 
 #[rstest]
 #[case::unknown_flag(1, 0x40)]
+#[case::highest_flag(1, 1 << 31)]
 #[case::l5_too_many_slices(limits::SLICES_PER_MESSAGE + 1, 0)]
-fn receiving_is_refused_before_the_call(#[case] slices: usize, #[case] flags: u8) {
+fn receiving_is_refused_before_the_call(#[case] slices: usize, #[case] flags: u32) {
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     SocketRef::from(&ours).send(b"kept", NO_FLAGS).expect("room");
     let mut bytes = vec![0; slices];

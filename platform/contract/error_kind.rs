@@ -96,7 +96,7 @@ pub enum ErrorKind {
     InvalidInput,
     /// An input or output error below the socket (`EIO`).
     Io,
-    /// An errno that the contract has no word for: see [`Error::raw_os_error`](crate::Error::raw_os_error). Without
+    /// An errno that the contract has no word for: see [`Error::kernel_errno`](crate::Error::kernel_errno). Without
     /// an errno it is what ends a loop that the kernel neither moves on nor fails (clause L4c).
     Other,
 }
@@ -156,8 +156,13 @@ pub(crate) const MEANINGS: &[Meaning] = {
 };
 
 impl ErrorKind {
+    /// Every kind that there is, in no order that means anything.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        Self::ALL.iter().copied()
+    }
+
     /// All of them, in order: the first is 0.
-    pub const ALL: &'static [Self] = &[
+    pub(crate) const ALL: &'static [Self] = &[
         Self::WouldBlock,
         Self::Connecting,
         Self::Interrupted,

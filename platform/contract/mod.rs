@@ -8,6 +8,7 @@ mod errno;
 mod error_kind;
 pub mod limits;
 mod operation;
+mod peer_credentials;
 mod refusal;
 mod send_flags;
 mod socket_kind;
@@ -17,6 +18,7 @@ pub use error_kind::ErrorKind;
 #[cfg(test)]
 pub(crate) use error_kind::MEANINGS;
 pub use operation::Operation;
+pub use peer_credentials::PeerCredentials;
 pub(crate) use refusal::Refusal;
 pub use send_flags::SendFlags;
 pub use socket_kind::SocketKind;

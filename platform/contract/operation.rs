@@ -59,7 +59,7 @@ impl Operation {
         Self::SendAllVectored,
     ];
 
-    /// The name of the method.
+    /// The name of the function: "send", "Message::send".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,9 +68,9 @@ impl Operation {
             Self::Send => "send",
             Self::SendTo => "send_to",
             Self::SendVectored => "send_vectored",
-            Self::SendMessage => "send (message)",
-            Self::SendMessageTo => "send_to (message)",
-            Self::SendMessageAll => "send_all (message)",
+            Self::SendMessage => "Message::send",
+            Self::SendMessageTo => "Message::send_to",
+            Self::SendMessageAll => "Message::send_all",
             Self::Receive => "receive",
             Self::PeerCredentials => "peer_credentials",
             Self::Sendfile => "sendfile",

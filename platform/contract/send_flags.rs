@@ -35,7 +35,7 @@ bitflags::bitflags! {
     /// assert_eq!(SendFlags::default(), SendFlags::empty());
     /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-    pub struct SendFlags: u8 {
+    pub struct SendFlags: u32 {
         /// Mark the last byte that this call sends as urgent (`MSG_OOB`; clause F2). TCP alone: Linux can do it
         /// on unix streams as well, OpenBSD cannot.
         ///

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{Cause, ControlLayout, Failure, FileKind, Numbers, RawErrno, RawFlags, Status, Why};
-use crate::platform::contract::{Errno, ErrorKind, Refusal, SendFlags, SocketKind};
+use crate::platform::contract::{Errno, ErrorKind, PeerCredentials, Refusal, SendFlags, SocketKind};
 
 /// What a kernel must supply: its numbers, what it cannot do, and what its errors mean. What follows from these is
 /// the same for every kernel, and is provided.
@@ -135,7 +135,7 @@ pub(crate) trait Kernel: Sized {
             flags = flags.intersection(honoured);
         }
         let numbers = FlagTable::<Self>::NUMBERS;
-        Some(RawFlags(numbers[usize::from(flags.bits()) % SendFlags::COMBINATIONS]))
+        Some(RawFlags(numbers[flags.bits() as usize % SendFlags::COMBINATIONS]))
     }
 
     /// The kind that a family, type and protocol make. The protocol matters: a datagram socket of the internet
@@ -230,14 +230,6 @@ impl<K: Kernel> FlagTable<K> {
     const NUMBERS: &'static [c_int; SendFlags::COMBINATIONS] = &K::NUMBERS.of_all_send_flags();
 }
 
-/// Who made the other end of a unix connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Credentials {
-    pub(crate) user: u32,
-    pub(crate) group: u32,
-    pub(crate) process: u32,
-}
-
 /// What a kernel must supply besides, and which only it can run: the calls that only it has, or that it needs in a
 /// way of its own.
 pub(crate) trait Calls: Kernel {
@@ -249,7 +241,7 @@ pub(crate) trait Calls: Kernel {
 
     /// Who made the other end of a unix connection; `Ok(None)` for a socket without a peer that the kernel does not
     /// call an error.
-    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno>;
+    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<PeerCredentials>, RawErrno>;
 
     /// sendfile(2), from an offset or, without one, from the file's own position, which it moves; how many bytes it
     /// sent. It is not called where there is none ([`Kernel::HAS_SENDFILE`]).

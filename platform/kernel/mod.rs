@@ -16,7 +16,7 @@ pub(in crate::platform) use errno::errnos;
 pub(crate) use failure::{Cause, Failure, RawErrno};
 pub(crate) use file::{FileKind, Status, Why};
 pub(in crate::platform) use interface::SomebodysSigpipe;
-pub(crate) use interface::{Calls, Credentials, Kernel};
+pub(crate) use interface::{Calls, Kernel};
 pub(crate) use numbers::RawFlags;
 pub(in crate::platform) use numbers::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
 pub(crate) use socket_name::{Family, SocketName};

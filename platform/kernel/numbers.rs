@@ -56,7 +56,7 @@ impl Numbers {
         let mut numbers = [0; SendFlags::COMBINATIONS];
         let mut bits = 0;
         while bits < SendFlags::COMBINATIONS {
-            numbers[bits] = self.of_send_flags(SendFlags::from_bits_retain(bits as u8));
+            numbers[bits] = self.of_send_flags(SendFlags::from_bits_retain(bits as u32));
             bits += 1;
         }
         numbers

@@ -1,8 +1,7 @@
 //! Socket addresses as the kernels lay them out. Both have two bytes of header, which differ, and the same
 //! after them.
 
-use std::fmt;
-use std::net::{SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::Kernel;
 
@@ -15,7 +14,7 @@ const V6_BYTES: usize = 28;
 const CAPACITY: usize = 110;
 
 /// What an address is made from. The path and the name were checked to fit and have no NUL byte of their own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family<'a> {
     V4(SocketAddrV4),
     V6(SocketAddrV6),
@@ -64,6 +63,31 @@ impl SocketName {
         name
     }
 
+    /// The IPv4 address that it was made from.
+    pub(crate) fn as_v4(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from(self.part::<4>(4)), u16::from_be_bytes(self.part(HEADER)))
+    }
+
+    /// The IPv6 address that it was made from.
+    pub(crate) fn as_v6(&self) -> SocketAddrV6 {
+        let [flow_information, scope] = [4, 24].map(|at| u32::from_ne_bytes(self.part(at)));
+        let (address, port) = (Ipv6Addr::from(self.part::<16>(8)), u16::from_be_bytes(self.part(HEADER)));
+        SocketAddrV6::new(address, port, flow_information, scope)
+    }
+
+    /// The path or the abstract name that it was made from.
+    pub(crate) fn as_unix(&self) -> Family<'_> {
+        match &self.as_bytes()[HEADER..] {
+            [0, name @ ..] => Family::UnixAbstract(name),
+            [path @ .., _nul] => Family::UnixPath(path),
+            [] => Family::UnixPath(&[]),
+        }
+    }
+
+    fn part<const COUNT: usize>(&self, start: usize) -> [u8; COUNT] {
+        std::array::from_fn(|at| self.bytes[start + at])
+    }
+
     fn push(&mut self, part: &[u8]) {
         let start = usize::from(self.length);
         let end = start + part.len();
@@ -84,12 +108,6 @@ impl SocketName {
     #[inline]
     pub(in crate::platform) fn length(&self) -> libc::socklen_t {
         libc::socklen_t::from(self.length)
-    }
-}
-
-impl fmt::Debug for SocketName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.as_bytes()[HEADER..].escape_ascii())
     }
 }
 

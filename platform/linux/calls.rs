@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::Linux;
 use super::numbers::NUMBERS;
 use super::verdict::{TcpInfo, Witness};
-use crate::platform::kernel::{Calls, Credentials, RawErrno, SomebodysSigpipe};
+use crate::platform::contract::PeerCredentials;
+use crate::platform::kernel::{Calls, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::{count, option};
 
 /// sendfile(2) with 64-bit offsets: glibc has two on 32 bits, and musl's is the one.
@@ -69,7 +70,7 @@ impl Calls for Linux {
         (!limit.is_zero()).then_some(limit)
     }
 
-    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
+    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<PeerCredentials>, RawErrno> {
         let mut numbers = [0_u32; 3];
         option::get(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_PEERCRED, &mut numbers)?;
         // Whoever trusts what is said of a listener authenticates who made it (C4b). This is asked last: a socket can

@@ -2,8 +2,8 @@ use std::ffi::c_int;
 
 use super::verdict::{self, Witness};
 use super::{Linux, errno, numbers};
-use crate::platform::contract::{Errno, SendFlags};
-use crate::platform::kernel::{Cause, ControlLayout, Credentials, Failure, Kernel, Numbers};
+use crate::platform::contract::{Errno, PeerCredentials, SendFlags};
+use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers};
 
 /// The numbers of /dev/null, which are a part of Linux's interface: its devices.txt has them.
 const NULL_MAJOR: libc::dev_t = 1;
@@ -39,8 +39,10 @@ impl Kernel for Linux {
 }
 
 impl Linux {
-    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4).
-    pub(in crate::platform) fn credentials([process, user, group]: [u32; 3]) -> Option<Credentials> {
-        (process != 0 || user != u32::MAX).then_some(Credentials { user, group, process })
+    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4). A process of
+    /// another namespace is 0, and has a user.
+    pub(in crate::platform) fn credentials([process, user, group]: [u32; 3]) -> Option<PeerCredentials> {
+        let visible = (process != 0).then_some(process);
+        (visible.is_some() || user != u32::MAX).then_some(PeerCredentials { user, group, process: visible })
     }
 }

@@ -1,16 +1,15 @@
-use std::fmt;
+use std::{fmt, io};
 
 use crate::platform::Native;
 use crate::platform::kernel::{Kernel, RawErrno};
 
 impl fmt::Display for RawErrno {
-    /// The kernel's name for it, where the contract knows one, its number and what it says.
+    /// The kernel's name for it, where the contract knows one, what the C library says of it, and its number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.number();
-        let description = nix::errno::Errno::from_raw(number).desc();
+        let description = io::Error::from_raw_os_error(self.number());
         match Native::errno_name(*self) {
-            Some(name) => write!(f, "{name:?}, errno {number}: {description}"),
-            None => write!(f, "errno {number}: {description}"),
+            Some(name) => write!(f, "{name:?}, {description}"),
+            None => write!(f, "{description}"),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::OpenBsd;
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
-use crate::platform::contract::Errno;
-use crate::platform::kernel::{Calls, Credentials, Kernel, RawErrno, SomebodysSigpipe};
+use crate::platform::contract::{Errno, PeerCredentials};
+use crate::platform::kernel::{Calls, Kernel, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::{count, option, sigpipe};
 
 impl Witness for BorrowedFd<'_> {
@@ -34,7 +34,7 @@ impl Calls for OpenBsd {
         None
     }
 
-    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<Credentials>, RawErrno> {
+    fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<PeerCredentials>, RawErrno> {
         let mut numbers = [0_u32; 3];
         option::get(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_PEERCRED, &mut numbers)?;
         Ok(Some(Self::credentials(numbers)))

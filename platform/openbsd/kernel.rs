@@ -2,8 +2,8 @@ use std::ffi::c_int;
 
 use super::verdict::{self, Witness};
 use super::{OpenBsd, errno, numbers};
-use crate::platform::contract::{Errno, SendFlags};
-use crate::platform::kernel::{Cause, ControlLayout, Credentials, Failure, Kernel, Numbers};
+use crate::platform::contract::{Errno, PeerCredentials, SendFlags};
+use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers};
 
 impl Kernel for OpenBsd {
     const NUMBERS: Numbers = numbers::NUMBERS;
@@ -42,7 +42,7 @@ impl Kernel for OpenBsd {
 
 impl OpenBsd {
     /// A `struct sockpeercred`.
-    pub(in crate::platform) fn credentials([user, group, process]: [u32; 3]) -> Credentials {
-        Credentials { user, group, process }
+    pub(in crate::platform) fn credentials([user, group, process]: [u32; 3]) -> PeerCredentials {
+        PeerCredentials { user, group, process: Some(process) }
     }
 }

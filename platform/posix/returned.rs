@@ -3,7 +3,8 @@ use crate::platform::kernel::RawErrno;
 /// The errno of the call that has just failed.
 #[cold]
 pub(in crate::platform) fn last_errno() -> RawErrno {
-    RawErrno::from_number(nix::errno::Errno::last_raw())
+    let errno = std::io::Error::last_os_error().raw_os_error();
+    RawErrno::from_number(errno.expect("it was made of an errno"))
 }
 
 /// What a call returned, as a count.

@@ -54,7 +54,7 @@ fn the_contract_names_the_kinds_that_the_cases_promise() {
             }
             Promise::Unrepresentable(_) => continue,
         };
-        let kinds = unisend::ErrorKind::ALL.iter().map(|kind| format!("{kind:?}"));
+        let kinds = unisend::ErrorKind::all().map(|kind| format!("{kind:?}"));
         for kind in
             kinds.filter(|kind| promised.iter().any(|steps| steps.split([',', ' ']).any(|word| word == kind)))
         {

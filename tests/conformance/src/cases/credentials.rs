@@ -104,7 +104,7 @@ fn pair(trial: &mut Trial) -> Result<(), Stop> {
         Route::Portable => {
             let peer = SocketRef::from(&ours).peer_credentials();
             let peer = peer.map_err(|error| Stop::Broken(error.to_string()))?;
-            [peer.process, peer.user, peer.group]
+            [peer.process.unwrap_or(0), peer.user, peer.group]
         }
     };
     // User and group are often the same number: the process's place tells the order.
@@ -125,7 +125,7 @@ fn note_process(trial: &mut Trial, socket: &OwnedFd, known: &[(u32, &str)]) -> R
         }
         Route::Portable => {
             let peer = SocketRef::unix_stream(socket).peer_credentials();
-            peer.map_err(|error| Stop::Broken(error.to_string()))?.process
+            peer.map_err(|error| Stop::Broken(error.to_string()))?.process.unwrap_or(0)
         }
     };
     let name = known.iter().find(|(number, _)| *number == process).map_or("another", |(_, name)| name);
@@ -182,7 +182,7 @@ fn nobody(trial: &mut Trial) -> Result<(), Stop> {
                 Err(errno) => trial.note_raw(Err(errno)),
             },
             Route::Portable => match socket.peer_credentials() {
-                Ok(peer) => trial.note(format!("process {}", peer.process)),
+                Ok(peer) => trial.note(format!("process {:?}", peer.process)),
                 Err(error) => trial.note(error.kind()),
             },
         }

@@ -280,11 +280,7 @@ impl Bench {
     fn send(&self, output: Output<'_>, input: &impl AsFd, offset: Option<&mut u64>, count: u64) -> Outcome {
         match self.way {
             Way::Raw => {
-                let fd = match output {
-                    Output::Socket(ref socket) => socket.as_fd(),
-                    Output::File(fd) => fd,
-                };
-                let result = raw::sendfile(fd, input.as_fd(), offset, count);
+                let result = raw::sendfile(output.as_fd(), input.as_fd(), offset, count);
                 let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
                 Outcome { result: result.map_err(Failure::from), signal }
             }

@@ -28,7 +28,7 @@ fn l3_a_sum_over_ssize_max() {
         let pair = Pair::nonblocking(kind);
         let part = pattern(4 << 20);
         let error = pair.socket().send_vectored(&four_gib(&part), NO_FLAGS).unwrap_err();
-        assert_eq!((error.kind(), error.raw_os_error()), (LengthOverflow, None));
+        assert_eq!((error.kind(), error.kernel_errno()), (LengthOverflow, None));
         assert_eq!(pair.received(), None);
     }
 }

@@ -19,7 +19,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 use rstest::rstest;
 use sockets::{Pair, differs};
 use unisend::SocketKind::{Tcp, UnixStream};
-use unisend::{Error, Offset, Output, SocketRef, sendfile, sendfile_all, sendfile_by_copying};
+use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, sendfile, sendfile_all, sendfile_by_copying};
 
 const CASE: &str = "UNISEND_SENDFILE_SIGPIPE_CASE";
 const SURVIVED: &str = "survived SIGPIPE";
@@ -114,9 +114,11 @@ enum Way {
     Best,
     Copying,
     All,
+    /// As the best, under guards of the thread.
+    Guarded,
 }
 
-const WAYS: [Way; 3] = [Way::Best, Way::Copying, Way::All];
+const WAYS: [Way; 4] = [Way::Best, Way::Copying, Way::All, Way::Guarded];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum To {
@@ -163,6 +165,13 @@ fn send(way: Way, to: To, fd: &OwnedFd, file: &File, count: u64) -> Result<u64, 
         Way::Best => sendfile(output(to, fd), file, offset, count),
         Way::Copying => sendfile_by_copying(output(to, fd), file, offset, count, &mut [0; 100_000]),
         Way::All => sendfile_all(output(to, fd), file, offset, count).map_err(Error::from),
+        Way::Guarded => {
+            let (first, _second) = (SigpipeGuard::new(), SigpipeGuard::new());
+            let sent = sendfile(output(to, fd), file, offset, count);
+            drop(first);
+            assert!(is_blocked());
+            sent
+        }
     }
 }
 
@@ -483,7 +492,7 @@ fn a_plain_call_does_kill(#[values(To::Tcp, To::Unix, To::Pipe)] to: To) {
 #[rstest]
 fn none_gets_out_and_all_is_left_as_it_was(
     #[values("default", "ignored", "handled", "blocked", "pending")] disposition: &str,
-    #[values(Way::Best, Way::Copying, Way::All)] way: Way,
+    #[values(Way::Best, Way::Copying, Way::All, Way::Guarded)] way: Way,
     #[values(To::Tcp, To::Unix, To::Pipe)] to: To,
 ) {
     survives(&format!("{disposition} {way:?} {to:?}"));
@@ -492,7 +501,7 @@ fn none_gets_out_and_all_is_left_as_it_was(
 /// Thousands of signals, each at whatever the child was doing then: before, during and after its calls.
 #[rstest]
 fn one_that_another_process_sends_is_delivered(
-    #[values(Way::Best, Way::Copying, Way::All)] way: Way,
+    #[values(Way::Best, Way::Copying, Way::All, Way::Guarded)] way: Way,
     #[values(To::Tcp, To::Unix, To::Pipe)] to: To,
 ) {
     each_is_acknowledged(&format!("process {way:?} {to:?}"));
@@ -501,7 +510,7 @@ fn one_that_another_process_sends_is_delivered(
 #[cfg(target_os = "linux")]
 #[rstest]
 fn one_is_delivered_that_another_process_sends_while_threads_send_side_by_side(
-    #[values(Way::Best, Way::Copying, Way::All)] way: Way,
+    #[values(Way::Best, Way::Copying, Way::All, Way::Guarded)] way: Way,
     #[values(To::Unix, To::Pipe)] to: To,
 ) {
     each_is_acknowledged(&format!("crowd {way:?} {to:?}"));
@@ -552,7 +561,7 @@ fn read_until_ready(said: &mut impl Read) -> nix::unistd::Pid {
 /// Hundreds of signals, each at whatever the child was doing then.
 #[rstest]
 fn one_that_another_thread_sends_in_a_call_that_raises_none_is_delivered(
-    #[values(Way::Best, Way::Copying, Way::All)] way: Way,
+    #[values(Way::Best, Way::Copying, Way::All, Way::Guarded)] way: Way,
     #[values(To::Tcp, To::Unix, To::Pipe)] to: To,
 ) {
     survives(&format!("thread {way:?} {to:?}"));

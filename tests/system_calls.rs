@@ -17,8 +17,8 @@ use rstest::rstest;
 use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SocketRef, sendfile,
-    sendfile_all, sendfile_all_by_copying, sendfile_by_copying,
+    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SigpipeGuard, SocketRef,
+    sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying,
 };
 
 const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
@@ -154,11 +154,12 @@ fn child() {
             let pair = Pair::new(UnixStream);
             let to = if to == "socket" { pair.socket().into() } else { Output::file(&null) };
             let mut buffer = [0; 4];
+            let _guard = (how == "guarded").then(SigpipeGuard::new);
             repeat(|| {
                 let (mut start, count) = (0, 4);
                 let at = Offset::At(&mut start);
                 let sent = match how {
-                    "whole" => sendfile(to, &file, at, count),
+                    "whole" | "guarded" => sendfile(to, &file, at, count),
                     "more" => sendfile(to, &file, at, count + 1),
                     "nothing" => sendfile(to, &file, at, 0).map(|none| none + count),
                     "position" => {
@@ -364,6 +365,7 @@ fn descriptors_and_credentials_are_these_calls(#[case] case: &str, #[case] names
 /// One that was taken is compared with this process, which the kernel says sent it.
 #[rstest]
 #[case::x2_all_of_it("socket whole", &[MASK, "sendfile", MASK])]
+#[case::x17_under_a_guard("socket guarded", &["sendfile"])]
 #[case::x3_less_is_left("socket more", &[MASK, "sendfile", TAKE, MASK])]
 #[case::x1_from_the_position("socket position", &["lseek", MASK, "sendfile", MASK])]
 #[case::until_the_end("socket all", &[MASK, "sendfile", TAKE, "sendfile", TAKE, MASK])]

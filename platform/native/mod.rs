@@ -14,3 +14,4 @@ pub use receive::Descriptors;
 pub(crate) use receive::{Arrival, ControlBytes, receive_message};
 pub(crate) use send::{send, send_slices, send_to, send_with};
 pub(crate) use sendfile::{FileSender, Method, Sink, Stopped};
+pub use sigpipe::SigpipeGuard;

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 
 use super::file::{kind, kind_and_length, status};
 use super::send::send;
-use super::sigpipe::SigpipeGuard;
+use super::sigpipe::CallGuard;
 use crate::platform::Native;
 use crate::platform::contract::{Errno, Refusal, SocketKind, limits};
 use crate::platform::kernel::{Calls, FileKind, Kernel, RawErrno, RawFlags, Why};
@@ -46,7 +46,7 @@ pub(crate) struct FileSender<'a> {
     /// Where to read; `None` is the file's own position.
     offset: Option<&'a mut u64>,
     method: Method<'a>,
-    sigpipe: Option<SigpipeGuard>,
+    sigpipe: Option<CallGuard>,
 }
 
 /// A failure, and how much this call had sent before it: something only where it must not be sent again.
@@ -141,7 +141,7 @@ impl<'a> FileSender<'a> {
 
     #[inline]
     fn by_kernel(&mut self, count: u64) -> Result<u64, RawErrno> {
-        let sigpipe = self.sigpipe.get_or_insert_with(SigpipeGuard::new);
+        let sigpipe = self.sigpipe.get_or_insert_with(CallGuard::new);
         let outcome = Native::sendfile(self.sink.fd, self.input, self.offset.as_deref().copied(), count);
         sigpipe.after(outcome, count);
         let sent = outcome?;
@@ -218,7 +218,7 @@ fn copy(
     start: u64,
     count: u64,
     buffer: &mut [MaybeUninit<u8>],
-    sigpipe: &mut Option<SigpipeGuard>,
+    sigpipe: &mut Option<CallGuard>,
 ) -> (u64, Option<Why>) {
     let mut accepted = 0;
     loop {
@@ -240,11 +240,11 @@ fn copy(
     }
 }
 
-fn put(sink: Sink<'_>, bytes: &[u8], sigpipe: &mut Option<SigpipeGuard>) -> Result<usize, RawErrno> {
+fn put(sink: Sink<'_>, bytes: &[u8], sigpipe: &mut Option<CallGuard>) -> Result<usize, RawErrno> {
     if sink.socket.is_some() {
         return send(sink.fd, bytes, RawFlags(Native::NUMBERS.MSG_NOSIGNAL));
     }
-    let sigpipe = sigpipe.get_or_insert_with(SigpipeGuard::new);
+    let sigpipe = sigpipe.get_or_insert_with(CallGuard::new);
     let outcome = file::write(sink.fd, bytes);
     sigpipe.after(outcome.map(|taken| taken as u64), bytes.len() as u64);
     outcome

@@ -5,14 +5,141 @@
 //! and is taken back before the mask is restored. One that somebody else sends meanwhile stays pending too, and
 //! is delivered then.
 
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use crate::platform::Native;
 use crate::platform::kernel::{Calls, Kernel, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::sigpipe::{change_mask, contains_sigpipe, is_pending, only_sigpipe};
 
+/// Keeps SIGPIPE from this thread while it lives, so that the calls made meanwhile need not do so one by one (clause
+/// X17).
+///
+/// Linux's sendfile(2), and write(2) to a pipe or a file, have no flag like `MSG_NOSIGNAL`. Without this guard each call of
+/// unisend that makes them blocks SIGPIPE before and restores the signal mask afterwards, which is two system calls. A thread that
+/// sends many small files makes one guard and keeps it. Sends on sockets do not need it.
+///
+/// A SIGPIPE that a call of unisend raises is taken back at once. A SIGPIPE that another thread or process sends is
+/// delivered when the guard is dropped. Guards can be nested, and dropped in any order: the last one restores the signal mask.
+///
+/// A thread that is started while the guard lives, and a process that is forked, begin with SIGPIPE blocked. std's
+/// `Command` unblocks it in the program that it starts.
+///
+/// The guard cannot leave its thread. If it is leaked by [`forget`](std::mem::forget), SIGPIPE stays blocked until the thread ends, and
+/// then what others have sent is delivered. While the guard lives the program must not unblock SIGPIPE on this thread by
+/// itself. It can make calls of its own that raise SIGPIPE: that signal stays pending, and is delivered at the end.
+///
+/// # System calls
+///
+/// `rt_sigprocmask` when it is made and when it is dropped; with SIGPIPE blocked already, `rt_sigpending` as well. On OpenBSD
+/// `sigprocmask` and `sigpending`; pledge(2) needs "stdio".
+///
+/// # Examples
+///
+/// ```
+/// use std::fs::File;
+/// use std::os::unix::net::UnixStream;
+/// use unisend::{ErrorKind, Offset, SigpipeGuard, sendfile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("page");
+/// # std::fs::write(&path, "page")?;
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let page = File::open(&path)?;
+///
+/// let _guard = SigpipeGuard::new(); // once, for many files
+/// assert_eq!(sendfile(&ours, &page, Offset::At(&mut 0), 4)?, 4);
+/// drop(theirs);
+/// let error = sendfile(&ours, &page, Offset::At(&mut 0), 4).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Disconnected);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "SIGPIPE is kept away only while the guard lives"]
+pub struct SigpipeGuard {
+    /// It is not if the thread is at its very end.
+    is_counted: bool,
+    stays_on_thread: PhantomData<*const ()>,
+}
+
+thread_local! {
+    /// How many guards live on this thread.
+    static GUARDS: Cell<usize> = const { Cell::new(0) };
+
+    /// What they share. It is dropped with the thread, if a guard was forgotten.
+    static BLOCK: RefCell<Option<SigpipeBlock>> = const { RefCell::new(None) };
+}
+
+impl SigpipeGuard {
+    /// Blocks SIGPIPE on this thread.
+    pub fn new() -> Self {
+        let is_counted = BLOCK.try_with(|block| {
+            block.borrow_mut().get_or_insert_with(SigpipeBlock::new);
+            GUARDS.set(GUARDS.get() + 1);
+        });
+        Self { is_counted: is_counted.is_ok(), stays_on_thread: PhantomData }
+    }
+}
+
+impl Default for SigpipeGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SigpipeGuard {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
+        GUARDS.set(GUARDS.get() - 1);
+        if GUARDS.get() == 0 {
+            // It is taken out before it is dropped: a handler of the signal that is then delivered can make a guard.
+            let block = BLOCK.try_with(RefCell::take);
+            drop(block);
+        }
+    }
+}
+
+/// What keeps SIGPIPE from one call, or from the calls of one loop.
+pub(super) enum CallGuard {
+    /// It does so itself.
+    Own(SigpipeBlock),
+    /// The thread's guard does.
+    OfThread,
+}
+
+impl CallGuard {
+    #[inline]
+    pub(super) fn new() -> Self {
+        if GUARDS.get() == 0 { Self::Own(SigpipeBlock::new()) } else { Self::OfThread }
+    }
+
+    /// Takes back the signal that a call may have raised, given what the call returned.
+    #[inline]
+    pub(super) fn after(&mut self, outcome: Result<u64, RawErrno>, asked: u64) {
+        if Native::may_have_signalled(outcome, asked) {
+            self.take_back();
+        }
+    }
+
+    #[cold]
+    fn take_back(&mut self) {
+        match self {
+            Self::Own(block) => block.take_back(),
+            Self::OfThread => BLOCK.with_borrow_mut(|block| {
+                if let Some(block) = block {
+                    block.take_back();
+                }
+            }),
+        }
+    }
+}
+
 /// While it lives SIGPIPE is blocked on the thread that made it, on which it stays.
-pub(crate) struct SigpipeGuard {
+pub(super) struct SigpipeBlock {
     was_blocked: bool,
     /// One was pending before. If it is this thread's, one more of ours is no more than it.
     was_pending: bool,
@@ -21,24 +148,18 @@ pub(crate) struct SigpipeGuard {
     stays_on_thread: PhantomData<*const ()>,
 }
 
-impl SigpipeGuard {
-    pub(crate) fn new() -> Self {
+impl SigpipeBlock {
+    fn new() -> Self {
         let was_blocked = contains_sigpipe(&change_mask(libc::SIG_BLOCK));
         // If it was not blocked, none can have been pending: it would have been delivered.
         let was_pending = was_blocked && is_pending();
         Self { was_blocked, was_pending, owed: [None, None], stays_on_thread: PhantomData }
     }
 
-    /// Takes back the signal that a call may have raised, given what the call returned.
-    #[inline]
-    pub(crate) fn after(&mut self, outcome: Result<u64, RawErrno>, asked: u64) {
-        if Native::may_have_signalled(outcome, asked) && !self.was_pending {
-            self.take_back();
-        }
-    }
-
-    #[cold]
     fn take_back(&mut self) {
+        if self.was_pending {
+            return;
+        }
         if let Some(sigpipe) = Native::take_pending_sigpipe(&only_sigpipe()) {
             let target = usize::from(sigpipe.is_for_thread());
             self.owed[target] = Some(sigpipe);
@@ -46,7 +167,7 @@ impl SigpipeGuard {
     }
 }
 
-impl Drop for SigpipeGuard {
+impl Drop for SigpipeBlock {
     fn drop(&mut self) {
         for sigpipe in self.owed.iter().flatten() {
             sigpipe.send_again();
@@ -154,8 +275,12 @@ mod tests {
     #[case::the_kernel_keeps_one_for_the_thread_and_it_is_the_others(vec![vec![Thread, Call]], &[Thread])]
     #[case::documented_the_kernel_keeps_one_and_it_is_the_calls(vec![vec![Call, Thread]], &[])]
     #[case::documented_ones_own_by_kill_is_taken_for_the_calls(vec![vec![Itself]], &[])]
-    fn what_is_delivered(#[case] rounds: Vec<Vec<Sender>>, #[case] left: &[Sender]) {
-        delivers(&[], &rounds, left);
+    fn what_is_delivered(
+        #[case] rounds: Vec<Vec<Sender>>,
+        #[case] left: &[Sender],
+        #[values(false, true)] under_guard: bool,
+    ) {
+        delivers(under_guard, &[], &rounds, left);
     }
 
     /// One was pending for this thread, and so for no other: the call's own adds nothing to it.
@@ -166,25 +291,101 @@ mod tests {
         #[case] before: &[Sender],
         #[case] rounds: Vec<Vec<Sender>>,
         #[case] left: &[Sender],
+        #[values(false, true)] under_guard: bool,
     ) {
-        delivers(before, &rounds, left);
+        delivers(under_guard, before, &rounds, left);
     }
 
-    fn delivers(before: &[Sender], rounds: &[Vec<Sender>], left: &[Sender]) {
+    fn delivers(under_guard: bool, before: &[Sender], rounds: &[Vec<Sender>], left: &[Sender]) {
         let epipe = Native::raw_errno(Errno::EPIPE);
         assert!(in_a_child(|| {
             // SAFETY: the default disposition has no handler that could do anything wrong.
             unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
             change_mask(libc::SIG_BLOCK);
             before.iter().for_each(|from| from.send());
-            let mut guard = SigpipeGuard::new();
+            let of_thread = under_guard.then(SigpipeGuard::new);
+            let mut guard = CallGuard::new();
             for round in rounds {
                 round.iter().for_each(|from| from.send());
                 guard.after(Err(epipe), 1);
             }
             drop(guard);
-            assert!(contains_sigpipe(&change_mask(libc::SIG_BLOCK)), "it was blocked before");
+            drop(of_thread);
+            assert!(is_blocked(), "it was blocked before");
             assert_eq!(taken(), left);
         }));
+    }
+
+    fn is_blocked() -> bool {
+        let mask = change_mask(libc::SIG_BLOCK);
+        if !contains_sigpipe(&mask) {
+            change_mask(libc::SIG_UNBLOCK);
+        }
+        contains_sigpipe(&mask)
+    }
+
+    #[rstest]
+    #[case::the_first_made_first(&[0, 1, 2])]
+    #[case::the_last_made_first(&[2, 1, 0])]
+    #[case::the_middle_first(&[1, 0, 2])]
+    fn x17_the_last_guard_restores_the_mask(#[case] order: &[usize]) {
+        let order = order.to_vec();
+        std::thread::spawn(move || {
+            assert!(!is_blocked());
+            let mut guards = [(); 3].map(|()| Some(SigpipeGuard::new()));
+            for which in order {
+                assert!(is_blocked());
+                guards[which] = None;
+            }
+            assert!(!is_blocked());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn x17_a_guard_ends_with_a_panic() {
+        let panicked = catch_unwind(|| {
+            let _guard = SigpipeGuard::new();
+            panic!("while the guard lives");
+        });
+        assert!(panicked.is_err());
+        assert!(!is_blocked());
+    }
+
+    #[test]
+    fn x17_what_a_forgotten_guard_owes_is_delivered_when_its_thread_ends() {
+        assert!(in_a_child(|| {
+            change_mask(libc::SIG_BLOCK);
+            let thread = std::thread::spawn(|| {
+                std::mem::forget(SigpipeGuard::new());
+                Process.send();
+                CallGuard::new().after(Err(Native::raw_errno(Errno::EPIPE)), 1);
+                assert!(!is_pending(), "it was taken");
+            });
+            thread.join().unwrap();
+            assert_eq!(taken(), [Process]);
+        }));
+    }
+
+    /// A guard that is made when the thread's own variables are gone counts for nothing, and does no harm.
+    #[test]
+    fn x17_a_guard_at_the_very_end_of_a_thread() {
+        struct AtTheEnd;
+        impl Drop for AtTheEnd {
+            fn drop(&mut self) {
+                drop(SigpipeGuard::new());
+                drop(CallGuard::new());
+                assert!(!is_blocked());
+            }
+        }
+        thread_local! {
+            static LAST: AtTheEnd = const { AtTheEnd };
+        }
+        let thread = std::thread::spawn(|| {
+            LAST.with(|_| {}); // dropped after what was used later
+            drop(SigpipeGuard::new());
+        });
+        thread.join().unwrap();
     }
 }

@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use unisend::{Offset, SendFlags, SocketRef, sendfile_all, sendfile_all_by_copying};
+use unisend::{Offset, SendFlags, SigpipeGuard, SocketRef, sendfile_all, sendfile_all_by_copying};
 
 /// The file, which stays in the page cache.
 const LENGTH: u64 = 64 << 20;
@@ -191,6 +191,11 @@ fn kernel(sink: &Sink<'_>, file: &File, size: usize, pairs: usize) {
         }
     };
     report(sink, "sendfile / sendfile(2), a call for each", size, sink.ratio(pairs, each, by_hand));
+    let guarded = || {
+        let _guard = SigpipeGuard::new();
+        each();
+    };
+    report(sink, "the same under a SigpipeGuard", size, sink.ratio(pairs, guarded, by_hand));
     let all = || {
         let sent = sendfile_all(sink.socket, file, Offset::At(&mut 0), LENGTH);
         assert_eq!(sent, Ok(LENGTH));

@@ -1,4 +1,4 @@
-//! X1 to X15, L13, L14 and I7: files, and the pipes that they are sent to.
+//! X1 to X17, L13, L14 and I7: files, and the pipes that they are sent to.
 //!
 //! Through unisend each script runs twice, as the system does it best and by copying. What both show is noted
 //! once; if they differ both are.
@@ -13,8 +13,9 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::{self, SigSet, Signal};
 use nix::sys::socket::SockType;
-use unisend::{Error, Offset, Output, SocketRef, sendfile, sendfile_by_copying};
+use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, sendfile, sendfile_by_copying};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
@@ -169,6 +170,14 @@ pub(super) fn cases() -> Vec<Case> {
             .case("X16", "an input that fails to be read", fails_to_be_read)
             .kernel("EINVAL", NONE)
             .promise("Io"),
+        topic
+            .case(
+                "X17",
+                "with SIGPIPE kept away: a pipe without a reader; the same, and a signal from outside",
+                under_a_guard,
+            )
+            .kernel("EPIPE, SIGPIPE at the end, EPIPE, SIGPIPE at the end", NONE)
+            .promise("Disconnected, no SIGPIPE, Disconnected, SIGPIPE at the end"),
         topic
             .case("L13", "a pipe that does not wait: how much it takes, 4096 bytes at a time", capacity)
             .kernel("{pipe}", "16384")
@@ -739,6 +748,39 @@ fn capacity_in_parts(trial: &mut Trial, length: fn(u64) -> u64) -> Result<(), St
         let send = |call| bench.send(Output::file(&pipe), &file, Some(&mut 0), length(call)).result.ok();
         let taken = (0..).map_while(send).sum::<u64>();
         bench.note(taken);
+        Ok(())
+    })
+}
+
+/// By raw calls the signal is blocked by hand.
+fn under_a_guard(trial: &mut Trial) -> Result<(), Stop> {
+    let mut sigpipe = SigSet::empty();
+    sigpipe.add(Signal::SIGPIPE);
+    raw::note_sigpipes()?; // of which one is meant to come through unisend too
+    by_each_way(trial, |bench| {
+        let (reader, pipe) = nix::unistd::pipe()?;
+        drop(reader);
+        let file = bench.file(DIGITS)?;
+        for comes_from_outside in [false, true] {
+            let guard = match bench.way {
+                Way::Raw => sigpipe.thread_block().map(|()| None)?,
+                Way::Best | Way::Copying => Some(SigpipeGuard::new()),
+            };
+            bench.show(Output::file(&pipe), &file, Some(&mut 0), 4);
+            if comes_from_outside {
+                signal::raise(Signal::SIGPIPE)?;
+            }
+            let early = raw::take_sigpipe();
+            if guard.is_none() {
+                sigpipe.thread_unblock()?;
+            }
+            drop(guard);
+            bench.note(match (early, raw::take_sigpipe()) {
+                (true, _) => "SIGPIPE too early",
+                (false, true) => "SIGPIPE at the end",
+                (false, false) => "no SIGPIPE",
+            });
+        }
         Ok(())
     })
 }

@@ -8,19 +8,22 @@ use crate::error::Error;
 use crate::platform::contract::{Operation, Refusal, SocketKind, limits};
 use crate::platform::{Family, Kernel, Native, SocketName};
 
-/// Where a datagram goes: an IPv4 or IPv6 address, a unix path or, on Linux, an abstract name.
+/// The destination of a datagram: an IPv4 or IPv6 address, a unix path or, on Linux, an abstract name.
 ///
-/// It is made once, in the layout and with the exact length that the kernel wants (clause A6), and can be
-/// used for any number of sends. Making one makes no system call and does not allocate.
+/// It is created once, in the layout and with the exact length that the kernel takes (clause A6), and can be
+/// used for any number of sends. Creating one makes no system call and does not allocate.
 ///
 /// # No conversion from std's unix address
 ///
-/// There is none, for it could name another socket. On OpenBSD std's
-/// [`SocketAddr`](std::os::unix::net::SocketAddr) loses the last byte of a path: `as_pathname` of a socket that is
-/// bound to `/tmp/ours` says `/tmp/our`, whether it comes from `recv_from`, `local_addr` or `peer_addr`. This was
-/// seen with Rust 1.96. std has the fault since it cuts the padding off that OpenBSD leaves after a path, which began
-/// in 2024; rust-lang/rust#160416, merged in August 2026, mends it. Older releases left the padding there, whose NUL
-/// bytes [`Address::unix`] refuses. On OpenBSD have the peer say its path in the datagram.
+/// There is none, because it could name another socket. On OpenBSD std's
+/// [`SocketAddr`](std::os::unix::net::SocketAddr) loses the last byte of a path: for a socket that is bound
+/// to `/tmp/ours`, `as_pathname` returns `/tmp/our`, whether the address comes from `recv_from`, `local_addr`
+/// or `peer_addr`. This was seen with Rust 1.96. The fault dates from 2024, when std began to remove the
+/// padding that OpenBSD leaves after a path. rust-lang/rust#160416, merged in August 2026, corrects it. Older
+/// releases left the padding there, and [`Address::unix`] refuses its NUL bytes. On OpenBSD, let the peer
+/// send its path in the datagram.
+///
+/// # Examples
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -41,7 +44,7 @@ use crate::platform::{Family, Kernel, Native, SocketName};
 pub struct Address {
     name: SocketName,
     family: AddressFamily,
-    /// Why nothing can be sent there, whatever the socket.
+    /// Why no socket can send there, if none can.
     unreachable: Option<Refusal>,
 }
 
@@ -53,12 +56,14 @@ enum AddressFamily {
 }
 
 impl Address {
-    /// The path of a unix socket, of 1 to [`limits::UNIX_PATH_BYTES`] bytes, the same on both systems.
+    /// Creates an address from the path of a unix socket.
+    ///
+    /// The path has 1 to [`limits::UNIX_PATH_BYTES`] bytes, the same on both systems.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty path, one that is too long, or one with a
-    /// NUL byte in it.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the path is empty, too long, or has a NUL byte in
+    /// it (clause A6b).
     pub fn unix(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().as_os_str().as_bytes();
         let refusal = match path {
@@ -70,13 +75,15 @@ impl Address {
         Self::unix_unless(refusal, Family::UnixPath(path))
     }
 
-    /// A name in Linux's abstract namespace, of at most [`limits::ABSTRACT_NAME_BYTES`] bytes without the
-    /// leading NUL. It can have any bytes.
+    /// Creates an address from a name in Linux's abstract namespace.
+    ///
+    /// The name has at most [`limits::ABSTRACT_NAME_BYTES`] bytes, without the leading NUL. It can have any
+    /// bytes.
     ///
     /// # Errors
     ///
-    /// [`AddressFamily`](crate::ErrorKind::AddressFamily) on OpenBSD, which has no such names;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for one that is too long.
+    /// [`AddressFamily`](crate::ErrorKind::AddressFamily) on OpenBSD, which has no abstract names (clause
+    /// A6c), and [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name is too long.
     pub fn unix_abstract(name: &[u8]) -> Result<Self, Error> {
         let refusal = match name.len() {
             _ if !Native::ABSTRACT_NAMES => Some(Refusal::AbstractName),
@@ -97,7 +104,7 @@ impl Address {
         Self { name: SocketName::encode::<Native>(encoded), family, unreachable }
     }
 
-    /// The address, if it is of IPv4 or IPv6.
+    /// Returns the address if it is an IPv4 or IPv6 address, otherwise `None`.
     #[must_use]
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match self.family() {
@@ -107,7 +114,7 @@ impl Address {
         }
     }
 
-    /// The path, if it is one of a unix socket.
+    /// Returns the path if this is the path of a unix socket, otherwise `None`.
     #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         match self.family() {
@@ -116,7 +123,7 @@ impl Address {
         }
     }
 
-    /// The name without its leading NUL, if it is one of Linux's abstract namespace.
+    /// Returns the name, without its leading NUL, if it is in Linux's abstract namespace, otherwise `None`.
     #[must_use]
     pub fn as_abstract_name(&self) -> Option<&[u8]> {
         match self.family() {
@@ -133,7 +140,7 @@ impl Address {
         }
     }
 
-    /// Why a socket of this kind cannot send there (clauses A5, A7, A8).
+    /// Returns why a socket of this kind cannot send there, if it cannot (clauses A5, A7, A8).
     #[inline]
     pub(crate) fn refusal_for(&self, kind: SocketKind) -> Option<Refusal> {
         let wanted = match kind {
@@ -177,8 +184,8 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// What makes an internet address one that nothing can be sent to on both systems: Linux takes the
-/// unspecified address for the loopback one (A5) and calls port 0 an invalid argument (A7).
+/// Returns why nothing can be sent to an internet address on both systems, if it cannot. Linux sends to the
+/// loopback address instead of the unspecified one (A5), and returns "invalid argument" for port 0 (A7).
 fn unreachable(port: u16, unspecified: bool) -> Option<Refusal> {
     match (port, unspecified) {
         (0, _) => Some(Refusal::PortZero),
@@ -188,8 +195,8 @@ fn unreachable(port: u16, unspecified: bool) -> Option<Refusal> {
 }
 
 impl fmt::Display for Address {
-    /// As std has it: `127.0.0.1:53`, `[::1]:53`, or the path. An abstract name has an `@` before it, and its bytes are
-    /// escaped.
+    /// Writes the address as std does: `127.0.0.1:53`, `[::1]:53`, or the path. An abstract name has an `@`
+    /// before it, and its bytes are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.family() {
             Family::V4(address) => address.fmt(f),

@@ -4,23 +4,28 @@ use crate::platform::{Calls, Native};
 use crate::socket::SocketRef;
 
 impl<Sort> SocketRef<'_, Sort> {
-    /// Who made the other end of a connected unix socket, as they were then (clauses C2 to C4).
+    /// Returns the credentials of the process that made the other end of a connected unix socket (clauses C2
+    /// to C4c).
     ///
-    /// Of a client the server learns who called connect(2). Of a server the client learns who called listen(2)
-    /// on Linux, and who called bind(2) on OpenBSD (clause C3: "differs"). Of a pair it is who made the pair.
-    ///
-    /// After the peer has closed they are still given.
+    /// They are those of the time when it did so. A server gets those of the process that called connect(2).
+    /// A client gets those of the process that called listen(2) on Linux, and bind(2) on OpenBSD (clause C3:
+    /// "differs"). A socket of a pair gets those of the process that made the pair. They are still given
+    /// after the peer has closed (clause C4c).
     ///
     /// # System calls
     ///
-    /// One getsockopt(2) on OpenBSD, where pledge(2) must allow "unix" or "inet". Two on Linux: it gives a listener
-    /// the credentials of who made it, so it is asked first whether the socket is one (clause C4).
+    /// One getsockopt(2) on OpenBSD, where pledge(2) must allow "unix" or "inet". Two on Linux: the kernel
+    /// gives a listener the credentials of the process that made it, so it is also asked whether the socket
+    /// is a listener (clause C4b).
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a peer, for a listener, and for a datagram socket that
-    /// connect(2) connected (clause C4); [`Unsupported`](crate::ErrorKind::Unsupported) for any but a unix socket, before
-    /// the call.
+    /// Before the call: [`Unsupported`](crate::ErrorKind::Unsupported) if the socket is not a unix socket.
+    /// From the kernel: [`NotConnected`](crate::ErrorKind::NotConnected) if the socket has no peer, if it is
+    /// a listener, and if it is a datagram socket that was connected by connect(2) (clauses C4, C4b);
+    /// [`NotSocket`](crate::ErrorKind::NotSocket) if the descriptor is not a socket.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;

@@ -4,14 +4,16 @@ use std::{fmt, io};
 use crate::platform::contract::{Errno, ErrorKind, Operation, Refusal, SocketKind};
 use crate::platform::{Calls, Failure, Kernel, Native, RawErrno};
 
-/// Why a call failed. It is small, `Copy`, `Send` and `Sync`.
+/// The error of a call.
 ///
 /// Its [kind](Self::kind) means the same on both systems. The kernel's own errno is kept for logs.
 ///
-/// An [`io::Error`] can be made of it. A kernel's failure becomes one with the kind's canonical errno, so that code
-/// that matches on `raw_os_error` or on [`io::ErrorKind`] is portable too. A call that unisend refused becomes one
-/// that holds this error and its text, with the same [`io::ErrorKind`]; its errno, for those who need one, is
-/// [`ErrorKind::canonical_errno`].
+/// It converts to an [`io::Error`]. A failure of the kernel becomes one with the canonical errno of the kind,
+/// so that code that matches on `raw_os_error` or on [`io::ErrorKind`] is portable too. A call that unisend
+/// refused becomes one that holds this error and its text, with the same [`io::ErrorKind`]. It has no errno;
+/// a program that needs one calls [`ErrorKind::canonical_errno`].
+///
+/// # Examples
 ///
 /// ```
 /// use std::io;
@@ -29,19 +31,19 @@ use crate::platform::{Calls, Failure, Kernel, Native, RawErrno};
 /// let error = io::Error::from(error);
 /// assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
 /// assert!(error.to_string().contains("port 0 is no destination"));
-/// let error = error.downcast::<unisend::Error>()?; // and back again
+/// let error = error.downcast::<unisend::Error>()?; // converts back
 /// assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Error {
-    /// The [`Parts`] in one integer, so that a call's result is returned in two registers, and a success
+    /// The [`Parts`] in one integer, so that the result of a call is returned in two registers, and a success
     /// costs no more than the count.
     packed: u64,
 }
 
-/// What an error is made of.
+/// The parts of an error.
 #[derive(Clone, Copy)]
 struct Parts {
     kind: ErrorKind,
@@ -93,9 +95,9 @@ impl Parts {
 }
 
 impl Error {
-    /// What the kernel's failure means for this socket: the only place from which it is asked.
+    /// Asks the kernel module what a failure means for this socket. Nothing else asks it.
     ///
-    /// It takes what it needs by value: a reference would keep the socket in memory on the success path.
+    /// The arguments are values: a reference would keep the socket in memory on the success path.
     #[cold]
     pub(crate) fn of_kernel(
         fd: BorrowedFd<'_>,
@@ -109,55 +111,58 @@ impl Error {
         Parts { kind: judged.kind, operation, cause: Cause::Kernel(judged.errno), hides_count }.pack()
     }
 
-    /// A failure of which nothing has to be found out.
+    /// Creates the error of a failure whose errno has its plain meaning.
     #[cold]
     pub(crate) fn plain(operation: Operation, errno: RawErrno) -> Self {
         let kind = Native::plain_meaning(errno);
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
-    /// A failure of a file.
+    /// Creates the error of a failure of a file.
     #[cold]
     pub(crate) fn of_file(operation: Operation, errno: RawErrno) -> Self {
         let kind = Native::meaning_for_file(errno);
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
-    /// A call that unisend refused.
+    /// Creates the error of a call that unisend refused.
     #[cold]
     pub(crate) fn refused(operation: Operation, refusal: Refusal) -> Self {
         Parts { kind: refusal.kind(), operation, cause: Cause::Refused(refusal), hides_count: false }.pack()
     }
 
-    /// A time limit that has passed between two calls of a loop: what the kernel says when it passes in one.
+    /// Creates the error of a time limit that passed between two calls of a loop. It is the kernel's error
+    /// for one that passes within a call.
     #[cold]
     pub(crate) fn time_limit(operation: Operation) -> Self {
         Self::plain(operation, Native::raw_errno(Errno::EAGAIN))
     }
 
-    /// The same failure, as that of the call that the user made.
+    /// Returns the same failure, as that of the call that the user made.
     pub(crate) fn during(self, operation: Operation) -> Self {
         Parts { operation, ..Parts::unpack(self) }.pack()
     }
 
-    /// What went wrong.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         Parts::unpack(*self).kind
     }
 
-    /// The call that failed.
+    /// Returns the call that failed.
     #[must_use]
     pub fn operation(&self) -> Operation {
         Parts::unpack(*self).operation
     }
 
-    /// The kernel's own errno, which can differ from system to system: for logs. It is `None` if unisend refused the
-    /// call, which then had no effect, or ended a loop (clause L4c). The errno that is the same on both systems is
-    /// [`ErrorKind::canonical_errno`].
+    /// Returns the kernel's own errno, for logs.
     ///
-    /// Where OpenBSD says `EPIPE` and keeps the reason pending on the socket (clause S8), it is the reason. That takes
-    /// it away, so that a later `take_error` finds nothing.
+    /// It can differ from system to system. The errno that is the same on both is
+    /// [`ErrorKind::canonical_errno`]. It is `None` if unisend refused the call, which then had no effect, or
+    /// ended a loop (clause L4c).
+    ///
+    /// If OpenBSD returns `EPIPE` and keeps the reason pending on the socket (clause S8), this is the reason.
+    /// Reading it takes it from the socket, so that a later `take_error` finds none.
     #[must_use]
     pub fn kernel_errno(&self) -> Option<i32> {
         match Parts::unpack(*self).cause {
@@ -166,9 +171,11 @@ impl Error {
         }
     }
 
-    /// Whether the other side went away, in any of the ways that the kernels have to say so: clauses S8, S9,
-    /// S13, S14 and S17. Nothing more can be sent to this peer. It also says yes for a socket on which this
-    /// side shut down sending (clause S7), which no kernel tells apart.
+    /// Returns `true` if the peer is gone, whichever way the kernel reports it (clauses S8, S9, S13, S14,
+    /// S17).
+    ///
+    /// Nothing more can be sent to this peer. It is also `true` after this side has shut sending down
+    /// (clauses S7, S20), which no kernel tells apart.
     #[must_use]
     pub fn peer_gone(&self) -> bool {
         use ErrorKind::{Aborted, Disconnected, Reset, TimedOut};
@@ -176,16 +183,18 @@ impl Error {
         matches!(self.kind(), Disconnected | Reset | TimedOut | Aborted)
     }
 
-    /// Whether waiting for the socket to be writable and calling again can help: `WouldBlock` and
-    /// `Connecting`.
+    /// Returns `true` for `WouldBlock` and `Connecting`: it can help to wait until the socket is writable and
+    /// call again.
     #[must_use]
     pub fn would_block(&self) -> bool {
         matches!(self.kind(), ErrorKind::WouldBlock | ErrorKind::Connecting)
     }
 
-    /// Whether the failed call may have sent a part of the data all the same (clauses I5, A13): OpenBSD, on a
-    /// hard error in the middle of a stream, does not say how much. Never send that data again on the same
-    /// connection. Always `false` on Linux, which returns the count and fails the next call.
+    /// Returns `true` if the failed call may have sent a part of the data (clauses I5, A13).
+    ///
+    /// After a hard error in the middle of a stream, OpenBSD does not report how much was accepted. Never
+    /// send that data again on the same connection. It is always `false` on Linux, which returns the count
+    /// and fails the next call.
     #[must_use]
     pub fn may_have_sent(&self) -> bool {
         Parts::unpack(*self).hides_count
@@ -193,8 +202,12 @@ impl Error {
 }
 
 impl ErrorKind {
-    /// The number that this system gives to the kind's canonical errno: what `raw_os_error` of the
-    /// [`io::Error`] says. `None` for [`ErrorKind::Other`], whose errno is whatever the kernel gave.
+    /// Returns the number of the kind's canonical errno on this system.
+    ///
+    /// It is the `raw_os_error` of an [`io::Error`] that was made of a kernel's failure. It is `None` for
+    /// [`ErrorKind::Other`], whose errno is the one that the kernel returned.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use unisend::ErrorKind;
@@ -210,7 +223,7 @@ impl ErrorKind {
 }
 
 impl From<ErrorKind> for io::ErrorKind {
-    /// What std makes of the kind's canonical errno on this system.
+    /// Returns what std makes of the kind's canonical errno on this system.
     fn from(kind: ErrorKind) -> Self {
         kind.canonical_errno().map_or(Self::Other, |errno| io::Error::from_raw_os_error(errno).kind())
     }
@@ -235,8 +248,9 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {}
 
 impl From<Error> for io::Error {
-    /// Of a kernel's failure an error with the kind's canonical errno or, for [`ErrorKind::Other`], the kernel's own.
-    /// Of a refusal an error that holds it: `get_ref` and `downcast` give it back.
+    /// Converts a failure of the kernel into an error with the canonical errno of its kind or, for
+    /// [`ErrorKind::Other`], with the kernel's own. Converts a refusal into an error that holds it: `get_ref`
+    /// and `downcast` give it back.
     fn from(error: Error) -> Self {
         match error.kernel_errno() {
             Some(errno) => Self::from_raw_os_error(error.kind().canonical_errno().unwrap_or(errno)),
@@ -245,13 +259,13 @@ impl From<Error> for io::Error {
     }
 }
 
-/// Why a call that sends everything stopped, and how much was accepted before it did.
+/// The error of a call that sends everything, with the number of bytes that were accepted before it.
 ///
-/// The first [`accepted`](Self::accepted) bytes of the data are on their way, and no others, unless
-/// [`Error::may_have_sent`] says that the failed call may have sent more. Converted to an [`Error`] or an
-/// [`io::Error`] it loses the count: take [`accepted`](Self::accepted) first.
+/// The first [`accepted`](Self::accepted) bytes of the data were sent, and no others, unless
+/// [`Error::may_have_sent`] says that the failed call may have sent more. A conversion to [`Error`] or
+/// [`io::Error`] loses the count: read [`accepted`](Self::accepted) first.
 ///
-/// `Count` is `u64` where it is a file that is sent, which can be longer than memory.
+/// `Count` is `u64` for a file, which can be longer than memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SendAllError<Count = usize> {
     pub(crate) accepted: Count,
@@ -259,44 +273,46 @@ pub struct SendAllError<Count = usize> {
 }
 
 impl<Count: Copy + Default> SendAllError<Count> {
-    /// A failure before anything was accepted.
+    /// Creates the error of a failure before anything was accepted.
     pub(crate) fn at_once(error: Error) -> Self {
         Self { accepted: Count::default(), error }
     }
 }
 
 impl<Count: Copy> SendAllError<Count> {
-    /// How many bytes were accepted before the failure.
+    /// Returns the number of bytes that were accepted before the failure.
     #[must_use]
     pub fn accepted(&self) -> Count {
         self.accepted
     }
 
-    /// The failure.
+    /// Returns the failure.
     #[must_use]
     pub fn error(&self) -> Error {
         self.error
     }
 
-    /// What went wrong.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.error.kind()
     }
 
-    /// Whether waiting for the socket to be writable and going on can help: see [`Error::would_block`].
+    /// Returns `true` if it can help to wait until the socket is writable and to send the rest: see
+    /// [`Error::would_block`].
     #[must_use]
     pub fn would_block(&self) -> bool {
         self.error.would_block()
     }
 
-    /// Whether the other side went away: see [`Error::peer_gone`].
+    /// Returns `true` if the peer is gone: see [`Error::peer_gone`].
     #[must_use]
     pub fn peer_gone(&self) -> bool {
         self.error.peer_gone()
     }
 
-    /// Whether more than was accepted may have been sent: see [`Error::may_have_sent`].
+    /// Returns `true` if more than [`accepted`](Self::accepted) bytes may have been sent: see
+    /// [`Error::may_have_sent`].
     #[must_use]
     pub fn may_have_sent(&self) -> bool {
         self.error.may_have_sent()
@@ -309,7 +325,7 @@ impl<Count: fmt::Display> fmt::Display for SendAllError<Count> {
     }
 }
 
-/// It has no source: its text says what [`error`](SendAllError::error) says.
+/// It has no source, because its text includes that of [`error`](SendAllError::error).
 impl<Count: fmt::Debug + fmt::Display> std::error::Error for SendAllError<Count> {}
 
 impl<Count> From<SendAllError<Count>> for Error {
@@ -338,7 +354,7 @@ mod tests {
         .pack()
     }
 
-    /// Of every kind: what those rely on who go on, or give up.
+    /// For every kind, so that a caller can rely on it to go on or to give up.
     #[test]
     fn s8_what_says_that_the_peer_is_gone_and_what_that_waiting_helps() {
         use ErrorKind::{Aborted, Connecting, Disconnected, Reset, TimedOut, WouldBlock};
@@ -354,7 +370,7 @@ mod tests {
         }
     }
 
-    /// Every part comes out as it went in, whatever the others are.
+    /// Each part is unpacked as it was packed, with any other parts.
     #[test]
     fn an_error_keeps_all_its_parts() {
         for &kind in ErrorKind::ALL {

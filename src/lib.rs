@@ -1,17 +1,19 @@
-//! Sending on sockets that means the same thing on Linux and on OpenBSD.
+//! Sends on sockets, with the same meaning on Linux and on OpenBSD.
 //!
-//! A program that runs on both trips over small lies: flags have other numbers, one kernel says `EPIPE` and
-//! kills the process where the other says `ENOTCONN`, an over-long length is clamped here and an error there.
-//! unisend is one safe API with one written contract, a module per kernel that keeps it, and a conformance
-//! suite that shows that it is kept. Every statement about behaviour has a clause number (S8, A7, L3 ...):
-//! [the contract](https://docs.rs/crate/unisend/latest/source/docs/contract.md) lists them, and the suite has
-//! a case for each.
+//! The two systems differ in ways that a program does not expect. The flags have other numbers. Where one
+//! kernel returns `EPIPE` and kills the process with `SIGPIPE`, the other returns `ENOTCONN`. A length that
+//! is too large is clamped on one system and is an error on the other.
 //!
-//! # In one look
+//! unisend is one safe API with one written contract, one module for each kernel, and a conformance suite
+//! that checks that the contract is kept. Every statement about behaviour has a clause number (S8, A7, L3).
+//! [The contract](https://docs.rs/crate/unisend/latest/source/docs/contract.md) lists the clauses, and the
+//! suite has a case for each.
 //!
-//! A socket of std, tokio, mio or socket2 (anything that is [`AsFd`](std::os::fd::AsFd)) is declared once,
-//! which costs nothing. Each send is then one system call, never raises `SIGPIPE`, never allocates, and fails
-//! with an [`Error`] whose [kind](ErrorKind) means the same on both systems.
+//! # Usage
+//!
+//! A socket of std, tokio, mio or socket2 (any type that implements [`AsFd`](std::os::fd::AsFd)) is declared
+//! once, which costs nothing. Each send is then one system call. It never raises `SIGPIPE` and never
+//! allocates. If it fails, the [kind](ErrorKind) of its [`Error`] means the same on both systems.
 //!
 //! ```
 //! use std::io::Read;
@@ -29,7 +31,7 @@
 //!
 //! drop(theirs);
 //! let error = socket.send(b"anyone there?", SendFlags::empty()).unwrap_err();
-//! assert_eq!(error.kind(), ErrorKind::Disconnected); // and no SIGPIPE
+//! assert_eq!(error.kind(), ErrorKind::Disconnected); // no SIGPIPE was raised
 //! assert!(error.peer_gone());
 //! # Ok(())
 //! # }
@@ -37,23 +39,24 @@
 //!
 //! # Which call
 //!
-//! | call | what it does | system calls |
+//! | call | purpose | system calls |
 //! |---|---|---|
-//! | [`SocketRef::send`] | send bytes; says how many were accepted | one |
-//! | [`SocketRef::send_vectored`] | send slices as one message | one |
-//! | [`SocketRef::send_to`] | send a datagram to an [`Address`] | one |
+//! | [`SocketRef::send`] | sends bytes, and returns the number of bytes accepted | one |
+//! | [`SocketRef::send_vectored`] | sends slices as one message | one |
+//! | [`SocketRef::send_to`] | sends a datagram to an [`Address`] | one |
 //! | [`Message::send`], [`Message::send_to`] | send slices with up to 126 descriptors | one |
-//! | [`Message::send_all`] | the same, everything: the descriptors once | one for each part |
-//! | [`SocketRef::receive`] | receive data and all descriptors that come with it, owned | one |
-//! | [`SocketRef::receive_without_descriptors`] | receive data, and have descriptors closed | one |
-//! | [`SocketRef::peer_credentials`] | who is at the other end of a unix socket | one; two on Linux |
-//! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: short counts, interruptions and the limit on slices are taken care of | one for each part that the kernel accepts |
-//! | [`sendfile()`], [`sendfile_all`] | send a part of a file, with Linux's semantics on both | Linux: sendfile(2) and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
-//! | [`sendfile_by_copying`], [`sendfile_all_by_copying`] | the same, so that what was sent cannot change any more | pread(2) and send(2) in turn |
+//! | [`Message::send_all`] | sends all of a message, and its descriptors once | one for each part that the kernel accepts |
+//! | [`SocketRef::receive`] | receives data and the descriptors that come with it, owned | one |
+//! | [`SocketRef::receive_without_descriptors`] | receives data, and has the kernel close descriptors | one |
+//! | [`SocketRef::peer_credentials`] | returns the credentials of a unix socket's peer | one; two on Linux |
+//! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: they handle short counts, interruptions and the limit on slices | one for each part that the kernel accepts |
+//! | [`sendfile()`], [`sendfile_all`] | send a range of a file, with the semantics of Linux on both systems | Linux: sendfile(2), and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
+//! | [`sendfile_by_copying`], [`sendfile_all_by_copying`] | the same, but the data that was sent cannot change any more | pread(2) and send(2) in turn |
 //!
 //! # Supported systems
 //!
-//! Linux 4.2 and OpenBSD 7.3, and later ones of both. On any other system this crate does not compile, and says so.
+//! Linux 4.2 or later, and OpenBSD 7.3 or later. On any other system this crate fails to compile, with a
+//! message that says so.
 
 #![deny(unsafe_code)]
 
@@ -79,7 +82,7 @@ pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use sendfile::{Offset, Output, sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying};
 pub use socket::{AnySocket, BorrowFd, DatagramSocket, KnownSocket, SocketRef};
 
-/// The examples of the README run too.
+/// Runs the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

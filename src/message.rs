@@ -9,10 +9,12 @@ use crate::platform::{self, Kernel, Native};
 use crate::send::checked_length;
 use crate::socket::{DatagramSocket, SocketRef};
 
-/// Data, and descriptors that go with its first byte.
+/// Data, with descriptors that are sent with its first byte.
 ///
-/// The receiver gets descriptors of its own for the same open files: offsets and `O_NONBLOCK` are shared
-/// (clause R31), and closing one side's does not close the other's.
+/// The receiver gets its own descriptors of the same open files. The file offset and flags such as
+/// `O_NONBLOCK` are shared (clause R31). Closing a descriptor on one side does not close it on the other.
+///
+/// # Examples
 ///
 /// ```
 /// use std::fs::File;
@@ -40,24 +42,26 @@ use crate::socket::{DatagramSocket, SocketRef};
 /// # }
 /// ```
 pub struct Message<'a, 'data, Descriptor = BorrowedFd<'a>> {
-    /// What is left to send.
+    /// The data that is left to send.
     slices: &'a mut [IoSlice<'data>],
-    /// What is left to send with its first byte.
+    /// The descriptors that go with its first byte.
     descriptors: &'a [Descriptor],
-    /// Whether something was accepted, so that this is the rest of a message.
+    /// Whether a part was accepted already.
     is_rest: bool,
 }
 
 impl<'a, 'data> Message<'a, 'data> {
-    /// A message of these slices, one after the other. They are advanced when a part of the message was accepted: do not
-    /// make a second message of the same array, but go on with this one, or with its [rest](Self::into_rest).
+    /// Creates a message of these slices, in this order.
+    ///
+    /// The slices are advanced when a part of the message was accepted. Do not create a second message from
+    /// the same array: continue with this one, or with its [rest](Self::into_rest).
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a mut [IoSlice<'data>]) -> Self {
         Self { slices, descriptors: &[], is_rest: false }
     }
 
-    /// The same message with this descriptor.
+    /// Returns the message with this descriptor.
     #[must_use]
     #[inline]
     pub const fn with_descriptor<Descriptor: AsFd>(
@@ -67,8 +71,10 @@ impl<'a, 'data> Message<'a, 'data> {
         self.with_descriptors(std::slice::from_ref(descriptor))
     }
 
-    /// The same message with these descriptors, at most [`limits::DESCRIPTORS_PER_MESSAGE`], in this order. Those of
-    /// several types are borrowed first: `[file.as_fd(), stream.as_fd()]`.
+    /// Returns the message with these descriptors, in this order.
+    ///
+    /// There can be at most [`limits::DESCRIPTORS_PER_MESSAGE`]. Descriptors of several types are borrowed
+    /// first: `[file.as_fd(), stream.as_fd()]`.
     #[must_use]
     #[inline]
     pub const fn with_descriptors<Descriptor: AsFd>(
@@ -80,15 +86,18 @@ impl<'a, 'data> Message<'a, 'data> {
 }
 
 impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
-    /// Takes what was accepted off the message. What is left is, on a stream, what to send next. The descriptors went
-    /// with the first byte, so unless it is 0 there are none any more (clause R8).
+    /// Removes the bytes that were accepted from the front of the message.
     ///
-    /// Datagrams and records are sent whole: what is left of a message is refused there as
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), even if nothing is left (clause R8c).
+    /// On a stream, send the message again to send the rest. The descriptors went with the first byte, so
+    /// they are removed as well unless `accepted` is 0 (clause R8).
+    ///
+    /// A datagram or record is sent whole. On a socket that is not a stream, a message that was advanced is
+    /// refused with [`InvalidInput`](crate::ErrorKind::InvalidInput), even if nothing is left of it (clause
+    /// R8c).
     ///
     /// # Panics
     ///
-    /// If more was accepted than there is, as [`IoSlice::advance_slices`] does.
+    /// Panics if `accepted` is more than the bytes that are left, like [`IoSlice::advance_slices`] does.
     pub fn advance(&mut self, accepted: usize) {
         if accepted > 0 {
             self.become_rest();
@@ -96,31 +105,35 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         IoSlice::advance_slices(&mut self.slices, accepted);
     }
 
-    /// Whatever is sent from now on is the rest of a message, and goes without the descriptors.
+    /// Makes this the rest of a message, which goes without the descriptors.
     fn become_rest(&mut self) {
         self.descriptors = &[];
         self.is_rest = true;
     }
 
-    /// The slices of what is left. The array that the message was made of is of no use afterwards: slices that were
-    /// sent are still in it, and one that was sent in part has been shortened.
+    /// Returns the slices that are left.
+    ///
+    /// Do not use the array that the message was made of afterwards. It still contains the slices that were
+    /// sent, and a slice that was sent in part has been shortened.
     #[must_use]
     pub fn into_rest(self) -> &'a mut [IoSlice<'data>] {
         self.slices
     }
 
-    /// Sends to the socket's peer; how many bytes were accepted. On a stream that can be fewer than there are:
-    /// [`advance`](Self::advance) by them, and send what is left.
+    /// Sends the message to the socket's peer, and returns the number of bytes accepted.
     ///
-    /// Once a byte was accepted the descriptors are on their way, all of them. On "would block" none is, and the
-    /// same message can be sent again, unless `SO_SNDBUF` was set below 4096 or `SO_SNDLOWAT` was set (clause R7:
-    /// OpenBSD can then deliver them and say "would block" all the same). Do not set them on a socket that carries
-    /// descriptors.
+    /// On a stream this can be less than the message has (a short count). [`advance`](Self::advance) the
+    /// message by it, and send the rest.
+    ///
+    /// If a byte was accepted, all the descriptors are in flight. If the call fails with `WouldBlock`, none
+    /// is, and the same message can be sent again. There is an exception: if `SO_SNDBUF` was set below 4096, or
+    /// `SO_SNDLOWAT` was set, OpenBSD can deliver the descriptors although it fails with "would block" (clause
+    /// R7). Do not set these options on a socket that carries descriptors.
     ///
     /// # System calls
     ///
-    /// One, sendmsg(2), with `MSG_NOSIGNAL`; after a failure as [`SocketRef::send`]. On OpenBSD pledge(2) needs
-    /// "stdio", and "sendfd" if there are descriptors, which then may not be of directories.
+    /// One sendmsg(2), with `MSG_NOSIGNAL`, and after a failure those of [`SocketRef::send`]. On OpenBSD
+    /// pledge(2) needs "stdio", and "sendfd" if there are descriptors, which then must not be of directories.
     ///
     /// # Errors
     ///
@@ -128,20 +141,20 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
     ///
     /// | kind | when | clause |
     /// |---|---|---|
-    /// | `TooManyDescriptors` | more than [`limits::DESCRIPTORS_PER_MESSAGE`] | L11 |
-    /// | `DescriptorsWithoutData` | descriptors, and no byte, on a stream | R3 |
-    /// | `InvalidInput` | what is left of a message, on a socket of datagrams or records | R8c |
-    /// | `Unsupported` | descriptors on a socket that is not a unix one | L12 |
-    /// | `MessageTooLong` | what never fits beside its descriptors, where the socket was [probed](SocketRef::probe) | R13b |
+    /// | `TooManyDescriptors` | there are more than [`limits::DESCRIPTORS_PER_MESSAGE`] | L11 |
+    /// | `DescriptorsWithoutData` | there are descriptors and no byte, on a stream | R3 |
+    /// | `InvalidInput` | the message was advanced, or sent by [`send_all`](Self::send_all), and the socket is not a stream | R8c |
+    /// | `Unsupported` | there are descriptors, and the socket is not a unix socket | L12 |
+    /// | `MessageTooLong` | the socket was [probed](SocketRef::probe), and the record (on a stream, one byte) and its descriptors never fit into its send buffer (OpenBSD; Linux's kernel returns this error itself) | R13b |
     ///
     /// From the kernel:
     ///
     /// | kind | when | clause |
     /// |---|---|---|
-    /// | `DescriptorsInFlight` | too many are sent and not received: by this user (Linux), by all (OpenBSD) | R10 |
-    /// | `PermissionDenied` | the receiver takes none (Linux `SO_PASSRIGHTS`), or pledge forbids this one (OpenBSD) | R9, R12 |
-    /// | `InvalidInput` | a descriptor that cannot be passed: kqueue (OpenBSD), io_uring (Linux) | R9 |
-    /// | `WouldBlock` | besides a full buffer, and even if the socket is blocking: a receiver without room for it, where the send buffer was raised on OpenBSD | R13 |
+    /// | `DescriptorsInFlight` | too many descriptors are in flight: those of this user (Linux), or those of all users (OpenBSD) | R10 |
+    /// | `PermissionDenied` | the receiver takes no descriptors (Linux: `SO_PASSRIGHTS`), or pledge(2) forbids this one (OpenBSD) | R9, R12 |
+    /// | `InvalidInput` | a descriptor cannot be passed: kqueue (OpenBSD), io_uring (Linux) | R9, R9b |
+    /// | `WouldBlock` | besides a full buffer: the receiver has no room for the message, even if the socket is blocking (OpenBSD, if the send buffer was raised) | R13 |
     ///
     /// Sources: POSIX.1-2024 sendmsg(), unix(7), sendmsg(2) and unix(4) of OpenBSD, and runs on both kernels.
     #[inline]
@@ -149,16 +162,19 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         self.send_slices(Operation::SendMessage, socket, None, self.slices, flags)
     }
 
-    /// Sends to an address, as one datagram; how many bytes were accepted, which is all of them.
+    /// Sends the message to an address as one datagram, and returns the number of bytes accepted, which is
+    /// all of them.
     ///
     /// # System calls
     ///
-    /// One, sendmsg(2), with `MSG_NOSIGNAL`. On OpenBSD pledge(2) needs what [`SocketRef::send_to`] needs, and
-    /// "sendfd" if there are descriptors.
+    /// One sendmsg(2), with `MSG_NOSIGNAL`, and after a failure those of [`SocketRef::send_to`]. On OpenBSD
+    /// pledge(2) needs what [`SocketRef::send_to`] needs, and "sendfd" if there are descriptors.
     ///
     /// # Errors
     ///
     /// Those of [`Message::send`] and of [`SocketRef::send_to`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -184,21 +200,26 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         self.send_slices(Operation::SendMessageTo, socket, Some(to), self.slices, flags)
     }
 
-    /// Sends all of the message to the socket's peer: the descriptors with the first byte, and once.
+    /// Sends all of the message to the socket's peer, and its descriptors once, with the first byte.
     ///
-    /// It waits as [`SocketRef::send_all`] does. After an error [`accepted`](SendAllError::accepted) says how much of
-    /// this message is on its way; if that is not 0, so are the descriptors. The message is advanced by it: to go on
-    /// after "would block", call this again.
+    /// It waits if the socket does, like [`SocketRef::send_all`]. After an error,
+    /// [`accepted`](SendAllError::accepted) says how many bytes of this message were accepted. If it is not
+    /// 0, the descriptors are in flight. The message is advanced by it: after "would block", call this again
+    /// to send the rest.
     ///
     /// # System calls
     ///
-    /// One sendmsg(2) for each part that is accepted. On OpenBSD the first part of a stream with descriptors has
-    /// at most 16 KiB, so that it fits beside them (clause R13).
+    /// One sendmsg(2) for each part that is accepted, and otherwise those of [`SocketRef::send_all`]. On
+    /// OpenBSD the first part of a stream with descriptors has at most 16 KiB, so that it fits beside them
+    /// (clause R13).
     ///
     /// # Errors
     ///
-    /// Those of [`Message::send`] but `Interrupted`, with what was accepted before them, and those that
-    /// [`SocketRef::send_all`] adds. On a stream there can be any number of slices, but of `SSIZE_MAX` bytes together.
+    /// Those of [`Message::send`] but `Interrupted`, with the number of bytes that were accepted before, and
+    /// those that [`SocketRef::send_all`] adds. On a stream there can be any number of slices, with
+    /// `SSIZE_MAX` bytes together.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::{IoSlice, Read};
@@ -217,7 +238,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
     ///         return Err(stopped.into());
     ///     }
     ///     # theirs.read_exact(&mut vec![0; stopped.accepted()])?;
-    ///     // wait until poll says that it is writable
+    ///     // wait here until the socket is writable
     /// }
     /// # Ok(())
     /// # }
@@ -237,11 +258,11 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
             self.advance(count);
             Ok(count)
         })?;
-        self.become_rest(); // also if it had no byte, but descriptors
+        self.become_rest(); // here too: a message of descriptors without a byte was not advanced
         Ok(())
     }
 
-    /// Sends as much of what is left as can go at once.
+    /// Sends as much of the rest as one call can take.
     fn send_part<Sort>(
         &self,
         operation: Operation,
@@ -261,7 +282,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         }
     }
 
-    /// Refuses what is left of a datagram or record.
+    /// Refuses the rest of a datagram or record.
     #[inline]
     fn check_rest<Sort>(&self, operation: Operation, socket: &SocketRef<'_, Sort>) -> Result<(), Error> {
         match self.is_rest && !socket.kind().is_stream() {
@@ -270,7 +291,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         }
     }
 
-    /// Checks all there is to check, in the order of clause G5, and sends.
+    /// Makes all checks, in the order of clause G5, and sends.
     #[inline]
     fn send_slices<Sort>(
         &self,
@@ -302,7 +323,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
 }
 
 impl<Descriptor> fmt::Debug for Message<'_, '_, Descriptor> {
-    /// How much it is: the data can be long, and secret.
+    /// Shows the sizes only, because the data can be long, and secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.slices.iter().fold(0_usize, |bytes, slice| bytes.saturating_add(slice.len()));
         f.debug_struct("Message")
@@ -312,7 +333,7 @@ impl<Descriptor> fmt::Debug for Message<'_, '_, Descriptor> {
     }
 }
 
-/// How many of the slices, from the first on, have no more than so many bytes together.
+/// Returns how many of the slices, from the first on, have no more than `most` bytes together.
 fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
     let ends = slices.iter().scan(0_usize, |end, slice| {
         *end = end.saturating_add(slice.len());
@@ -321,7 +342,7 @@ fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
     ends.take_while(|&end| end <= most).count()
 }
 
-/// Why these descriptors cannot go with so many bytes on this socket.
+/// Returns why this number of descriptors cannot go with this number of bytes on this socket.
 #[inline]
 fn refusal_of_descriptors<Sort>(
     socket: &SocketRef<'_, Sort>,
@@ -330,13 +351,13 @@ fn refusal_of_descriptors<Sort>(
 ) -> Option<Refusal> {
     use SocketKind::{Other, OtherStream, Tcp, UdpV4, UdpV6};
 
-    // A stream can send a part, but no less than a byte.
+    // A stream can send a part, which has at least one byte.
     let indivisible = if socket.kind().is_stream() { 1 } else { length };
     let never_fits = |send_buffer| Native::never_fits(Native::CONTROL, indivisible, count, send_buffer);
     match socket.kind() {
         Tcp | UdpV4 | UdpV6 | OtherStream | Other => Some(Refusal::DescriptorsNotCarried),
         _ if count > limits::DESCRIPTORS_PER_MESSAGE => Some(Refusal::TooManyDescriptors),
-        // R3: Linux would drop them; R4: a datagram or record delivers them.
+        // R3: Linux would drop them. R4: a datagram or record delivers them.
         _ if length == 0 && socket.kind().is_stream() => Some(Refusal::DescriptorsWithoutData),
         _ if socket.send_buffer().is_some_and(never_fits) => Some(Refusal::RecordNeverFits),
         _ => None,

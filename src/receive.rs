@@ -8,24 +8,29 @@ use crate::platform::{self, Arrival, ControlBytes, Descriptors, Kernel, Native};
 use crate::socket::SocketRef;
 
 bitflags::bitflags! {
-    /// How to receive. There is no flag to peek: with descriptors it would install a copy of them each time on
-    /// Linux, and hide them on OpenBSD (clause R26). There is none to wait for all: OpenBSD would wait even if it
-    /// was told not to.
+    /// Flags for receiving.
+    ///
+    /// There is no flag to peek: Linux would install a copy of the descriptors each time, and OpenBSD would
+    /// hide them (clause R26). There is no flag to wait for all the data: OpenBSD would wait even if it was
+    /// told not to.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct ReceiveFlags: u32 {
-        /// Do not wait for data, whatever the descriptor's `O_NONBLOCK` says (`MSG_DONTWAIT`).
+        /// Does not wait for data, whatever the descriptor's `O_NONBLOCK` is (`MSG_DONTWAIT`).
         const DONT_WAIT = 1;
     }
 }
 
-/// Room for all that a peer can send beside data: 6 KiB, which the caller owns and uses again and again.
+/// A buffer for the control messages that come with data.
 ///
-/// It takes 253 descriptors, the most that Linux lets a peer send, and what else Linux can add: credentials,
-/// a process's descriptor, timestamps and a security label.
+/// It has 6 KiB, and can be used for any number of calls. It has room for 253 descriptors, the most that
+/// Linux lets a peer send in one message, and for all that Linux can add: credentials, a descriptor of the
+/// sender's process, timestamps and a security label.
 pub struct ControlBuffer(ControlBytes);
 
 impl ControlBuffer {
-    /// An empty one. It is cleared here, once, and never again.
+    /// Creates a control buffer.
+    ///
+    /// It is cleared here once. Later calls do not clear it again.
     #[must_use]
     pub const fn new() -> Self {
         Self(ControlBytes::new())
@@ -44,19 +49,21 @@ impl fmt::Debug for ControlBuffer {
     }
 }
 
-/// What was received.
+/// The result of a call that receives.
 ///
-/// Descriptors come with the call that returns the first byte of their message, and at most one message's in a
-/// call (clause R28). They are owned, close-on-exec from the start (R27), and in the order in which they were
-/// sent. Those that nobody takes are closed when this is dropped.
+/// Descriptors come with the call that returns the first byte of their message. One call returns the
+/// descriptors of one message at most (clause R28). They are owned, close-on-exec from the start (clause
+/// R27), and in the order in which they were sent. Descriptors that are not taken are closed when this value
+/// is dropped.
 ///
-/// # Dropping it can take time
+/// # Dropping can take time
 ///
-/// A peer can pass a TCP socket that has unsent data and `SO_LINGER`, and close its own. Whoever closes the last
-/// descriptor of such a socket waits for as long as the peer has set, whether or not the socket is blocking: so
-/// does the drop of this value, and so does a call that has the kernel close descriptors
-/// ([`SocketRef::receive_without_descriptors`], and [`SocketRef::receive`] where some are lost). A program that must not
-/// wait takes the descriptors out and drops them on another thread, or sets `SO_LINGER` on them to zero first.
+/// A peer can pass a TCP socket that has unsent data and `SO_LINGER`, and close its own descriptor. Closing
+/// the last descriptor of such a socket then waits for as long as the peer has set, whether or not the socket
+/// is blocking. The drop of this value can therefore wait. So can a call in which the kernel closes
+/// descriptors: [`SocketRef::receive_without_descriptors`], and [`SocketRef::receive`] if some are lost. A
+/// program that must not wait takes the descriptors and drops them on another thread, or first sets their
+/// `SO_LINGER` to zero.
 #[derive(Debug)]
 pub struct Received<'buffer> {
     arrival: Arrival<'buffer>,
@@ -64,68 +71,75 @@ pub struct Received<'buffer> {
 }
 
 impl<'buffer> Received<'buffer> {
-    /// How many bytes were received.
+    /// Returns the number of bytes received.
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> usize {
         self.arrival.bytes
     }
 
-    /// Whether the datagram or record was longer than the buffer, and the rest of it was dropped.
+    /// Returns `true` if the datagram or record was longer than the slices, and the rest of it was dropped.
     #[must_use]
     #[inline]
     pub fn is_truncated(&self) -> bool {
         self.arrival.is_truncated()
     }
 
-    /// Whether the kernel said that a record ends here: OpenBSD does for one that was sent with
-    /// `END_OF_RECORD`, Linux never does (clause F3).
+    /// Returns `true` if the kernel reported the end of a record.
+    ///
+    /// OpenBSD reports it for a record that was sent with `END_OF_RECORD`. Linux never does (clause F3).
     #[must_use]
     #[inline]
     pub fn ends_record(&self) -> bool {
         self.arrival.ends_record()
     }
 
-    /// Whether something that came beside the data was dropped. Received with a [`ControlBuffer`] it is descriptors
-    /// that this process has no room for in its table; then there are none, those that could have been received
-    /// were closed (clauses R20, R22). Without one it can also be what a Linux socket was asked to add
-    /// (`SO_PASSCRED`, `SO_TIMESTAMP`; clause R23b). The data is here.
+    /// Returns `true` if something that came with the data was dropped. The data itself was received.
+    ///
+    /// With a [`ControlBuffer`], descriptors were lost because this process has no room for all of them in
+    /// its descriptor table. Those that could have been received were closed, so there are none (clauses R20,
+    /// R22). Without one, it can also be a message that a Linux socket was asked to add (`SO_PASSCRED`,
+    /// `SO_TIMESTAMP`; clause R23b).
     #[must_use]
     #[inline]
     pub fn descriptors_lost(&self) -> bool {
         self.arrival.is_control_truncated()
     }
 
-    /// Whether this is the end of a stream or connection: no bytes although there was room for some, and no
-    /// descriptors. No bytes **with** descriptors are not the end of file (clause R3).
+    /// Returns `true` at the end of a stream or connection: no bytes were received although there was room
+    /// for some, and no descriptors came.
     ///
-    /// Never said of datagrams, nor of a socket that was declared as [`other`](SocketRef::other): there no bytes are
-    /// what the kernel makes of them. An empty record that
-    /// a foreign program sends on a Linux seqpacket socket looks like the end (clause B7). So does, on OpenBSD, a
-    /// descriptor without a byte to
-    /// [`receive_without_descriptors`](SocketRef::receive_without_descriptors) (clause R3c): do not trust it there
-    /// with a peer that you do not trust.
+    /// No bytes **with** descriptors are not the end of file (clause R3). It is always `false` for datagrams,
+    /// and for a socket that was declared by [`other`](SocketRef::other), where the meaning of no bytes is
+    /// the kernel's.
+    ///
+    /// It can be `true` without the end in two cases. On Linux, another program can send an empty record on a
+    /// seqpacket socket (clause B7). On OpenBSD, a peer can send a descriptor without a byte to
+    /// [`receive_without_descriptors`](SocketRef::receive_without_descriptors) (clause R3c): do not rely on
+    /// it there if you do not trust the peer.
     #[must_use]
     #[inline]
     pub fn is_end_of_file(&self) -> bool {
         self.end_of_file
     }
 
-    /// The descriptor that came, if it is one. Of several none is taken: they are in
-    /// [`descriptors`](Self::descriptors).
+    /// Returns the descriptor that came, or `None` if there is none or more than one.
+    ///
+    /// If there are several, none is taken: they are in [`descriptors`](Self::descriptors).
     #[must_use]
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         let descriptors = self.descriptors();
         (descriptors.len() == 1).then(|| descriptors.next()).flatten()
     }
 
-    /// The descriptors that came, to be taken one after the other; `len` says how many are left.
+    /// Returns an iterator over the descriptors that came. Its `len` is the number of descriptors that are
+    /// left.
     #[inline]
     pub fn descriptors(&mut self) -> &mut Descriptors<'buffer> {
         &mut self.arrival.descriptors
     }
 
-    /// The descriptors that came, without the rest.
+    /// Converts this into an iterator over the descriptors that came.
     #[must_use]
     #[inline]
     pub fn into_descriptors(self) -> Descriptors<'buffer> {
@@ -138,23 +152,31 @@ impl<Sort> SocketRef<'_, Sort> {
     ///
     /// # System calls
     ///
-    /// One, recvmsg(2), with `MSG_CMSG_CLOEXEC`. On OpenBSD pledge(2) needs "stdio" and, **when a peer has sent
-    /// descriptors, "recvfd": without it the peer can have this process killed.** A program that takes none calls
-    /// [`receive_without_descriptors`](Self::receive_without_descriptors). On OpenBSD a second call fetches the
-    /// data of a stream when its descriptors were lost.
+    /// One recvmsg(2), with `MSG_CMSG_CLOEXEC`. On OpenBSD, if the descriptors of a stream were lost, a
+    /// second recvmsg(2) receives the data. On OpenBSD pledge(2) needs "stdio" and, **if a peer sends
+    /// descriptors, "recvfd": without it a peer can have this process killed.** A program that takes no
+    /// descriptors calls [`receive_without_descriptors`](Self::receive_without_descriptors).
     ///
     /// # Errors
     ///
-    /// Before the call: [`TooManySlices`](ErrorKind::TooManySlices) for more than
-    /// [`limits::SLICES_PER_MESSAGE`]. From the kernel: `WouldBlock`, `Interrupted`, `NotConnected` (clause B9),
-    /// `Reset`, `Refused`, `TimedOut`, and
+    /// Before the call: [`Unsupported`](ErrorKind::Unsupported) for a bit that is not one of
+    /// [`ReceiveFlags`], and [`TooManySlices`](ErrorKind::TooManySlices) for more than
+    /// [`limits::SLICES_PER_MESSAGE`] slices. From the kernel:
     ///
-    /// | kind | when | clause |
+    /// | kind | when | clauses |
     /// |---|---|---|
-    /// | `DescriptorsLost` | a record whose descriptors could not be received, and which OpenBSD dropped with them; elsewhere the data is received and [`Received::descriptors_lost`] says so | R20, R22 |
+    /// | `WouldBlock` | there is no data, and the call does not wait | |
+    /// | `Interrupted` | a signal came before any data | |
+    /// | `NotConnected` | the socket was never connected | B9 |
+    /// | `Reset`, `Refused`, `TimedOut` | the connection ended, or an earlier datagram was refused | |
+    /// | `DescriptorsLost` | the descriptors of a record could not be received, and the record was dropped with them (OpenBSD); otherwise the data is received, and [`Received::descriptors_lost`] is `true` | R20, R22, R22b |
+    /// | `NotSocket`, `BadDescriptor`, `InvalidInput` | the descriptor is not a socket of the declared kind | |
+    /// | `Other` | the kernel returned an errno that the contract does not name | |
     ///
-    /// Sources: POSIX.1-2024 recvmsg(), recvmsg(2) and unix(7) of Linux, recvmsg(2) of OpenBSD, and runs on both
-    /// kernels.
+    /// Sources: POSIX.1-2024 recvmsg(), recvmsg(2) and unix(7) of Linux, recvmsg(2) of OpenBSD, and runs on
+    /// both kernels.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::{IoSliceMut, Write};
@@ -166,7 +188,7 @@ impl<Sort> SocketRef<'_, Sort> {
     /// theirs.write_all(b"hello")?;
     /// drop(theirs);
     ///
-    /// let mut control = ControlBuffer::new(); // once, for all calls
+    /// let mut control = ControlBuffer::new(); // one for all calls
     /// let mut buffer = [0; 64];
     /// let mut bytes = 0;
     /// loop {
@@ -177,7 +199,7 @@ impl<Sort> SocketRef<'_, Sort> {
     ///     }
     ///     bytes += received.bytes();
     ///     for descriptor in received.descriptors() {
-    ///         // ours: an OwnedFd
+    ///         // an OwnedFd
     ///     }
     /// }
     /// assert_eq!(bytes, 5);
@@ -199,14 +221,16 @@ impl<Sort> SocketRef<'_, Sort> {
         }
     }
 
-    /// Receives data into slices. Descriptors that come with it are closed by the kernel: Linux says so
-    /// ([`Received::descriptors_lost`]), OpenBSD does not (clause R23: "differs"), and what was sent without a byte
-    /// then looks like the [end of file](Received::is_end_of_file) (clause R3c).
+    /// Receives data into slices, and has the kernel close the descriptors that come with it.
+    ///
+    /// Linux reports that there were some ([`Received::descriptors_lost`]), and OpenBSD does not (clause R23:
+    /// "differs"). Descriptors that were sent without a byte look like the [end of
+    /// file](Received::is_end_of_file) on OpenBSD (clause R3c).
     ///
     /// # System calls
     ///
-    /// One, recvmsg(2), without room for control messages. On OpenBSD pledge(2) needs "stdio", whatever the peer
-    /// sends.
+    /// One recvmsg(2), without room for control messages. On OpenBSD pledge(2) needs "stdio", whatever the
+    /// peer sends.
     ///
     /// # Errors
     ///
@@ -231,28 +255,28 @@ impl<Sort> SocketRef<'_, Sort> {
         slices: &[IoSliceMut<'_>],
     ) -> Received<'buffer> {
         if arrival.is_control_truncated() {
-            // Some of the descriptors may have been received: which of them, nobody can tell.
+            // The kernel does not say which of the descriptors were received.
             arrival.close_descriptors();
         }
         let end_of_file = arrival.bytes == 0 && self.ends_with(&arrival, slices);
         Received { arrival, end_of_file }
     }
 
-    /// Whether it is the end that gave no bytes.
+    /// Returns whether no bytes mean the end.
     #[cold]
     fn ends_with(self, arrival: &Arrival<'_>, slices: &[IoSliceMut<'_>]) -> bool {
         let had_room = slices.iter().any(|slice| !slice.is_empty());
         let had_descriptors = || arrival.is_control_truncated() || arrival.descriptors.were_announced();
         had_room
             && match self.kind() {
-                // Linux says at the end, too, that it had no room for the credentials that were asked for.
+                // At the end, too, Linux reports that it had no room for the credentials that were asked for (R23b).
                 kind if kind.is_stream() => !Native::STREAMS_DELIVER_NO_BYTES || !had_descriptors(),
                 SocketKind::UnixSeqpacket => !had_descriptors(),
                 _ => false,
             }
     }
 
-    /// Where the descriptors were lost and the kernel kept the data (OpenBSD's streams), receives the data.
+    /// Receives the data, if the descriptors were lost and the kernel kept the data (OpenBSD's streams).
     #[cold]
     fn receive_after_loss<'buffer>(
         self,
@@ -263,7 +287,7 @@ impl<Sort> SocketRef<'_, Sort> {
         if error.kind() != ErrorKind::DescriptorsLost || !self.kind().is_stream() {
             return Err(error);
         }
-        // A message without a byte, which only a foreign sender makes, has left nothing to wait for (R3).
+        // A message without a byte, which only another program sends, leaves no data to wait for (R3).
         let bytes = match self.receive_without_descriptors(slices, ReceiveFlags::DONT_WAIT) {
             Ok(received) => received.bytes(),
             Err(error) if error.would_block() => 0,

@@ -7,41 +7,55 @@ use crate::platform::{self, Kernel, Native, RawErrno, RawFlags};
 use crate::socket::{DatagramSocket, SocketRef};
 
 impl<Sort> SocketRef<'_, Sort> {
-    /// Sends bytes to the socket's peer; how many were accepted.
+    /// Sends bytes to the socket's peer, and returns the number of bytes accepted.
     ///
-    /// On a stream that can be fewer than were given: what follows is the caller's to send, or
-    /// [`send_all`](Self::send_all)'s. A datagram or record is accepted whole. No bytes on a stream are
-    /// accepted at once, and the peer sees nothing (clause B6); no bytes on a datagram socket are an empty
-    /// datagram.
+    /// On a stream this can be less than the length of `bytes` (a short count). The caller then sends the
+    /// rest, or calls [`send_all`](Self::send_all) instead. A datagram or record is accepted whole.
+    ///
+    /// If `bytes` is empty, a connected stream accepts 0 bytes at once and its peer sees nothing (clause B6),
+    /// and a datagram socket sends an empty datagram (clause B7b).
     ///
     /// # System calls
     ///
-    /// One, send(2) (Linux: `sendto`), always with `MSG_NOSIGNAL`: no `SIGPIPE` is ever raised. After a
-    /// failure on a TCP socket, one more to tell two meanings of an errno apart (clauses S1, S3, S8): on Linux
-    /// `getsockopt(TCP_INFO)` after `EPIPE`, and `getpeername` after `EAGAIN`, with `TCP_INFO` if there is no peer; on
-    /// OpenBSD `getsockopt(SO_ERROR)` or `recvfrom(MSG_PEEK)`. On OpenBSD pledge(2) needs "stdio" for it all.
+    /// One send(2) (on Linux: `sendto`). It always has `MSG_NOSIGNAL`, so that `SIGPIPE` is never raised. On
+    /// OpenBSD pledge(2) needs "stdio".
+    ///
+    /// Some failures need one or two calls more, to tell two meanings of an errno apart:
+    ///
+    /// | system | socket | failure | calls | clauses |
+    /// |---|---|---|---|---|
+    /// | Linux | TCP | `EPIPE` | `getsockopt(TCP_INFO)` | S1, S2 |
+    /// | Linux | TCP | `EAGAIN` | `getpeername` and, if there is no peer, `getsockopt(TCP_INFO)` | S3 |
+    /// | Linux | UDP | `EINVAL` | `getsockopt(UDP_SEGMENT)` | I8b |
+    /// | OpenBSD | TCP | `EPIPE`, or an error that ends the connection | `getsockopt(SO_ERROR)` | S5, S8, S8b |
+    /// | OpenBSD | TCP | `ENOTCONN` | `recvfrom(MSG_PEEK)` | S3 |
+    ///
+    /// On OpenBSD pledge(2) needs "stdio" for these calls too.
     ///
     /// # Errors
     ///
     /// Before the call: [`Unsupported`](crate::ErrorKind::Unsupported) for a flag that this socket or system
-    /// does not honour (clauses F1 to F3); [`EmptyRecord`](crate::ErrorKind::EmptyRecord) for no bytes on a
-    /// seqpacket socket (clause B7). From the kernel:
+    /// does not honour (clauses F1 to F4b), and [`EmptyRecord`](crate::ErrorKind::EmptyRecord) for no bytes on
+    /// a seqpacket socket (clause B7). From the kernel:
     ///
     /// | kind | when | clauses |
     /// |---|---|---|
-    /// | `WouldBlock` | no room, and not to wait for it | B3, B5, I4 |
-    /// | `Connecting` | the TCP connection is still being made (Linux: if not to wait for it; S4 differs) | S3 |
-    /// | `Interrupted` | a signal before the first byte | I2 |
-    /// | `NotConnected` | never connected, or listening | S1, S2, S12 |
-    /// | `Disconnected`, `Reset` | the peer is gone, or sending was shut down | S7 to S9, S13, S14, S17, S20 |
+    /// | `WouldBlock` | there is no room, and the call does not wait, or `SO_SNDTIMEO` has passed; on OpenBSD also a unix datagram socket that is blocking and whose receiver is full | B3, B3b, B5, I4 |
+    /// | `Connecting` | the TCP connection is still being made (on Linux, if the call does not wait; S4: "differs") | S3 |
+    /// | `Interrupted` | a signal came before the first byte was accepted | I2 |
+    /// | `NotConnected` | the socket was never connected, or is listening | S1, S2, S12 |
+    /// | `Disconnected`, `Reset` | the peer is gone, or sending was shut down on this side | S7 to S9, S13, S14, S17, S20 |
     /// | `Refused` | a connection or an earlier datagram was refused | S5, S19 |
-    /// | `DestinationRequired` | a datagram socket without a peer | S16, S18 |
-    /// | `MessageTooLong` | a datagram or record over the socket's limit | B1, B2 |
-    /// | `PermissionDenied` | a packet filter, or broadcast without `SO_BROADCAST` | A12, A13 |
-    /// | `Unreachable`, `NetworkDown`, `TimedOut`, `Aborted`, `NoBufferSpace`, `OutOfMemory`, `Io` | as the network says | I8 |
-    /// | `NotSocket`, `BadDescriptor`, `InvalidInput` | the descriptor is not such a socket | |
+    /// | `DestinationRequired` | a datagram socket has no peer | S16, S18 |
+    /// | `MessageTooLong` | a datagram or record is longer than the socket's limit | B1, B2 |
+    /// | `PermissionDenied` | a packet filter dropped it, or the peer is a broadcast address and `SO_BROADCAST` is not set | A12, A13 |
+    /// | `Unreachable`, `NetworkDown`, `TimedOut`, `Aborted`, `NoBufferSpace`, `OutOfMemory`, `Io` | the network or the system reports it | I8 |
+    /// | `NotSocket`, `BadDescriptor`, `InvalidInput` | the descriptor is not a socket of the declared kind | G3 |
+    /// | `Other` | the kernel returned an errno that the contract does not name | |
     ///
     /// Sources: POSIX.1-2024 send(), send(2) of both systems, and runs on both kernels.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::os::unix::net::UnixDatagram;
@@ -57,7 +71,7 @@ impl<Sort> SocketRef<'_, Sort> {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline(always)] // so that what is known of the socket and the flags folds away, at every call
+    #[inline(always)] // so that checks of a kind and flags that are constants fold away in the caller
     pub fn send(&self, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
         const OPERATION: Operation = Operation::Send;
         let flags = self.raw_flags(OPERATION, flags)?;
@@ -67,17 +81,19 @@ impl<Sort> SocketRef<'_, Sort> {
         platform::send(self.fd(), bytes, flags).map_err(|errno| self.failed(OPERATION, errno))
     }
 
-    /// Sends slices to the socket's peer as one message; how many bytes were accepted.
+    /// Sends slices to the socket's peer as one message, and returns the number of bytes accepted.
     ///
-    /// As [`send`](Self::send), with sendmsg(2): a datagram or record is made of all the slices together, and
-    /// a stream can accept a part that ends in any of them.
+    /// It differs from [`send`](Self::send) in that it takes slices, and calls sendmsg(2). A datagram or
+    /// record consists of all the slices together. A stream can accept a part that ends in any of them.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and before the call
-    /// [`TooManySlices`](crate::ErrorKind::TooManySlices) for more than [`limits::SLICES_PER_MESSAGE`] (clause
-    /// L5) and [`LengthOverflow`](crate::ErrorKind::LengthOverflow) for more than
-    /// [`limits::BYTES_PER_CALL`] bytes together (clause L3; Linux would clamp).
+    /// Those of [`send`](Self::send). Before the call also [`TooManySlices`](crate::ErrorKind::TooManySlices)
+    /// for more than [`limits::SLICES_PER_MESSAGE`] slices (clause L5), and
+    /// [`LengthOverflow`](crate::ErrorKind::LengthOverflow) for more than [`limits::BYTES_PER_CALL`] bytes
+    /// together (clause L3; Linux would clamp the length).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -115,7 +131,8 @@ impl<Sort> SocketRef<'_, Sort> {
         Error::of_kernel(self.fd(), self.kind(), operation, errno)
     }
 
-    /// An empty record is invisible on OpenBSD and looks like the end of file on Linux (clause B7).
+    /// Refuses an empty record, which is invisible on OpenBSD and looks like the end of file on Linux (clause
+    /// B7).
     #[cold]
     pub(crate) fn refuse_empty_record(self, operation: Operation) -> Result<(), Error> {
         match self.kind() {
@@ -126,32 +143,40 @@ impl<Sort> SocketRef<'_, Sort> {
 }
 
 impl SocketRef<'_, DatagramSocket> {
-    /// Sends bytes as one datagram to an address; how many were accepted, which is all of them.
+    /// Sends bytes to an address as one datagram, and returns the number of bytes accepted, which is all of
+    /// them.
     ///
-    /// On a socket that is connected Linux sends it there all the same and OpenBSD refuses it with
-    /// [`AlreadyConnected`](crate::ErrorKind::AlreadyConnected), even if it is the peer's own address (clause
-    /// A4: "differs"). A portable program sends to addresses from sockets without a peer.
+    /// If the socket is connected, Linux sends to the address, and OpenBSD fails with
+    /// [`AlreadyConnected`](crate::ErrorKind::AlreadyConnected), even if the address is that of the peer
+    /// (clause A4: "differs"). A portable program sends to addresses from sockets that have no peer.
     ///
     /// # System calls
     ///
-    /// One, sendto(2), with `MSG_NOSIGNAL`, whether it succeeds or fails. On OpenBSD pledge(2) needs "inet",
-    /// or "unix" for a path.
+    /// One sendto(2), with `MSG_NOSIGNAL`. On Linux, if it fails with `EINVAL` on UDP, one
+    /// `getsockopt(UDP_SEGMENT)` more (clause I8b). On OpenBSD pledge(2) needs "inet", or "unix" for a path.
     ///
     /// # Errors
     ///
-    /// Before the call: [`AddressFamily`](crate::ErrorKind::AddressFamily) for an address of another family,
-    /// and for an IPv4 address on an IPv6 socket (clauses A5, A8);
-    /// [`AddressNotAvailable`](crate::ErrorKind::AddressNotAvailable) for port 0 (A7), the unspecified
-    /// address (A5), and an IPv4-mapped one (A8); a flag that is not honoured, as [`SocketRef::send`]. From the
-    /// kernel, besides those of [`SocketRef::send`]:
+    /// Before the call:
     ///
     /// | kind | when | clauses |
     /// |---|---|---|
-    /// | `NotFound`, `BadPath` | no such path | A10 |
-    /// | `Refused` | no living socket has that path, or it is no socket | A10 |
-    /// | `WrongSocketType` | a socket of another type has that path | A10 |
-    /// | `PermissionDenied` | no permission on the path (A10), broadcast without `SO_BROADCAST` (A12), or a receiver that is connected to another (A11: Linux alone) | A10 to A12 |
-    /// | `Unreachable` | no route | I8 |
+    /// | `Unsupported` | the socket or the system does not honour a flag | F1 to F4b |
+    /// | `AddressFamily` | the address is of another family than the socket, or is an IPv4 address and the socket is IPv6 | A5, A8 |
+    /// | `AddressNotAvailable` | the address has port 0, is unspecified, or is an IPv4-mapped IPv6 address | A5b, A5c, A7, A8 |
+    ///
+    /// From the kernel, besides those of [`SocketRef::send`]:
+    ///
+    /// | kind | when | clauses |
+    /// |---|---|---|
+    /// | `AlreadyConnected` | the socket is connected (OpenBSD) | A4 |
+    /// | `NotFound`, `BadPath` | the path does not exist, or cannot be followed | A10, A10c |
+    /// | `Refused` | no living socket has the path, or the path is not that of a socket | A10 |
+    /// | `WrongSocketType` | a socket of another type has the path | A10 |
+    /// | `PermissionDenied` | the path may not be written to (A10b), the address is a broadcast address and `SO_BROADCAST` is not set (A12), or the receiver is connected to another socket (A11: Linux only) | A10b, A11, A12 |
+    /// | `Unreachable` | there is no route | I8 |
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::os::unix::net::UnixDatagram;
@@ -167,7 +192,7 @@ impl SocketRef<'_, DatagramSocket> {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline(always)] // so that what is known of the socket and the flags folds away, at every call
+    #[inline(always)] // so that checks of a kind and flags that are constants fold away in the caller
     pub fn send_to(&self, bytes: &[u8], to: &Address, flags: SendFlags) -> Result<usize, Error> {
         const OPERATION: Operation = Operation::SendTo;
         let flags = self.raw_flags(OPERATION, flags)?;
@@ -178,14 +203,15 @@ impl SocketRef<'_, DatagramSocket> {
     }
 }
 
-/// How many bytes the slices have together.
+/// Returns how many bytes the slices have together.
 #[inline]
 pub(crate) fn checked_length(operation: Operation, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
     total_length(slices.iter().map(|slice| slice.len()))
         .ok_or_else(|| Error::refused(operation, Refusal::LengthOverflow))
 }
 
-/// The sum of lengths, unless it is over `SSIZE_MAX`. Slices can overlap, so it can be, on 32 bits easily.
+/// Returns the sum of the lengths, or `None` if it is over `SSIZE_MAX`. Slices can overlap, so on 32 bits a
+/// sum can easily be over it.
 #[inline]
 fn total_length(lengths: impl Iterator<Item = usize>) -> Option<usize> {
     let mut total = 0_usize;
@@ -201,7 +227,7 @@ mod tests {
 
     const MAX: usize = isize::MAX as usize;
 
-    /// Clauses L1 to L3, for lengths that no safe slice has.
+    /// Clauses L1 to L3, for lengths that no safe slice can have.
     #[test]
     fn l3_a_sum_over_ssize_max_is_none() {
         assert_eq!(total_length([].into_iter()), Some(0));

@@ -11,32 +11,39 @@ use crate::socket::SocketRef;
 impl<Sort> SocketRef<'_, Sort> {
     /// Sends all the bytes to the socket's peer.
     ///
-    /// It calls again after a short count (on streams) and after an interruption. A datagram or record is one
-    /// message: it is accepted whole or not at all.
+    /// On a stream it calls send(2) again after a short count and after an interruption, until every byte is
+    /// accepted. A datagram or record is one message, and is accepted whole or not at all.
     ///
-    /// **It waits as the socket does.** On a blocking socket it returns when everything was accepted. On a
-    /// non-blocking one, with [`SendFlags::DONT_WAIT`], or after `SO_SNDTIMEO`, it stops at "would block" and
-    /// says how much was accepted: wait until the socket is writable, and go on with the rest. Nothing is lost
-    /// and nothing is sent twice.
+    /// **It waits if the socket does.** On a blocking socket it returns when every byte was accepted. On a
+    /// non-blocking socket, with [`SendFlags::DONT_WAIT`], or after `SO_SNDTIMEO`, it fails with
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and [`accepted`](SendAllError::accepted) says how many bytes
+    /// were accepted. Wait until the socket is writable, then send the rest. Nothing is lost, and nothing is
+    /// sent twice.
     ///
-    /// `SO_SNDTIMEO` is the limit of each part, and begins again when a part was accepted: a reader that goes on
-    /// reading slowly keeps this going. On Linux signals do not extend it by more than the time until the first
-    /// one; on OpenBSD each signal begins it again (clause I4b).
+    /// `SO_SNDTIMEO` limits each part, and begins again when a part was accepted. A reader that is slow but
+    /// goes on reading can therefore keep the call going for longer than the limit. If signals interrupt a
+    /// part, the limit on Linux runs from the first signal on; on OpenBSD each signal begins it again (clause
+    /// I4b: "differs").
     ///
-    /// On a blocking unix datagram socket whose receiver is full OpenBSD does not wait but fails (clause B3);
-    /// there this retries for about a second, whatever `SO_SNDTIMEO` says, and then says `WouldBlock`.
+    /// On OpenBSD a blocking unix datagram socket does not wait if its receiver is full, but fails (clause
+    /// B3). This call then tries again for about a second, whatever `SO_SNDTIMEO` is, before it fails with
+    /// `WouldBlock` (clause B3b).
     ///
     /// # System calls
     ///
-    /// One send(2) for each part that is accepted; see [`send`](Self::send). After an interruption, on Linux,
-    /// getsockopt(2) and, if there is a time limit, fcntl(2) and poll(2).
+    /// One send(2) for each part that is accepted, and after a failure those of [`send`](Self::send). On
+    /// Linux, after an interruption, getsockopt(2) and, if there is a time limit, fcntl(2) and poll(2). On
+    /// OpenBSD, if the receiver of a unix socket is full, fcntl(2), and nanosleep(2) before the next try.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send) but `Interrupted`, with what was accepted before them. `OUT_OF_BAND` is
-    /// [`Unsupported`](ErrorKind::Unsupported): it marks the last byte of one call, and this makes several.
-    /// [`Other`](ErrorKind::Other), without an errno, if the kernel accepts a part of what is no stream, or nothing
-    /// at all, and gives no error (clause L4c). No socket that the suite knows does so.
+    /// Those of [`send`](Self::send) but `Interrupted`, with the number of bytes that were accepted before.
+    /// Also [`Unsupported`](ErrorKind::Unsupported) for `OUT_OF_BAND`: the flag marks the last byte of one
+    /// call, and this makes several (clause F2b). [`Other`](ErrorKind::Other), without an errno, if the
+    /// kernel accepts no byte, or a part of a datagram or record, and gives no error (clause L4c). No socket
+    /// that the suite knows does so.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -50,7 +57,7 @@ impl<Sort> SocketRef<'_, Sort> {
     /// let data = vec![7; 10_000_000];
     /// let stopped = socket.send_all(&data, SendFlags::empty()).unwrap_err();
     /// assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
-    /// let rest = &data[stopped.accepted()..]; // to be sent once poll says writable
+    /// let rest = &data[stopped.accepted()..]; // send this when the socket is writable
     /// assert!(rest.len() < data.len());
     /// # Ok(())
     /// # }
@@ -63,17 +70,19 @@ impl<Sort> SocketRef<'_, Sort> {
 
     /// Sends all the slices to the socket's peer.
     ///
-    /// As [`send_all`](Self::send_all), for slices. On a stream there can be any number of them: they go in
-    /// messages of at most [`limits::SLICES_PER_MESSAGE`]. A datagram or record is one message, which cannot
-    /// be divided, so more are refused.
+    /// It differs from [`send_all`](Self::send_all) in that it takes slices, and calls sendmsg(2). On a
+    /// stream there can be any number of slices: each message has at most [`limits::SLICES_PER_MESSAGE`] of
+    /// them. A datagram or record is one message, which cannot be divided, so that more slices are refused.
     ///
-    /// The slices are advanced by what was accepted, as [`IoSlice::advance_slices`] does, so that after "would
-    /// block" the same call goes on where it stopped.
+    /// The slices are advanced by the number of bytes accepted, like [`IoSlice::advance_slices`] does. After
+    /// "would block", the same call therefore continues where it stopped.
     ///
     /// # Errors
     ///
-    /// Those of [`send_vectored`](Self::send_vectored) but `Interrupted`, with what was accepted before them, and
-    /// those that [`send_all`](Self::send_all) adds.
+    /// Those of [`send_vectored`](Self::send_vectored) but `Interrupted`, with the number of bytes that were
+    /// accepted before, and those that [`send_all`](Self::send_all) adds.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -106,7 +115,7 @@ impl<Sort> SocketRef<'_, Sort> {
         })
     }
 
-    /// What a loop checks of its flags before the first call.
+    /// Checks the flags of a loop before its first call.
     pub(crate) fn check_loop(&self, operation: Operation, flags: SendFlags) -> Result<(), SendAllError> {
         if flags.contains(SendFlags::OUT_OF_BAND) {
             return Err(SendAllError::at_once(Error::refused(operation, Refusal::UrgentInLoop)));
@@ -114,8 +123,8 @@ impl<Sort> SocketRef<'_, Sort> {
         self.raw_flags(operation, flags).map(drop).map_err(SendAllError::at_once)
     }
 
-    /// What a loop checks of its slices before the first call: how many bytes they have together. What is no stream
-    /// takes as many of them as one message can have.
+    /// Checks the slices of a loop before its first call, and returns how many bytes they have together. On a
+    /// socket that is not a stream they must fit into one message.
     pub(crate) fn check_slices(
         &self,
         operation: Operation,
@@ -127,16 +136,16 @@ impl<Sort> SocketRef<'_, Sort> {
         checked_length(operation, slices).map_err(SendAllError::at_once)
     }
 
-    /// Takes the empty slices off the front of what can be divided: a part of them alone would move nothing on. If all
-    /// are empty they are the message.
+    /// Removes the empty slices at the front, on a stream: a message of these alone would make no progress.
+    /// If all slices are empty, they are the message.
     pub(crate) fn skip_empty(&self, slices: &mut &mut [IoSlice<'_>], total: usize) {
         if self.kind().is_stream() && total > 0 {
             IoSlice::advance_slices(slices, 0);
         }
     }
 
-    /// Sends part after part until all bytes were accepted. Each part has a byte if there is one left, so that a
-    /// part that was accepted moves the loop on, and what moves nothing on ends it.
+    /// Sends part after part until all bytes are accepted. Each part has at least one byte if there is one
+    /// left, so that a part that is accepted without progress ends the loop.
     pub(crate) fn send_parts(
         &self,
         operation: Operation,
@@ -178,7 +187,7 @@ impl<Sort> SocketRef<'_, Sort> {
         }
     }
 
-    /// Whether this "would block" comes from a socket that ought to have waited (clauses B3, R13).
+    /// Returns whether this "would block" comes from a socket that is blocking (clauses B3, R13).
     fn pretends_to_block(&self, error: Error, flags: SendFlags) -> bool {
         error.kind() == ErrorKind::WouldBlock
             && error.kernel_errno().map(RawErrno::from_number).is_some_and(Native::is_full_receiver)
@@ -187,14 +196,14 @@ impl<Sort> SocketRef<'_, Sort> {
     }
 }
 
-/// `SO_SNDTIMEO` of a call that is made again after signals: the time limit runs from the first one on, whatever
-/// follows (clause I4b). It is asked for only then.
+/// The `SO_SNDTIMEO` of a call that is made again after signals. The limit runs from the first signal on,
+/// and further signals do not extend it (clause I4b). The option is read only then.
 #[derive(Default)]
 pub(crate) struct TimeLimit(Option<Instant>);
 
 impl TimeLimit {
-    /// Whether there is time for one more call. It waits until there is room, through further signals: then the
-    /// call has no need to wait, and to begin a time limit of its own.
+    /// Returns whether there is time for one more call. It waits until there is room, through further
+    /// signals, so that the call does not wait and does not begin a time limit of its own.
     #[cold]
     pub(crate) fn is_left_for(&mut self, output: BorrowedFd<'_>) -> bool {
         if self.0.is_none() {
@@ -211,8 +220,9 @@ impl TimeLimit {
     }
 }
 
-/// How long to wait for a receiver that the kernel does not wait for, in milliseconds: about a second in all.
-/// A receiver that will never have room looks the same (clauses B2, S15), so it has to end.
+/// The pauses between tries, in milliseconds, for a receiver that the kernel does not wait for: about a
+/// second together. A receiver that will never have room looks the same (clauses B2, S15), so the tries must
+/// end.
 const PAUSES: [u64; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 128, 128, 128, 128, 256];
 
 #[cfg(test)]
@@ -225,7 +235,7 @@ mod tests {
     use super::*;
     use crate::platform::contract::SocketKind;
 
-    /// A kernel that accepts these counts, one a call; a call too many fails the test.
+    /// Simulates a kernel that accepts these counts, one for each call. A call too many fails the test.
     fn sent(socket: &SocketRef<'_>, total: usize, counts: &[usize]) -> Result<(), SendAllError> {
         let mut counts = counts.iter();
         socket.send_parts(Operation::SendAll, SendFlags::empty(), total, |_| {
@@ -252,7 +262,7 @@ mod tests {
         }
     }
 
-    /// A stream without room.
+    /// Returns a stream without room.
     fn full() -> (UnixStream, UnixStream) {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -261,7 +271,7 @@ mod tests {
         (ours, theirs)
     }
 
-    /// Long enough that a test which waits for it is seen to.
+    /// Long enough that a test that waits for it is noticed.
     const LONG: Duration = Duration::from_secs(30);
 
     fn is_left_at_once(output: &UnixStream) -> bool {
@@ -271,7 +281,7 @@ mod tests {
         is_left
     }
 
-    /// Where `SO_SNDTIMEO` cannot be asked for, there is always time left (OpenBSD).
+    /// Where `SO_SNDTIMEO` cannot be read (OpenBSD), there is always time left.
     #[test]
     fn i4b_the_limit_runs_from_the_first_interruption_on() {
         let limit = Duration::from_millis(100);

@@ -9,19 +9,23 @@ use crate::error::Error;
 use crate::platform::contract::{Operation, Refusal, SocketKind};
 use crate::platform::{self, RawErrno};
 
-/// What a [`SocketRef`] or an [`Output`](crate::Output) borrows: a reference to anything that is [`AsFd`], or a
-/// [`BorrowedFd`] itself, whose lifetime is kept.
+/// Borrows a descriptor for as long as the original borrow lasts.
+///
+/// A [`SocketRef`] or an [`Output`](crate::Output) can be made from a reference to any type that implements
+/// [`AsFd`], or from a [`BorrowedFd`], whose lifetime is kept. This trait is sealed.
+///
+/// # Examples
 ///
 /// ```
 /// use std::os::fd::BorrowedFd;
 /// use unisend::{Error, SocketRef};
 ///
 /// fn probed(fd: BorrowedFd<'_>) -> Result<SocketRef<'_>, Error> {
-///     SocketRef::probe(fd) // it outlives this function, as the descriptor does
+///     SocketRef::probe(fd) // its lifetime is that of the descriptor
 /// }
 /// ```
 pub trait BorrowFd<'fd>: sealed::Sealed {
-    /// The descriptor, for as long as it is borrowed.
+    /// Returns the descriptor, for as long as it is borrowed.
     fn borrow_fd(self) -> BorrowedFd<'fd>;
 }
 
@@ -63,16 +67,20 @@ mod sealed {
     impl Known for UnixDatagram {}
 }
 
-/// A socket that is borrowed, with what it is.
+/// A borrowed socket, with its kind.
 ///
-/// What a socket is decides half of the contract, so it is declared once, by a constructor or a conversion
-/// from a type of std that says it, or learnt once, by [`SocketRef::probe`]; never per call. A declaration makes
-/// no system call. A wrong one gives wrong errors, never unsoundness.
+/// The kind decides which flags a socket honours, which addresses it can send to, and what an errno means. It
+/// is declared once, by a constructor or by a conversion from a type of std, or the kernel is asked for it
+/// once, by [`SocketRef::probe`]. A declaration makes no system call. A wrong declaration leads to wrong
+/// errors, but is never unsound.
 ///
-/// A reference to any type that is [`AsFd`] will do: std's, tokio's, mio's, socket2's, or an `OwnedFd`. So will a
-/// [`BorrowedFd`], whose lifetime the socket then has.
+/// The constructors take a reference to any type that implements [`AsFd`]: a socket of std, tokio, mio or
+/// socket2, or an `OwnedFd`. They also take a [`BorrowedFd`], whose lifetime the `SocketRef` then has.
 ///
-/// A `SocketRef<'_, DatagramSocket>` sends datagrams, and has [`send_to`](SocketRef::send_to) and what else needs that.
+/// A `SocketRef<'_, DatagramSocket>` can also send to an address, with [`send_to`](SocketRef::send_to) and
+/// [`Message::send_to`](crate::Message::send_to).
+///
+/// # Examples
 ///
 /// ```
 /// use std::net::{TcpListener, TcpStream};
@@ -95,11 +103,14 @@ pub struct SocketRef<'fd, Sort = AnySocket> {
     sort: PhantomData<Sort>,
 }
 
-/// In the type of a [`SocketRef`]: it can be of any kind, so it sends to its peer alone.
+/// The type parameter of a [`SocketRef`] of any kind, which can send to its peer only.
 #[derive(Debug)]
 pub enum AnySocket {}
 
-/// In the type of a [`SocketRef`]: it sends datagrams, each to an [`Address`](crate::Address) of its own if need be.
+/// The type parameter of a [`SocketRef`] that sends datagrams, to its peer or to an
+/// [`Address`](crate::Address).
+///
+/// # Examples
 ///
 /// ```
 /// use std::net::UdpSocket;
@@ -120,81 +131,91 @@ pub enum AnySocket {}
 pub enum DatagramSocket {}
 
 impl<'fd> SocketRef<'fd> {
-    /// A socket of this kind.
+    /// Declares a socket of this kind.
     #[must_use]
     #[inline]
     pub fn new(fd: impl BorrowFd<'fd>, kind: SocketKind) -> Self {
         Self::declared(fd, kind)
     }
 
-    /// A TCP socket, of IPv4 or IPv6. Multipath TCP is [`other_stream`](Self::other_stream).
+    /// Declares a TCP socket, over IPv4 or IPv6.
+    ///
+    /// A socket of multipath TCP is declared by [`other_stream`](Self::other_stream).
     #[must_use]
     #[inline]
     pub fn tcp(fd: impl BorrowFd<'fd>) -> Self {
         Self::declared(fd, SocketKind::Tcp)
     }
 
-    /// A UDP socket of IPv4.
+    /// Declares a UDP socket over IPv4.
     #[must_use]
     #[inline]
     pub fn udp_v4(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
         SocketRef::declared(fd, SocketKind::UdpV4)
     }
 
-    /// A UDP socket of IPv6.
+    /// Declares a UDP socket over IPv6.
     #[must_use]
     #[inline]
     pub fn udp_v6(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
         SocketRef::declared(fd, SocketKind::UdpV6)
     }
 
-    /// A unix stream socket.
+    /// Declares a unix stream socket.
     #[must_use]
     #[inline]
     pub fn unix_stream(fd: impl BorrowFd<'fd>) -> Self {
         Self::declared(fd, SocketKind::UnixStream)
     }
 
-    /// A unix datagram socket.
+    /// Declares a unix datagram socket.
     #[must_use]
     #[inline]
     pub fn unix_datagram(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
         SocketRef::declared(fd, SocketKind::UnixDatagram)
     }
 
-    /// A unix socket of sequenced packets.
+    /// Declares a unix socket of sequenced packets.
     #[must_use]
     #[inline]
     pub fn unix_seqpacket(fd: impl BorrowFd<'fd>) -> Self {
         Self::declared(fd, SocketKind::UnixSeqpacket)
     }
 
-    /// A stream of another family or protocol. It gets the kernel's own answers, and nothing is reconciled, but
-    /// the loops and the end of file know that it is a stream.
+    /// Declares a stream socket of another family or protocol.
+    ///
+    /// Each errno has its plain meaning, and nothing is reconciled. The calls that send everything, and
+    /// [`Received::is_end_of_file`](crate::Received::is_end_of_file), treat the socket as a stream.
     #[must_use]
     #[inline]
     pub fn other_stream(fd: impl BorrowFd<'fd>) -> Self {
         Self::declared(fd, SocketKind::OtherStream)
     }
 
-    /// A socket of any other kind. It gets the kernel's own answers, and nothing is reconciled.
+    /// Declares a socket of any other kind.
+    ///
+    /// Each errno has its plain meaning, and nothing is reconciled.
     #[must_use]
     #[inline]
     pub fn other(fd: impl BorrowFd<'fd>) -> Self {
         Self::declared(fd, SocketKind::Other)
     }
 
-    /// Asks the kernel what the socket is, and how large its send buffer. Do it once and keep the answer.
+    /// Asks the kernel for the kind of the socket and the size of its send buffer.
+    ///
+    /// Call it once for a socket, and keep the answer.
     ///
     /// # System calls
     ///
-    /// Four getsockopt(2). On OpenBSD pledge(2) must allow "inet" or "unix": under "stdio" alone the process
-    /// is killed. Probe before the pledge, or declare.
+    /// Four getsockopt(2). On OpenBSD pledge(2) must allow "inet" or "unix"; under "stdio" alone the process
+    /// is killed. Call this before pledge(2), or declare the socket.
     ///
     /// # Errors
     ///
-    /// [`NotSocket`](crate::ErrorKind::NotSocket), and [`BadDescriptor`](crate::ErrorKind::BadDescriptor) for
-    /// Linux's `O_PATH` descriptors.
+    /// [`NotSocket`](crate::ErrorKind::NotSocket) if the descriptor is not a socket, and
+    /// [`BadDescriptor`](crate::ErrorKind::BadDescriptor) if it was opened with Linux's `O_PATH`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::net::UdpSocket;
@@ -229,22 +250,27 @@ impl<'fd, Sort> SocketRef<'fd, Sort> {
         self.fd
     }
 
-    /// What it is.
+    /// Returns the kind of the socket.
     #[must_use]
     #[inline]
     pub fn kind(&self) -> SocketKind {
         self.kind
     }
 
-    /// `SO_SNDBUF` in bytes as it was when the socket was probed; `None` if it was declared. Linux says twice
-    /// what was set (clause B8: "differs").
+    /// Returns the size of the send buffer (`SO_SNDBUF`) in bytes.
+    ///
+    /// It is the size at the time when the socket was probed, or `None` if the socket was declared. On Linux
+    /// it is twice the size that was set (clause B8: "differs").
     #[must_use]
     #[inline]
     pub fn send_buffer(&self) -> Option<usize> {
         self.send_buffer.map(NonZeroUsize::get)
     }
 
-    /// The same socket as one that has `send_to`, if it is of UDP or a unix datagram socket.
+    /// Returns the same socket as one that can send to an address, or `None` if its kind is not UDP or unix
+    /// datagram.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::net::UdpSocket;
@@ -253,7 +279,7 @@ impl<'fd, Sort> SocketRef<'fd, Sort> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let receiver = UdpSocket::bind("127.0.0.1:0")?;
     /// let sender = UdpSocket::bind("127.0.0.1:0")?;
-    /// let datagram = SocketRef::probe(&sender)?.as_datagram().expect("it is UDP");
+    /// let datagram = SocketRef::probe(&sender)?.as_datagram().expect("it is a UDP socket");
     /// datagram.send_to(b"hello", &receiver.local_addr()?.into(), SendFlags::empty())?;
     /// # Ok(())
     /// # }
@@ -299,11 +325,16 @@ impl<Sort> AsFd for SocketRef<'_, Sort> {
     }
 }
 
-/// A socket type that says what kind of socket it is, so that a reference to it becomes a [`SocketRef`] by `from`:
-/// std's `TcpStream`, `UnixStream` and `UnixDatagram`.
+/// A socket type that determines the kind of its sockets.
 ///
-/// Others have to be declared. mio's `TcpStream` is `SocketRef::tcp(&stream)`, and so is tokio's; socket2's `Socket` can be
-/// of any kind.
+/// These are std's `TcpStream`, `UnixStream` and `UnixDatagram`. A reference to one is converted to a
+/// [`SocketRef`] by `from`. This trait is sealed.
+///
+/// A socket of another type is declared or probed. For a `TcpStream` of mio or tokio, call
+/// `SocketRef::tcp(&stream)`. A `Socket` of socket2 can be of any kind. For std's `UdpSocket` there is a
+/// `TryFrom`, which asks the kernel for the address family.
+///
+/// # Examples
 ///
 /// ```compile_fail,E0277
 /// # mod mio {
@@ -315,7 +346,7 @@ impl<Sort> AsFd for SocketRef<'_, Sort> {
 /// #     }
 /// # }
 /// fn socket(stream: &mio::TcpStream) -> unisend::SocketRef<'_> {
-///     unisend::SocketRef::from(stream) // the error says: `SocketRef::tcp(stream)`
+///     unisend::SocketRef::from(stream) // the compiler suggests `SocketRef::tcp(&socket)`
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
@@ -325,9 +356,9 @@ impl<Sort> AsFd for SocketRef<'_, Sort> {
     note = "or ask the kernel, once: `SocketRef::probe(&socket)?`; for std's `UdpSocket`: `SocketRef::try_from(&socket)?`"
 )]
 pub trait KnownSocket: AsFd + sealed::Known {
-    /// [`DatagramSocket`] or [`AnySocket`].
+    /// [`DatagramSocket`] if its sockets send datagrams, otherwise [`AnySocket`].
     type Sort;
-    /// What it is.
+    /// The kind of its sockets.
     const KIND: SocketKind;
 }
 
@@ -356,12 +387,18 @@ impl<'fd, Known: KnownSocket> From<&'fd Known> for SocketRef<'fd, Known::Sort> {
 impl<'fd> TryFrom<&'fd UdpSocket> for SocketRef<'fd, DatagramSocket> {
     type Error = Error;
 
-    /// Asks for the socket's own address, by one getsockname(2), to know whether it is of IPv4 or IPv6. On OpenBSD
-    /// pledge(2) needs "stdio".
+    /// Declares a UDP socket over IPv4 or over IPv6, whichever its local address is.
+    ///
+    /// # System calls
+    ///
+    /// One getsockname(2). On OpenBSD pledge(2) needs "stdio".
     ///
     /// # Errors
     ///
-    /// [`AddressFamily`](crate::ErrorKind::AddressFamily) if it was made from a descriptor of another family.
+    /// std makes a `UdpSocket` of any descriptor. [`AddressFamily`](crate::ErrorKind::AddressFamily) if it is
+    /// a socket of another family, and [`NotSocket`](crate::ErrorKind::NotSocket) if it is not a socket.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::net::UdpSocket;

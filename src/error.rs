@@ -30,7 +30,7 @@ use crate::platform::{Calls, Failure, Kernel, Native, RawErrno};
 ///
 /// let error = io::Error::from(error);
 /// assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
-/// assert!(error.to_string().contains("port 0 is no destination"));
+/// assert!(error.to_string().contains("port 0 is not a destination"));
 /// let error = error.downcast::<unisend::Error>()?; // converts back
 /// assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
 /// # Ok(())

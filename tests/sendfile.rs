@@ -1105,7 +1105,7 @@ fn a_failure_names_its_call_and_how_far_it_got() {
 
     let pipe = Channel::new(To::Pipe);
     let error = sendfile(pipe.output(), &pipe.theirs, Offset::Position, 1).unwrap_err();
-    assert!(error.to_string().starts_with("sendfile refused: the input is no regular file"), "{error}");
+    assert!(error.to_string().starts_with("sendfile refused: the input is not a regular file"), "{error}");
     assert_eq!(error.kernel_errno(), None);
     let _ = pipe.ours.as_raw_fd();
 }

@@ -1,4 +1,4 @@
-/// An errno by its name. Its number is each kernel's own, in its `errno.rs`.
+/// An errno by its name. Its number on each kernel is in that kernel's `errno.rs`.
 #[allow(clippy::upper_case_acronyms, reason = "these are the names that POSIX gives them")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Errno {
@@ -44,6 +44,6 @@ pub(crate) enum Errno {
     ESPIPE,
     ETIMEDOUT,
     ETOOMANYREFS,
-    /// Linux's number 512, which no user should ever see: a call to be restarted (clause M1b).
+    /// Linux's number 512: a call to be restarted, which no user should ever see. It means "interrupted".
     ERESTARTSYS,
 }

@@ -2,110 +2,127 @@ use std::fmt;
 
 use super::Errno;
 
-/// What went wrong, told apart by what a caller can do about it. It means the same on both systems.
+/// The kind of an error, by what a caller can do about it. It means the same on both systems.
 ///
-/// Each kind has one canonical errno, which [`io::Error::from`](std::io::Error::from) gives, so that code that
-/// matches on `raw_os_error` is portable too. The whole table, with each system's own errnos, is in
-/// [the contract](https://docs.rs/crate/unisend/latest/source/docs/contract.md).
+/// Each kind has one canonical errno, which [`io::Error::from`](std::io::Error::from) uses, so that code that
+/// matches on `raw_os_error` is portable too. [The
+/// contract](https://docs.rs/crate/unisend/latest/source/docs/contract.md) has the whole table, with the
+/// errnos of each system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum ErrorKind {
-    /// There is no room now (or, receiving, no data), and waiting was not wanted or lasted too long
-    /// (`SO_SNDTIMEO`). The system call that said so accepted nothing. It can be said although poll says writable
-    /// (clauses B3, B5, R13), and on OpenBSD when two threads send on one socket (B10): poll again, retry.
+    /// There is no room now (when receiving, no data), and the call does not wait, or `SO_SNDTIMEO` has
+    /// passed.
+    ///
+    /// The system call accepted nothing. It can fail so although poll(2) says "writable" (clauses B3, B5,
+    /// R13), and on OpenBSD when two threads send on one socket (clause B10). Poll again, and retry.
     WouldBlock,
-    /// A TCP socket whose connection is still being made (clause S3), or that a send with Linux's
-    /// `TCP_FASTOPEN_CONNECT` has just begun to make (S3c; `EINPROGRESS`, `EALREADY`). As an
-    /// [`io::Error`](std::io::Error) it is a "would block", but waiting for it may never end: give it a time limit.
+    /// The TCP connection is still being made (clause S3), or the send has just begun to make it, with
+    /// Linux's `TCP_FASTOPEN_CONNECT` (clause S3c; `EINPROGRESS`, `EALREADY`).
+    ///
+    /// As an [`io::Error`](std::io::Error) it is a "would block". Waiting for the connection may never end:
+    /// set a time limit.
     Connecting,
     /// A signal came before anything was accepted (clause I2). Call again.
     Interrupted,
     /// The socket was never connected, or is listening (clauses S1, S2, S12).
     NotConnected,
-    /// The peer is gone, or this side has shut down sending (clauses S7, S9, S13, S14, S20).
+    /// The peer is gone, or this side has shut sending down (clauses S7, S9, S13, S14, S20).
     Disconnected,
-    /// The peer went away and dropped what it had not read (clauses S8, S9, S17).
+    /// The peer is gone, and dropped data that it had not read (clauses S8, S9, S17).
     Reset,
-    /// Nobody listens there: a connection was refused (clause S5), an earlier datagram was (clause S19), or
-    /// a unix path is not one of a living socket (clause A10).
+    /// Nobody listens at the address: a connection was refused (clause S5), an earlier datagram was refused
+    /// (clause S19), or a unix path is not that of a living socket (clause A10).
     Refused,
-    /// The connection was given up for want of an answer (`ETIMEDOUT`).
+    /// The connection was given up because the peer did not answer (`ETIMEDOUT`).
     TimedOut,
-    /// The connection was ended on this side, by the network stack (`ECONNABORTED`, `ENETRESET`).
+    /// The network stack of this side ended the connection (`ECONNABORTED`, `ENETRESET`).
     Aborted,
-    /// A datagram socket without a peer, and no destination given (clauses S16, S18).
+    /// A datagram socket has no peer, and no address was given (clauses S16, S18).
     DestinationRequired,
-    /// A destination given on a socket that has a peer (clause A4; OpenBSD's datagram sockets).
+    /// An address was given on a datagram socket that has a peer (OpenBSD; clause A4).
     AlreadyConnected,
-    /// A message longer than this socket, or its receiver, can ever take (clauses B1, B2).
+    /// A message is longer than the socket's limit (clauses B1, B2), or never fits into the send buffer
+    /// beside its descriptors (clause R13b).
     MessageTooLong,
-    /// More than [`limits::SLICES_PER_MESSAGE`](crate::limits::SLICES_PER_MESSAGE) slices in one message
+    /// One message has more than [`limits::SLICES_PER_MESSAGE`](crate::limits::SLICES_PER_MESSAGE) slices
     /// (clause L5).
     TooManySlices,
-    /// More than [`limits::BYTES_PER_CALL`](crate::limits::BYTES_PER_CALL) bytes in one call (clauses L1 to
+    /// One call has more than [`limits::BYTES_PER_CALL`](crate::limits::BYTES_PER_CALL) bytes (clauses L1 to
     /// L3).
     LengthOverflow,
-    /// A record of no bytes, which OpenBSD never shows to the receiver and which on Linux looks like the end
-    /// of file (clause B7).
+    /// A record has no bytes. OpenBSD never shows it to the receiver, and on Linux it looks like the end of
+    /// file (clause B7).
     EmptyRecord,
-    /// More than [`limits::DESCRIPTORS_PER_MESSAGE`](crate::limits::DESCRIPTORS_PER_MESSAGE) descriptors in one
-    /// message (clause L11).
+    /// One message has more than [`limits::DESCRIPTORS_PER_MESSAGE`](crate::limits::DESCRIPTORS_PER_MESSAGE)
+    /// descriptors (clause L11).
     TooManyDescriptors,
-    /// Descriptors without a byte to go with on a stream: Linux drops them in silence, and OpenBSD delivers what looks
-    /// like end of file (clause R3).
+    /// A message on a stream has descriptors and no byte. Linux would drop the descriptors without an error,
+    /// and on OpenBSD the message would look like the end of file (clause R3).
     DescriptorsWithoutData,
-    /// The limit on descriptors that were sent and not yet received was met: the user's on Linux
-    /// (`ETOOMANYREFS`), the whole system's on OpenBSD (`EMFILE`; clause R10). Others fill it too: retry later.
+    /// Too many descriptors are in flight, which means sent and not yet received (clause R10).
+    ///
+    /// The limit is that of the user on Linux (`ETOOMANYREFS`), and that of the whole system on OpenBSD
+    /// (`EMFILE`). Other processes count too: retry later.
     DescriptorsInFlight,
-    /// Descriptors that came with a record could not be received, and the kernel took the record too (clauses
-    /// R20, R22; OpenBSD alone).
+    /// The descriptors of a record could not be received, and the kernel dropped the record too (OpenBSD;
+    /// clauses R20, R22b).
     DescriptorsLost,
-    /// The kernel is out of network buffers (`ENOBUFS`, but not from a unix socket on OpenBSD, whose
-    /// receiver is full: that is [`WouldBlock`](Self::WouldBlock)). Retry later.
+    /// The kernel has no network buffers left (`ENOBUFS`). Retry later.
+    ///
+    /// `ENOBUFS` from a unix socket on OpenBSD means that the receiver is full, and is
+    /// [`WouldBlock`](Self::WouldBlock).
     NoBufferSpace,
-    /// The kernel is out of memory (`ENOMEM`).
+    /// The kernel has no memory left (`ENOMEM`).
     OutOfMemory,
-    /// No way to that host: no route, a rejecting route, or no answer on the link (clauses I8, I8b; `EHOSTUNREACH`,
-    /// `ENETUNREACH`, `EHOSTDOWN`, Linux's `EINVAL` on UDP: the kernels do not agree on which, so it is one kind).
+    /// The host cannot be reached: there is no route, a route rejects it, or nothing answers on the link
+    /// (clauses I8, I8b).
+    ///
+    /// The kernels do not agree on the errno, so `EHOSTUNREACH`, `ENETUNREACH`, `EHOSTDOWN`, Linux's `EINVAL`
+    /// on UDP and OpenBSD's `EADDRNOTAVAIL` on UDP are one kind.
     Unreachable,
-    /// The interface is down (`ENETDOWN`).
+    /// The network interface is down (`ENETDOWN`).
     NetworkDown,
-    /// An address that cannot be sent to: port 0, the unspecified address, an IPv4-mapped IPv6 address
+    /// The address cannot be sent to: port 0, the unspecified address, or an IPv4-mapped IPv6 address
     /// (clauses A5, A7, A8).
     AddressNotAvailable,
-    /// An address of another family than the socket's (clauses A5, A8), or abstract names on OpenBSD.
+    /// The address is of another family than the socket (clauses A5, A8), or is an abstract name on OpenBSD
+    /// (clause A6c).
     AddressFamily,
-    /// Refused by permissions, a packet filter or the receiver (clauses A10 to A12; `EACCES`, `EPERM`).
+    /// Permissions, a packet filter or the receiver forbid it (`EACCES`, `EPERM`; clauses A10 to A13).
     PermissionDenied,
-    /// No such path (`ENOENT`, `ENOTDIR`; clause A10).
+    /// The path does not exist (`ENOENT`, `ENOTDIR`; clause A10).
     NotFound,
-    /// A path that cannot be followed or is too long (`ELOOP`, `ENAMETOOLONG`).
+    /// The path cannot be followed, or is too long (`ELOOP`, `ENAMETOOLONG`).
     BadPath,
-    /// The path is of a socket of another type (`EPROTOTYPE`; clause A10).
+    /// The path is that of a socket of another type (`EPROTOTYPE`; clause A10).
     WrongSocketType,
-    /// The descriptor is not a socket.
+    /// The descriptor is not a socket (`ENOTSOCK`; clause G3).
     NotSocket,
-    /// The descriptor is not open, or not for this (`EBADF`).
+    /// The descriptor is not open, or is not open for this use (`EBADF`; clause X6).
     BadDescriptor,
-    /// This socket, or this system, cannot do that: a flag (clauses F1 to F3), an option, a call (`EOPNOTSUPP`,
-    /// `ENOPROTOOPT`, `ENOSYS`).
+    /// This socket or this system does not support a flag (clauses F1 to F4b), an option or a call
+    /// (`EOPNOTSUPP`, `ENOPROTOOPT`, `ENOSYS`).
     Unsupported,
-    /// An argument that the kernel cannot use (`EINVAL`, `EFAULT`), or a file that has no offsets, or not such
-    /// ones (`ESPIPE`, `EOVERFLOW`; clauses X4, X7, X9).
+    /// The kernel cannot use an argument (`EINVAL`, `EFAULT`), or a file has no offsets, or no such offset
+    /// (`ESPIPE`, `EOVERFLOW`; clauses X4, X7, X9).
     InvalidInput,
     /// An input or output error below the socket (`EIO`).
     Io,
-    /// An errno that the contract has no word for: see [`Error::kernel_errno`](crate::Error::kernel_errno). Without
-    /// an errno it is what ends a loop that the kernel neither moves on nor fails (clause L4c).
+    /// An errno that the contract does not name: see [`Error::kernel_errno`](crate::Error::kernel_errno).
+    ///
+    /// Without an errno, the kernel accepted no byte in a loop, or a part of a datagram or record, and returned
+    /// no error (clause L4c).
     Other,
 }
 
-/// One row of the table kind, canonical errno, errnos that mean it.
+/// A row of the table: a kind, its canonical errno, and the errnos that mean it.
 pub(crate) struct Meaning {
     pub(crate) kind: ErrorKind,
     pub(crate) canonical: Errno,
-    /// The errnos that mean this kind, whatever the socket; what depends on the socket is each kernel's.
+    /// The errnos that mean this kind on any socket. Those that depend on the socket are in each kernel's
+    /// `verdict.rs`.
     pub(crate) errnos: &'static [Errno],
 }
 
@@ -113,7 +130,7 @@ const fn meaning(kind: ErrorKind, canonical: Errno, errnos: &'static [Errno]) ->
     Meaning { kind, canonical, errnos }
 }
 
-/// The table, in the order of [`ErrorKind`]. `Other` has no row: its errno is its own canonical one.
+/// The table, in the order of [`ErrorKind`]. `Other` has no row, because its errno is the kernel's own.
 pub(crate) const MEANINGS: &[Meaning] = {
     use Errno::*;
     use ErrorKind::*;
@@ -156,12 +173,12 @@ pub(crate) const MEANINGS: &[Meaning] = {
 };
 
 impl ErrorKind {
-    /// Every kind that there is, in no order that means anything.
+    /// Returns an iterator over all kinds. The order has no meaning.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         Self::ALL.iter().copied()
     }
 
-    /// All of them, in order: the first is 0.
+    /// All kinds, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::WouldBlock,
         Self::Connecting,
@@ -200,12 +217,12 @@ impl ErrorKind {
         Self::Other,
     ];
 
-    /// What an errno means by itself, without a look at the socket.
+    /// Returns the kind that an errno means on any socket.
     pub(crate) fn of(errno: Errno) -> Self {
         MEANINGS.iter().find(|row| row.errnos.contains(&errno)).map_or(Self::Other, |row| row.kind)
     }
 
-    /// The errno that stands for this kind; none for [`ErrorKind::Other`].
+    /// Returns the canonical errno of the kind, or `None` for [`ErrorKind::Other`].
     pub(crate) fn canonical(self) -> Option<Errno> {
         MEANINGS.iter().find(|row| row.kind == self).map(|row| row.canonical)
     }

@@ -1,8 +1,7 @@
-//! The words of the contract: what both kernels are translated into.
+//! The terms of the contract, which both kernels are translated into.
 //!
-//! Everything here is plain data. It names no operating system, and its numbers are the crate's own; the
-//! kernels' numbers are in their own folders. The user sees these words re-exported from the root of the
-//! crate.
+//! Everything here is plain data. It names no operating system, and its numbers are the crate's own: those of
+//! the kernels are in their own folders. The user sees these items re-exported from the root of the crate.
 
 mod errno;
 mod error_kind;

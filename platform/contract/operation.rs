@@ -1,13 +1,14 @@
 use std::fmt;
 
-/// The call that failed, as an [`Error`](crate::Error) names it.
+/// The call that failed, as reported by [`Error::operation`](crate::Error::operation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Operation {
-    /// Making an [`Address`](crate::Address).
+    /// [`Address::unix`](crate::Address::unix) and [`Address::unix_abstract`](crate::Address::unix_abstract).
     Address,
-    /// [`SocketRef::probe`](crate::SocketRef::probe).
+    /// [`SocketRef::probe`](crate::SocketRef::probe), and the conversion of a `UdpSocket` to a
+    /// [`SocketRef`](crate::SocketRef).
     Probe,
     /// [`SocketRef::send`](crate::SocketRef::send).
     Send,
@@ -21,7 +22,8 @@ pub enum Operation {
     SendMessageTo,
     /// [`Message::send_all`](crate::Message::send_all).
     SendMessageAll,
-    /// [`SocketRef::receive`](crate::SocketRef::receive) and its sibling.
+    /// [`SocketRef::receive`](crate::SocketRef::receive) and
+    /// [`SocketRef::receive_without_descriptors`](crate::SocketRef::receive_without_descriptors).
     Receive,
     /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
     PeerCredentials,
@@ -36,12 +38,12 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether the call names its destination.
+    /// Returns whether the call has an address.
     pub(crate) const fn names_destination(self) -> bool {
         matches!(self, Self::SendTo | Self::SendMessageTo)
     }
 
-    /// All of them, in order: the first is 0.
+    /// All operations, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::Address,
         Self::Probe,
@@ -59,7 +61,7 @@ impl Operation {
         Self::SendAllVectored,
     ];
 
-    /// The name of the function: "send", "Message::send".
+    /// Returns the name of the function, such as "send" or "Message::send".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-/// Who is at the other end of a unix socket: see
+/// The credentials of a unix socket's peer, as returned by
 /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -7,7 +7,9 @@ pub struct PeerCredentials {
     pub user: u32,
     /// The effective group id.
     pub group: u32,
-    /// The process id; `None` on Linux if the process is in a namespace that this one cannot see. The process can have
-    /// ended since, and its number can be another's by now: never a proof of anything.
+    /// The process id, or `None` if the process is in a namespace that this process cannot see (Linux).
+    ///
+    /// The process can have ended since, and another process can have its number by now. It is therefore
+    /// never a proof of identity.
     pub process: Option<u32>,
 }

@@ -1,6 +1,6 @@
 use super::{ErrorKind, limits};
 
-/// Why unisend refused a call, or ended a loop. Each says what was wrong and what would be right.
+/// The reason why unisend refused a call, or ended a loop. Its text says what is wrong and what to do instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Refusal {
@@ -42,7 +42,7 @@ const _: () = assert!(limits::UNIX_PATH_BYTES == 103, "the number stands in a me
 const _: () = assert!(limits::ABSTRACT_NAME_BYTES == 107, "the number stands in a message below");
 
 impl Refusal {
-    /// All of them, in order: the first is 0.
+    /// All refusals, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::LengthOverflow,
         Self::TooManySlices,
@@ -108,67 +108,71 @@ impl Refusal {
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::LengthOverflow => {
-                "the slices have more bytes than SSIZE_MAX together; send them in several calls"
+                "the slices together have more than SSIZE_MAX bytes; send them in several calls"
             }
             Self::TooManySlices => {
-                "more than 1024 slices in one message; join some, or on a stream use send_all_vectored"
+                "the message has more than 1024 slices; join some of them or, on a stream, use send_all_vectored"
             }
             Self::EmptyRecord => {
-                "a seqpacket record needs a byte: an empty one is invisible on OpenBSD and looks like end of file on Linux"
+                "a seqpacket record needs a byte: an empty one is invisible on OpenBSD and looks like the end of file on Linux"
             }
             Self::UnsupportedFlag => {
-                "this system or this kind of socket has no such flag; the table in SendFlags says which have it"
+                "this system or this kind of socket does not support a flag; see the table in SendFlags"
             }
             Self::UrgentInLoop => {
-                "OUT_OF_BAND marks the last byte of one call, and this makes several; send the urgent byte with send"
+                "OUT_OF_BAND marks the last byte of one call, and this makes several calls; send the urgent byte with send"
             }
-            Self::TooManyDescriptors => "more than 126 descriptors in one message; send several messages",
+            Self::TooManyDescriptors => {
+                "the message has more than 126 descriptors; send them in several messages"
+            }
             Self::DescriptorsWithoutData => {
-                "on a stream descriptors need at least one byte to go with; send one"
+                "descriptors on a stream need at least one byte of data; add one to the message"
             }
             Self::DescriptorsNotCarried => "only unix sockets carry descriptors",
             Self::RecordNeverFits => {
-                "the record and its descriptors never fit into the send buffer; set SO_SNDBUF or send less"
+                "the message and its descriptors never fit into the send buffer; raise SO_SNDBUF or send less"
             }
             Self::RecordInPart => {
-                "the message was sent, or advanced, before, and what is left of it is no datagram or record; make a new one"
+                "the message was already sent or advanced, and a datagram or record is not sent in parts; create a new message"
             }
             Self::Stalled => {
-                "the kernel accepted a part of what is no stream, or no byte, and gave no error; the rest was not sent"
+                "the kernel accepted no byte, or a part of a datagram or record, without an error; the rest was not sent"
             }
             Self::CredentialsOfUnixPeers => "only the peer of a unix socket has credentials",
             Self::NoPeer => {
-                "the socket has no peer, or one that was found by address alone; ask a connected stream"
+                "the socket has no peer with credentials; use a connected stream socket or a socket of a pair"
             }
             Self::RangeOverflow => {
-                "the offset and the count together are over 2^63 - 1, which no file has; ask for what the file has"
+                "the offset and the count together are more than 2^63 - 1, which no file has; use a range of the file"
             }
             Self::InputNotSeekable => {
-                "the input is no regular file or block device; read it, and send what was read with send_all"
+                "the input is not a regular file or block device; read it, and send the data with send_all"
             }
             Self::AppendingOutput => {
-                "the output was opened for appending (O_APPEND), which sendfile cannot; open it without"
+                "the output was opened for appending (O_APPEND), which sendfile does not support; open it without"
             }
             Self::RecordOutput => {
-                "a file is a stream of bytes, and this socket sends records or datagrams; read it, and send each one"
+                "the output is a socket of records or datagrams, and a file is a stream; read the file, and send each one"
             }
-            Self::EmptyBuffer => "the buffer to copy through has no bytes; give it some, 64 KiB do well",
-            Self::NotInternetV4 => "the address is not an IPv4 one, and the socket is IPv4",
-            Self::NotInternetV6 => "the address is not an IPv6 one, and the socket is IPv6",
-            Self::NotUnix => "the address is not a unix one, and the socket is",
-            Self::NotInternet => "the UdpSocket was made from a socket of another family; declare what it is",
-            Self::PortZero => "port 0 is no destination; name the receiver's port",
+            Self::EmptyBuffer => "the buffer to copy through is empty; use a larger one, such as 64 KiB",
+            Self::NotInternetV4 => "the socket is an IPv4 socket, and the address is not an IPv4 address",
+            Self::NotInternetV6 => "the socket is an IPv6 socket, and the address is not an IPv6 address",
+            Self::NotUnix => "the socket is a unix socket, and the address is not a unix address",
+            Self::NotInternet => "the UdpSocket is a socket of another family; declare its kind",
+            Self::PortZero => "port 0 is not a destination; use the receiver's port",
             Self::Unspecified => {
-                "the unspecified address is no destination; name the loopback address or the host's own"
+                "the unspecified address is not a destination; use the loopback address or the host's own address"
             }
-            Self::MappedV4 => "an IPv4-mapped address works on Linux alone; send to IPv4 from an IPv4 socket",
-            Self::PathEmpty => "an empty path names no socket",
+            Self::MappedV4 => {
+                "an IPv4-mapped address works on Linux only; send to the IPv4 address from an IPv4 socket"
+            }
+            Self::PathEmpty => "an empty path is not the path of a socket",
             Self::PathTooLong => {
-                "the path of a unix socket can have 103 bytes; use a shorter or a relative one"
+                "the path of a unix socket can have at most 103 bytes; use a shorter or a relative path"
             }
-            Self::PathWithNul => "the path of a unix socket cannot have a NUL byte in it",
+            Self::PathWithNul => "the path of a unix socket cannot have a NUL byte",
             Self::AbstractName => "OpenBSD has no abstract names; use a path",
-            Self::AbstractNameTooLong => "an abstract name can have 107 bytes",
+            Self::AbstractNameTooLong => "an abstract name can have at most 107 bytes; use a shorter name",
         }
     }
 }

@@ -1,7 +1,6 @@
-/// What a socket is: its address family and its type in one word.
+/// The kind of a socket: its address family and its type together.
 ///
-/// Half of the contract depends on it: which flags a socket can honour, which addresses it can send to, and
-/// what an errno means.
+/// It decides which flags a socket can honour, which addresses it can send to, and what an errno means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -16,25 +15,28 @@ pub enum SocketKind {
     UnixStream,
     /// A unix datagram socket.
     UnixDatagram,
-    /// A unix socket of sequenced packets: connected, and a record per call.
+    /// A unix socket of sequenced packets: it is connected, and each call sends one record.
     UnixSeqpacket,
-    /// A stream of another family or protocol: multipath TCP, a stream over vsock. Each errno has its plain
-    /// meaning and nothing is reconciled, but the loops and the end of file know that it is a stream.
+    /// A stream of another family or protocol, such as multipath TCP or a stream over vsock.
+    ///
+    /// Each errno has its plain meaning, and nothing is reconciled. The calls that send everything, and
+    /// [`Received::is_end_of_file`](crate::Received::is_end_of_file), treat the socket as a stream.
     OtherStream,
-    /// Anything else: raw, netlink, SCTP, vsock's records. It gets the kernel's own answers: each errno has its
-    /// plain meaning, and nothing is reconciled.
+    /// Any other socket, such as raw, netlink, SCTP or a vsock socket of records.
+    ///
+    /// Each errno has its plain meaning, and nothing is reconciled.
     Other,
 }
 
 impl SocketKind {
-    /// Whether it carries a stream of bytes, in which a call can accept a part of what it was given.
+    /// Returns `true` if the socket carries a stream of bytes, so that a call can accept a part of its data.
     #[must_use]
     #[inline]
     pub const fn is_stream(self) -> bool {
         matches!(self, Self::Tcp | Self::UnixStream | Self::OtherStream)
     }
 
-    /// Whether it sends datagrams, each to an address of its own if need be.
+    /// Returns `true` if the socket sends datagrams, each of which can have its own address.
     #[must_use]
     #[inline]
     pub const fn is_datagram(self) -> bool {

@@ -1,7 +1,9 @@
-//! Privilege separation: a parent that may open files passes them, opened, to a child that may open nothing.
+//! Privilege separation: a parent opens files, and passes their descriptors to a child that must not open
+//! any.
 //!
-//! Run it with the names of files: `cargo run --example descriptor-passing -- README.md Cargo.toml`. As root the
-//! child becomes user 32767. On OpenBSD both pledge what they need and no more; on Linux that does nothing.
+//! Run it with the names of files: `cargo run --example descriptor-passing -- README.md Cargo.toml`. If it is
+//! run as root, the child becomes user 32767. On OpenBSD both processes pledge what they need and no more. On
+//! Linux pledge does nothing.
 
 use std::error::Error;
 use std::fs::File;
@@ -13,7 +15,7 @@ use std::process::{Command, ExitCode};
 
 use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, SocketRef};
 
-/// How the parent calls itself to be the child.
+/// The argument with which the parent starts itself as the child.
 const CHILD: &str = "--child";
 const NOBODY: u32 = 32_767;
 
@@ -25,7 +27,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// Opens each file, and sends it with its name as the data.
+/// Opens each file, and sends its descriptor with its name as the data.
 fn parent(names: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -34,7 +36,7 @@ fn parent(names: &[String]) -> Result<ExitCode, Box<dyn Error>> {
         command.gid(NOBODY).uid(NOBODY);
     }
     let mut child = command.spawn()?;
-    drop(command); // it holds the child's end
+    drop(command); // it has the child's end of the pair
     pledge("stdio rpath sendfd proc")?;
 
     let socket = SocketRef::from(&ours);
@@ -43,11 +45,11 @@ fn parent(names: &[String]) -> Result<ExitCode, Box<dyn Error>> {
         let (mut data, descriptors) = ([IoSlice::new(name.as_bytes())], [file.as_fd()]);
         Message::new(&mut data).with_descriptors(&descriptors).send_all(&socket, SendFlags::empty())?;
     }
-    drop(ours); // the end of file that the child waits for
+    drop(ours); // the child then sees the end of file
     Ok(if child.wait()?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Receives files until there are no more, and counts their lines. It can open nothing itself.
+/// Receives files until the end, and counts their lines. It cannot open a file itself.
 fn child() -> Result<(), Box<dyn Error>> {
     pledge("stdio recvfd")?;
     let stdin = std::io::stdin();
@@ -59,7 +61,7 @@ fn child() -> Result<(), Box<dyn Error>> {
         if received.is_end_of_file() {
             return Ok(());
         }
-        // Each message has a descriptor, so each call gives one message.
+        // Each message has a descriptor, so that each call returns one message (clause R28).
         let bytes = received.bytes();
         let descriptor = received.descriptors().next().ok_or("a name without a file")?;
         drop(received);

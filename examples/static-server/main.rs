@@ -1,10 +1,9 @@
-//! A small HTTP/1.1 server of files, the same on Linux and OpenBSD: GET, HEAD and ranges.
+//! A small HTTP/1.1 file server for Linux and OpenBSD, with GET, HEAD and ranges.
 //!
 //!     cargo run --release --example static-server -- DIRECTORY [ADDRESS:PORT]
 //!
-//! What unisend does for it is in [`Reply::send`]: the header and the beginning of the file leave in one message,
-//! the rest of the file follows by sendfile where the kernel has it, and a browser that goes away is one kind of
-//! error and no signal.
+//! [`Reply::send`] uses unisend. The header and the beginning of the file are sent as one message, and the rest of
+//! the file by sendfile, if the kernel has it. If the client closes the connection, that is an error and not a signal.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use unisend::{Error, Offset, SendFlags, SocketRef, sendfile_all};
 
-/// The longest request header that is read, and how long a whole one is waited for.
+/// The maximum length of a request header, and how long the server waits for a whole one.
 const HEADER_BYTES: usize = 8 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much is still read, and thrown away, after the last reply.
+/// How much the server reads and discards after the last reply.
 const BODY_BYTES: u64 = 1024 * 1024;
 
-/// How much of a file leaves with the header: a small file leaves at once.
+/// How much of a file is sent with the header, so that a small file is sent in one message.
 const FIRST_BYTES: usize = 16 * 1024;
 
 #[allow(dead_code, reason = "the tests call serve instead")]
@@ -41,12 +40,12 @@ fn main() -> io::Result<()> {
     serve(&listener, Path::new(&root), PATIENCE)
 }
 
-/// Serves the files below a directory, each connection in a thread of its own.
+/// Serves the files below a directory, each connection in its own thread.
 pub(crate) fn serve(listener: &TcpListener, root: &Path, patience: Duration) -> io::Result<()> {
     let root = root.canonicalize()?;
     for stream in listener.incoming() {
         if let Err(error) = stream.and_then(|stream| start(stream, root.clone(), patience)) {
-            // No descriptor or thread is left, say: in a while other connections give theirs back.
+            // For example, no descriptor or thread is left. Other connections free theirs after a while.
             eprintln!("a connection was not served: {error}");
             thread::sleep(Duration::from_millis(100));
         }
@@ -62,14 +61,14 @@ fn start(stream: TcpStream, root: PathBuf, patience: Duration) -> io::Result<()>
     thread::Builder::new().spawn(conversation).map(drop)
 }
 
-/// Whether a client that left, or said nothing for too long, is all that was wrong.
+/// Returns whether the client has only left, or was silent for too long.
 fn ends_quietly(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut, WouldBlock};
 
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | TimedOut | WouldBlock)
 }
 
-/// Answers one request after another, until the client or a reply ends it.
+/// Answers the requests of a connection, until the client or a reply ends it.
 fn converse(stream: &TcpStream, root: &Path, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(patience))?;
@@ -101,14 +100,14 @@ fn converse(stream: &TcpStream, root: &Path, patience: Duration) -> io::Result<(
     }
 }
 
-/// Ends a connection so that its last reply arrives. To close it while something was not read, a request's body for
-/// example, would be a reset, and end what is still on its way.
+/// Ends a connection so that its last reply arrives. If it were closed with data that was not read, such as a
+/// request's body, TCP would send a reset and drop what is still in flight.
 fn finish(incoming: Incoming<'_>) -> io::Result<()> {
     incoming.stream.shutdown(Shutdown::Write)?;
     io::copy(&mut incoming.take(BODY_BYTES), &mut io::sink()).map(drop)
 }
 
-/// What a client sends before a deadline. A timeout alone would begin anew with each byte.
+/// Reads from a client until a deadline. A timeout alone would begin again with each byte.
 struct Incoming<'a> {
     stream: &'a TcpStream,
     deadline: Instant,
@@ -125,7 +124,7 @@ impl Read for Incoming<'_> {
     }
 }
 
-/// The values of all headers of a name.
+/// Returns the values of all headers with this name.
 fn values<'a>(request: &httparse::Request<'_, 'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let named = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
     named.map(|header| header.value)
@@ -146,7 +145,8 @@ fn answer(request: &httparse::Request<'_, '_>, root: &Path) -> Reply {
     reply
 }
 
-/// Whether what follows a request is the next one: it has no body, as far as can be known, and is not the last.
+/// Returns whether the next request can follow: this one has no body, as far as can be known, and is not the
+/// last.
 fn goes_on(request: &httparse::Request<'_, '_>) -> bool {
     let mut options = values(request, "connection").flat_map(|value| value.split(|&byte| byte == b','));
     request.version == Some(1)
@@ -155,8 +155,8 @@ fn goes_on(request: &httparse::Request<'_, '_>) -> bool {
         && values(request, "content-length").all(|value| value == b"0")
 }
 
-/// The range that is asked for. It is GET's alone, and If-Range has it only of a version of the file, of which this
-/// server gives out no names.
+/// Returns the range that is asked for. Only GET has ranges. If-Range asks for a range of a certain version
+/// of the file, and this server does not name versions, so it ignores the range.
 fn range<'a>(request: &httparse::Request<'_, 'a>) -> Option<&'a str> {
     if request.method != Some("GET") || values(request, "if-range").next().is_some() {
         return None;
@@ -164,7 +164,7 @@ fn range<'a>(request: &httparse::Request<'_, 'a>) -> Option<&'a str> {
     std::str::from_utf8(values(request, "range").next()?).ok()
 }
 
-/// The path of a target without its query. A target may be a whole address: its host is not looked at.
+/// Returns the path of a target, without its query. If the target is a whole URL, its host is ignored.
 fn path_of(target: &str) -> &str {
     let target = target.split(['?', '#']).next().unwrap_or(target);
     match target.split_at_checked("http://".len()) {
@@ -175,7 +175,7 @@ fn path_of(target: &str) -> &str {
     }
 }
 
-/// The file that a path names, if it is a regular file below the root, links followed.
+/// Returns the file that a path names, if it is a regular file below the root after links are followed.
 fn find(root: &Path, path: &str) -> Option<(PathBuf, File, u64)> {
     let path = percent_decoded(path)?;
     let path = Path::new(OsStr::from_bytes(&path)).strip_prefix("/").ok()?;
@@ -186,7 +186,7 @@ fn find(root: &Path, path: &str) -> Option<(PathBuf, File, u64)> {
     if path.is_dir() {
         path = path.join("index.html").canonicalize().ok()?;
     }
-    // Looked at before it is opened: opening a pipe would wait for its other end.
+    // This is checked before the file is opened, because opening a pipe would wait for its other end.
     if !path.starts_with(root) || !path.is_file() {
         return None;
     }
@@ -206,13 +206,13 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     (!bytes.contains(&0)).then_some(bytes)
 }
 
-/// A number that is digits alone: std would take a sign, too.
+/// Parses a number of digits only. std would accept a sign too.
 fn number(digits: &str, radix: u32) -> Option<u64> {
     let only_digits = digits.chars().all(|digit| digit.is_digit(radix));
     only_digits.then(|| u64::from_str_radix(digits, radix).ok())?
 }
 
-/// What is sent back.
+/// A reply, before it is sent.
 struct Reply {
     head: String,
     body: Body,
@@ -222,7 +222,7 @@ struct Reply {
 
 enum Body {
     Text(String),
-    /// So many bytes of a file, from an offset.
+    /// A file, with the offset and the number of bytes to send.
     File(File, u64, u64),
 }
 
@@ -272,7 +272,7 @@ impl Reply {
         }
     }
 
-    /// Sends it; whether the connection goes on.
+    /// Sends the reply, and returns whether the connection continues.
     fn send(mut self, stream: &TcpStream) -> io::Result<bool> {
         let socket = SocketRef::from(stream);
         self.head += if self.goes_on { "\r\n" } else { "Connection: close\r\n\r\n" };
@@ -288,7 +288,7 @@ impl Reply {
                 together(&socket, &self.head, &first[..count], flags)?;
                 offset += count as u64;
                 if sendfile_all(socket, &file, Offset::At(&mut offset), rest)? < rest {
-                    return Ok(false); // the file was truncated: less came than was announced
+                    return Ok(false); // the file was truncated, so less was sent than Content-Length says
                 }
             }
         }
@@ -296,14 +296,14 @@ impl Reply {
     }
 }
 
-/// Sends a header and what follows it as one message.
+/// Sends a header and the data after it as one message.
 fn together(socket: &SocketRef<'_>, head: &str, body: &[u8], flags: SendFlags) -> Result<(), Error> {
     let mut slices = [IoSlice::new(head.as_bytes()), IoSlice::new(body)];
     Ok(socket.send_all_vectored(&mut &mut slices[..], flags)?)
 }
 
-/// What a Range header asks for: the first and the last byte. More than one range, and what cannot be understood,
-/// is answered with the whole file, as it may be.
+/// The range that a Range header asks for: its first and last byte. A header with more than one range, or one
+/// that cannot be parsed, is answered with the whole file, which HTTP allows.
 #[derive(Debug, PartialEq)]
 enum Range {
     All,

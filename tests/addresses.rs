@@ -1,4 +1,4 @@
-//! Clauses A1 to A12: where a datagram can be sent.
+//! Clauses A1 to A12: the addresses that a datagram can be sent to.
 
 mod sockets;
 
@@ -23,7 +23,7 @@ fn refused_as(error: Error, kind: ErrorKind) {
     assert!(!error.peer_gone() && !error.would_block() && !error.may_have_sent());
 }
 
-/// A destination on a socket that has no use for one does not compile: only a `Datagram` has `send_to`.
+/// A destination on a socket that has no use for one does not compile: only a `DatagramSocket` has `send_to`.
 #[test]
 fn a1_a2_a3_only_datagram_sockets_have_destinations() {
     for kind in CONNECTED_KINDS {

@@ -1,4 +1,4 @@
-//! No call allocates, whether it succeeds or fails, and neither does making an address.
+//! No call allocates, whether it succeeds or fails. Creating an address does not allocate either.
 
 mod sockets;
 

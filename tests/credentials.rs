@@ -1,4 +1,4 @@
-//! Clauses C2 to C4c: who is at the other end of a unix socket.
+//! Clauses C2 to C4c: the credentials of a unix socket's peer.
 
 mod sockets;
 

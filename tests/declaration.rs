@@ -1,4 +1,4 @@
-//! How a socket is declared or probed, from whatever type has its descriptor.
+//! Sockets are declared or probed, from any type that has their descriptor.
 
 mod sockets;
 

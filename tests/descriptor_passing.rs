@@ -1,4 +1,4 @@
-//! The example `descriptor-passing`: a child that can open nothing reads what the parent opened.
+//! The example `descriptor-passing`: a child that cannot open files reads those that its parent opened.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

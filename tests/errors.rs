@@ -1,4 +1,4 @@
-//! What an error is to those who handle it: small, the same on both systems, and in words that help.
+//! Errors are small, mean the same on both systems, and have texts that say what to do.
 
 mod sockets;
 

@@ -1,7 +1,7 @@
-//! Clauses I1 to I5: signals, timeouts and a peer that goes away, in the middle of a send that waits.
+//! Clauses I1 to I5: signals, time limits, and a peer that goes away, during a send that waits.
 //!
-//! A signal is sent again and again to the thread that sends, until it returns, so that no moment has to be
-//! hit: what comes before the call has no effect.
+//! A signal is sent again and again to the sending thread until its call returns, so that no test depends on
+//! the right moment. A signal that comes before the call has no effect.
 
 mod sockets;
 

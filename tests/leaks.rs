@@ -1,5 +1,5 @@
-//! No descriptor is leaked or closed twice, on any path. One test that counts the descriptor table before and after
-//! each case: a second one would open and close descriptors meanwhile.
+//! No descriptor is leaked or closed twice. One test counts the open descriptors before and after each case.
+//! It is a single test, because another one would open and close descriptors at the same time.
 
 mod sockets;
 

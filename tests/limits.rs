@@ -1,7 +1,7 @@
-//! Clauses L1 to L7: how many bytes and slices one call can have.
+//! Clauses L1 to L7: the maximum number of bytes and slices of one call.
 //!
-//! What needs lengths that no safe slice has (L1, L2 and, on 64 bits, L3) is a test of a pure function, beside
-//! it in `src/send.rs`.
+//! Some lengths are longer than any safe slice (L1, L2 and, on 64 bits, L3). A unit test in `src/send.rs`
+//! covers them.
 
 mod sockets;
 

@@ -1,4 +1,5 @@
-//! Messages with descriptors: what is refused, what arrives, and what is left after a part (L11, L12, R3 to R31).
+//! Messages with descriptors: which are refused, what arrives, and what is left after a part was sent (L11,
+//! L12, R3 to R31).
 
 mod sockets;
 

@@ -1,5 +1,5 @@
-//! Clause G5: what unisend refuses is looked for in one order, in every call, and whatever the socket's state. Each call
-//! is made with every set of the mistakes that it can have, and must say the first of them.
+//! Clause G5: every call checks for mistakes in one order, whatever the socket's state. Each call is made
+//! with every set of the mistakes that it can have, and must report the first of them.
 
 mod sockets;
 

@@ -1,4 +1,5 @@
-//! poll and select as their manuals say, and write(2) beside send: what a program that waits relies on.
+//! poll(2) and select(2) behave as their manuals say, and write(2) agrees with send. A program that waits
+//! relies on this.
 
 mod sockets;
 

@@ -1,4 +1,5 @@
-//! `send_all` and `send_all_vectored`: short counts, "would block" and how to go on, slices without limit.
+//! `send_all` and `send_all_vectored`: short counts, "would block" and how to continue, and any number of
+//! slices.
 
 mod sockets;
 

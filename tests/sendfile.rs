@@ -1,5 +1,6 @@
-//! Clauses X1 to X15: one table over both ways to send a file, the kernel's and by copying, which must not be
-//! told apart but where a test says so. On a kernel without sendfile both copy, through other buffers.
+//! Clauses X1 to X15: one table for both ways to send a file, by the kernel and by copying. They must do the
+//! same, except where a test says otherwise. On a kernel without sendfile(2) both copy, through different
+//! buffers.
 
 mod sockets;
 

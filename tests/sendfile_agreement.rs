@@ -1,5 +1,6 @@
-//! Clause X7 and its neighbours: `sendfile`, which on Linux is the kernel's, and `sendfile_by_copying` say the same of
-//! every input with every output, but for the exceptions that clause X7b names. On a kernel without sendfile both copy.
+//! Clause X7 and its neighbours: `sendfile`, which on Linux is the kernel's, and `sendfile_by_copying` return
+//! the same for every input with every output, except where clause X7b says otherwise. On a kernel without
+//! sendfile(2) both copy.
 
 mod sockets;
 

@@ -1,8 +1,9 @@
-//! SIGPIPE and sendfile: no call lets out one that it raised, and none keeps one that others sent.
+//! SIGPIPE and sendfile: a SIGPIPE that a call raises never reaches the process, and no call keeps one
+//! that others send.
 //!
-//! Each case runs in a process of its own, which is this test program again with one test, `child`, and the case
-//! in its environment. Every child makes hundreds of calls whose peer is gone or goes, in threads side by side.
-//! That a plain write(2) kills such a process shows that the others could die.
+//! Each case runs in its own process, which is this test program with one test, `child`, and the case in its
+//! environment. Every child makes hundreds of calls whose peer is gone or goes away, in several threads. A
+//! plain write(2) kills such a process, which shows that the other children could die.
 
 mod sockets;
 

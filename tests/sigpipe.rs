@@ -1,7 +1,8 @@
-//! SIGPIPE at its default disposition, which ends the process: no call lets it out, whatever the socket.
+//! SIGPIPE at its default disposition, which ends the process: no call lets it reach the process, on
+//! any socket.
 //!
-//! Each case runs in a process of its own, which is this test program again with one test, `child`, and the
-//! case in its environment. That a plain write(2) does kill such a process shows that the others could die.
+//! Each case runs in its own process, which is this test program with one test, `child`, and the case in its
+//! environment. A plain write(2) kills such a process, which shows that the other children could die.
 
 mod sockets;
 

@@ -1,4 +1,4 @@
-//! Clauses B1 to B8: how much one message can have, and what a full socket says.
+//! Clauses B1 to B8: the maximum size of a message, and what a send on a full socket returns.
 
 mod sockets;
 

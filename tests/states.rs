@@ -1,4 +1,4 @@
-//! Clauses S1 to S20: what a send says of the state that its socket is in, through every call.
+//! Clauses S1 to S20: what each call returns in each state of its socket.
 
 mod sockets;
 

@@ -1,6 +1,7 @@
-//! The example static-server, by real requests: over std's TcpStream, and by curl where it is installed.
+//! The example `static-server`, tested by real requests: over std's TcpStream, and by curl if it is
+//! installed.
 //!
-//! What a client could end the whole server with is done to the example itself, in a process of its own.
+//! A test that could end the whole server runs the example itself, in its own process.
 
 #[path = "../examples/static-server/main.rs"]
 mod server;

@@ -1,7 +1,7 @@
-//! One system call for a send, and nothing else: what strace sees of a loop of sends.
+//! A send is one system call and nothing else, as strace(1) shows for a loop of sends.
 //!
-//! Linux only, and with strace(1) only. Each case runs in a process of its own, which is this test program
-//! again with one test, `child`, between two marks that it writes.
+//! Linux only, and only if strace(1) is installed. Each case runs in its own process, which is this test
+//! program with one test, `child`. The child writes a mark before and after the calls.
 #![cfg(target_os = "linux")]
 
 mod sockets;

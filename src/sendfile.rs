@@ -10,7 +10,9 @@ use crate::platform::{FileSender, Method, Sink, Stopped, Why};
 use crate::send_all::TimeLimit;
 use crate::socket::{BorrowFd, SocketRef};
 
-/// Where [`sendfile()`] sends: a socket, or a file, which says which it is.
+/// The output of [`sendfile()`]: a stream socket, or a descriptor that is not a socket.
+///
+/// # Examples
 ///
 /// ```
 /// use std::fs::File;
@@ -30,14 +32,14 @@ use crate::socket::{BorrowFd, SocketRef};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Output<'fd> {
-    /// A stream socket. One that sends records or datagrams is refused (clause X15).
+    /// A stream socket. A socket of records or datagrams is refused (clause X15).
     Socket(SocketRef<'fd>),
-    /// What is no socket: a pipe, a regular file, a device. A regular file's own position moves.
+    /// A pipe, a regular file or a device. The file position of a regular file moves.
     File(BorrowedFd<'fd>),
 }
 
 impl<'fd> Output<'fd> {
-    /// What is no socket: a pipe, a regular file, a device.
+    /// Declares a descriptor that is not a socket: a pipe, a regular file or a device.
     #[must_use]
     pub fn file(fd: impl BorrowFd<'fd>) -> Self {
         Self::File(fd.borrow_fd())
@@ -94,15 +96,15 @@ impl<'fd> From<&'fd ChildStdin> for Output<'fd> {
     }
 }
 
-/// Where in the file [`sendfile()`] begins, and what it moves on by what was sent.
+/// Where [`sendfile()`] begins in the file. It is advanced by the number of bytes accepted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Offset<'a> {
-    /// At this many bytes from the start of the file. It is advanced by what was accepted, and the file's own
-    /// position stays where it is (clause X2).
+    /// This number of bytes from the start of the file. The number is advanced, and the file position does not
+    /// change (clause X2).
     At(&'a mut u64),
-    /// At the file's own position, as read(2) would, which is moved (clause X1). By copying it is set once, at
-    /// the end: let nobody else use it meanwhile.
+    /// The file position, as in read(2), which is advanced (clause X1). When a call copies, it sets the file
+    /// position once, at the end. Nothing else may use the file position during the call.
     Position,
 }
 
@@ -116,84 +118,98 @@ impl<'a> Offset<'a> {
     }
 }
 
-/// Sends a part of a file, with the meaning of Linux's sendfile(2) on both systems; how many bytes were
-/// accepted.
+/// Sends a range of a file, with the semantics of Linux's sendfile(2) on both systems, and returns the number of
+/// bytes accepted.
 ///
-/// `count` bytes are asked for, from the offset on, and
-/// [`limits::BYTES_PER_SENDFILE`](crate::limits::BYTES_PER_SENDFILE) at most are sent by one call (clause X5). Fewer than were asked for are no error: the file can end before, the output can have no
-/// more room, a signal can come, the peer can go away. None at all are the end of the file (clause X3). What
-/// was accepted is what the offset, or the file's own position, moves on by, and nothing is lost: the next call
-/// goes on where this one stopped. [`sendfile_all`] makes these calls.
+/// The range begins at the offset and has `count` bytes. One call sends at most
+/// [`limits::BYTES_PER_SENDFILE`](crate::limits::BYTES_PER_SENDFILE) bytes (clause X5). A short count is not an
+/// error: the file can end, the output can be full, a signal can come, or the peer can go away. A count of 0 means
+/// the end of the file (clause X3). The offset, or the file position, is advanced by the number of bytes accepted, so
+/// the next call continues where this one stopped. [`sendfile_all`] makes these calls.
 ///
-/// On Linux the kernel does it, without a copy to user space. What its sendfile cannot read (clause X8: some
-/// files of /proc) and all of OpenBSD, which has no sendfile, is copied through 64 KiB on the stack. Both keep
-/// to the same clauses; tests run one table over both.
+/// On Linux the kernel sends the file without a copy to user space. Files that the kernel cannot send (clause X8:
+/// some files of /proc) are copied through a buffer of 64 KiB on the stack. On OpenBSD, which has no sendfile, all
+/// files are. The same clauses hold for both ways.
 ///
-/// The input is a regular file or a block device, open for reading. The output is a stream socket, a pipe, or
-/// another file that is not open for appending. Both can be blocking or not: it waits as the output does.
+/// The input must be a regular file or a block device, open for reading. The output is a stream socket, a pipe, or
+/// another file that was not opened for appending. The call waits if the output is blocking.
 ///
-/// # What was sent may still change
+/// # Changes to the file after the call
 ///
-/// **On Linux the kernel sends the file's pages, not a copy of them (clause X14: "differs").** Who writes to
-/// the file after this has returned, and before the peer has received, changes what the peer receives. If others
-/// can write to the file, what was checked or signed is not what arrives. [`sendfile_by_copying`] sends what the
-/// file had when it was read, on both systems.
+/// **On Linux the kernel sends the pages of the file, not a copy of them (clause X14: "differs").** If another
+/// program writes to the file after this call has returned and before the peer has received the data, the peer
+/// receives the new data. If others can write to the file, data that was checked or signed can differ from data that
+/// arrives. [`sendfile_by_copying`] sends the data as it was when it was read, on both systems.
 ///
 /// # System calls
 ///
-/// Linux: `sendfile`, between two `rt_sigprocmask`, for no flag of sendfile(2) keeps SIGPIPE away. If SIGPIPE was
-/// blocked already, `rt_sigpending`; after a short count or EPIPE `rt_sigtimedwait`, to take back a SIGPIPE that
-/// this call raised, and `getpid` to know it; if it took another's, `rt_sigqueueinfo` or `rt_tgsigqueueinfo` to
-/// send that one again. An output that is no socket is asked for room first, by `poll`. If it has none, the input is
-/// asked whether it has something, by `fstat` and, without an offset, `lseek`; one that says that it has no length, and
-/// one at its end, by `pread` too. Where the kernel cannot (clause X8), for a count of 0, and on OpenBSD:
-/// those of [`sendfile_by_copying`].
+/// On Linux, `sendfile` between two `rt_sigprocmask`, because sendfile(2) has no flag that prevents SIGPIPE. Under a
+/// [`SigpipeGuard`](crate::SigpipeGuard), `sendfile` alone. Some cases need more:
+///
+/// | when | calls |
+/// |---|---|
+/// | SIGPIPE was blocked already | `rt_sigpending` |
+/// | after a short count or `EPIPE` | `rt_sigtimedwait`, to take back a SIGPIPE that this call raised, and `getpid` |
+/// | the SIGPIPE that was taken came from elsewhere | `rt_sigqueueinfo` or `rt_tgsigqueueinfo`, to send it again |
+/// | the output is not a socket | `poll` before the call |
+/// | it is not a socket, and it is full | `fstat`; without an offset `lseek`; at the end of the file, and for a file that says that it has no length, `pread` |
+/// | the kernel cannot send the file (clause X8), or `count` is 0 | those of [`sendfile_by_copying`] |
+///
+/// On OpenBSD, those of [`sendfile_by_copying`].
 ///
 /// # Errors
 ///
-/// Before the call: [`InvalidInput`](ErrorKind::InvalidInput) for an offset and a count that are together over
-/// [`limits::FILE_OFFSET`](crate::limits::FILE_OFFSET) (clause X4),
-/// [`Unsupported`](ErrorKind::Unsupported) for a socket of records or datagrams (clause X15). From the kernel, or as it would say: those of [`SocketRef::send`] on a stream, and
+/// Before the call: [`InvalidInput`](ErrorKind::InvalidInput) if the range ends after
+/// [`limits::FILE_OFFSET`](crate::limits::FILE_OFFSET) (clause X4), and [`Unsupported`](ErrorKind::Unsupported) for a
+/// socket of records or datagrams (clause X15). From the kernel, on both systems as Linux's returns them: those of
+/// [`SocketRef::send`] on a stream, and
 ///
 /// | kind | when | clauses |
 /// |---|---|---|
-/// | `WouldBlock` | no room at all, and not to wait for it | X10 |
-/// | `Interrupted` | a signal before the first byte | X11 |
-/// | `Disconnected` | the reader of the pipe is gone; the peer of a socket too | X12, I7 |
-/// | `InvalidInput` | an input that has no offsets: a pipe, a socket, a directory | X7 |
-/// | `InvalidInput` | an output that was opened for appending (`O_APPEND`) and is no pipe | X9 |
-/// | `BadDescriptor` | an input that is not open for reading, an output not for writing | X6 |
+/// | `WouldBlock` | the output is full, and the call does not wait | X10 |
+/// | `Interrupted` | a signal came before the first byte | X11 |
+/// | `Disconnected` | the reader of the pipe, or the peer of the socket, is gone | X12, I7 |
+/// | `InvalidInput` | the input has no offsets: a pipe, a socket, a directory | X7 |
+/// | `InvalidInput` | the output was opened for appending (`O_APPEND`), and is not a pipe | X9 |
+/// | `BadDescriptor` | the input is not open for reading, or the output is not open for writing | X6 |
 /// | `Io`, `Other` | the file could not be read, or the disk is full | X16 |
 ///
-/// After the first byte no error is returned but a count, and the next call says what is wrong (clause X12).
-/// OpenBSD's exception is clause A13's: if [`Error::may_have_sent`] is true, a part may have been queued on a
-/// connection that goes on; the offset has been moved by what is known to be accepted.
+/// If an error occurs after the first byte, the call returns the count, and the next call returns the error (clause
+/// X12). There is one exception, on OpenBSD (clause A13): if [`Error::may_have_sent`] is true, a part may have been
+/// queued on a connection that continues. The offset was advanced by the number of bytes that are known to be
+/// accepted.
 ///
-/// If the file's own position cannot be set after bytes were accepted, the error of lseek(2) is returned, and how many
-/// they were is not known. No regular file and no block device is known to do so.
+/// If the file position cannot be set after bytes were accepted, the call returns the error of lseek(2), and the number
+/// of bytes accepted is not known. No regular file and no block device is known to do this.
 ///
-/// # What else to know
+/// # Special cases
 ///
-/// A file that is sent onto itself reads what it has just written, and grows until the count is reached.
+/// - A file that is sent to itself reads what it has just written, and grows until `count` is reached.
+/// - If a regular file as output would become longer than `RLIMIT_FSIZE` allows, SIGXFSZ is raised, as in write(2).
+///   Only SIGPIPE is prevented.
+/// - On Linux a socket can be sent to a pipe (clause X7b). If the socket has no data, the call fails with
+///   `WouldBlock`. The program must then wait until the input is readable, because the output stays writable.
+/// - A file that was opened with `O_DIRECT` requires alignment of offsets and counts and, if it is copied, of the buffer.
+///   Otherwise the call fails with `InvalidInput`.
+/// - A file that loses its data when it is read (/proc/kmsg) loses data that was read and not accepted.
 ///
-/// An output that is a regular file and would become longer than `RLIMIT_FSIZE` allows raises SIGXFSZ, as write(2)
-/// does. SIGPIPE alone is kept away.
+/// # SIGPIPE from elsewhere
 ///
-/// On Linux a socket can be sent into a pipe (clause X7b). If the socket has nothing to read it is that which would
-/// block: wait for the input to be readable too, or the output will be said to be writable again and again.
+/// A SIGPIPE that others send during the call is delivered when the call returns. In these cases the kernel does not
+/// tell it from the call's own:
 ///
-/// A file that was opened with `O_DIRECT` wants its own alignment of offsets and counts and, if it is copied, of
-/// the buffer: otherwise it is `InvalidInput`. One that is used up by being read (/proc/kmsg) loses what was read
-/// and not accepted.
-///
-/// A SIGPIPE that others send meanwhile is delivered when the call returns. Not told apart are, on Linux, one that
-/// this very process sends to itself by kill(2) in a call that is cut short or fails with `Disconnected`, which is
-/// taken back with the call's own; one that another thread sends to this thread (pthread_kill(3)) while the call's own
-/// is pending, for the kernel keeps one of them; and one that was pending for the whole process before, while SIGPIPE was
-/// blocked, beside which the call's own may stay pending for the thread. On OpenBSD, for pipes, any that is sent to
-/// the whole process in a call that fails with `Disconnected` is taken back.
+/// - On Linux, the process sends SIGPIPE to itself by kill(2) during a call that returns a short count or fails with
+///   `Disconnected`. It is taken back with the call's own.
+/// - On Linux, another thread sends SIGPIPE to this thread by pthread_kill(3) while the call's own is pending. The
+///   kernel keeps one of them.
+/// - On Linux, SIGPIPE was blocked and pending for the process before the call. Then the call's own can stay pending for
+///   the thread.
+/// - On OpenBSD, for pipes, a SIGPIPE that is sent to the process during a call that fails with `Disconnected` is taken
+///   back.
 ///
 /// Sources: sendfile(2) of Linux, and runs on its kernel.
+///
+/// # Examples
 ///
 /// ```
 /// use std::fs::File;
@@ -211,7 +227,7 @@ impl<'a> Offset<'a> {
 /// let mut offset = 3;
 /// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 5)?, 5);
 /// assert_eq!(offset, 8);
-/// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 1000)?, 4); // all that is left
+/// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 1000)?, 4); // the rest
 /// assert_eq!(sendfile(&ours, &file, Offset::At(&mut offset), 1000)?, 0); // the end
 ///
 /// let mut received = [0; 9];
@@ -230,26 +246,30 @@ pub fn sendfile<'fd>(
     once(output.into(), input.as_fd(), offset, count, Method::Kernel)
 }
 
-/// Sends a part of a file by reading and sending it, through the caller's buffer; how many bytes were accepted.
+/// Sends a range of a file by reading and sending it through the caller's buffer, and returns the number of bytes
+/// accepted.
 ///
-/// As [`sendfile()`], clause by clause, but for a few things. What it sent is what the file had when it was read,
-/// and cannot change any more (clause X14). It may wait on after a signal that came before its output was full
-/// (clause X11b). And the input must be a regular file or a block device, where Linux's sendfile takes some others
-/// that cannot be read twice (clause X7b: /dev/zero, a socket into a pipe).
+/// It keeps the clauses of [`sendfile()`], with these differences:
 ///
-/// The buffer is what is read at once. 64 KiB do well everywhere, 256 KiB better on Linux; on OpenBSD more than
-/// the socket's send buffer takes is no gain on unix sockets.
+/// - It sends the data as it was when it was read. The data cannot change any more (clause X14).
+/// - It can continue to wait after a signal that came before the output was full (clause X11b).
+/// - The input must be a regular file or a block device. Linux's sendfile accepts some others, which cannot be read twice
+///   (clause X7b: /dev/zero, a socket to a pipe).
+///
+/// At most the length of the buffer is read at once. 64 KiB are enough on both systems. 256 KiB are faster on Linux; on
+/// OpenBSD more than the socket's send buffer is not faster on unix sockets.
 ///
 /// # System calls
 ///
-/// `fstat`; for a file or pipe as output `fcntl(F_GETFL)` and `fstat`; for [`Offset::Position`] two `lseek`; then
-/// `pread` and `sendto` with `MSG_NOSIGNAL`, or `write`, in turn. Only `write` needs the guard against SIGPIPE:
-/// see [`sendfile()`]; on OpenBSD it is `sigprocmask`, `sigpending` and `sigwait`. pledge(2) needs "stdio" for it
-/// all.
+/// `fstat`; for an output that is not a socket `fcntl(F_GETFL)` and `fstat`; for [`Offset::Position`] two `lseek`; then, in
+/// turn, `pread` and either `sendto` with `MSG_NOSIGNAL` or `write`. `write` needs the calls that prevent SIGPIPE: see
+/// [`sendfile()`]. On OpenBSD these are `sigprocmask`, `sigpending` and `sigwait`. pledge(2) needs "stdio".
 ///
 /// # Errors
 ///
-/// Those of [`sendfile()`], and [`InvalidInput`](ErrorKind::InvalidInput) for a buffer of no bytes.
+/// Those of [`sendfile()`], and [`InvalidInput`](ErrorKind::InvalidInput) for an empty buffer.
+///
+/// # Examples
 ///
 /// ```
 /// use std::fs::File;
@@ -282,20 +302,21 @@ pub fn sendfile_by_copying<'fd>(
     once(output.into(), input.as_fd(), offset, count, Method::CopyingThrough(buffer))
 }
 
-/// Sends a range of a file; how many bytes that was, which is fewer than were asked for only if the file ends
+/// Sends all of a range of a file, and returns the number of bytes sent. It is less than `count` only if the file ends
 /// before.
 ///
-/// It calls again as [`sendfile()`] does it, after a short count, an interruption, and the most that one call
-/// sends, so that the range can be of any length. The guard against SIGPIPE is put up once: SIGPIPE stays blocked
-/// on this thread until it returns. `SO_SNDTIMEO` limits each part, as in [`SocketRef::send_all`].
+/// It calls [`sendfile()`] again after a short count and after an interruption, so the range can have any length. SIGPIPE
+/// stays blocked on this thread until it returns. `SO_SNDTIMEO` limits each part, as in [`SocketRef::send_all`].
 ///
-/// **It waits as the output does.** On a non-blocking one, or after `SO_SNDTIMEO`, it stops at "would block" and
-/// says how much was accepted: wait until the output is writable, and call it again for the rest. The offset, or
-/// the file's own position, has been moved by what was accepted, whether it succeeds or fails.
+/// **It waits if the output does.** If the output is non-blocking, or after `SO_SNDTIMEO`, it stops with "would block" and
+/// returns the number of bytes accepted. Wait until the output is writable, and call it again for the rest. The offset, or the
+/// file position, is advanced by the number of bytes accepted, whether the call succeeds or fails.
 ///
 /// # Errors
 ///
-/// Those of [`sendfile()`] but `Interrupted`, with what was accepted before them.
+/// Those of [`sendfile()`] but `Interrupted`, with the number of bytes that were accepted before.
+///
+/// # Examples
 ///
 /// ```
 /// use std::fs::File;
@@ -313,7 +334,7 @@ pub fn sendfile_by_copying<'fd>(
 /// let mut offset = 0;
 /// let stopped = sendfile_all(&ours, &file, Offset::At(&mut offset), 10_000_000).unwrap_err();
 /// assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
-/// assert_eq!(stopped.accepted(), offset); // from here on, once poll says writable
+/// assert_eq!(stopped.accepted(), offset); // continue here when the output is writable
 /// # drop(theirs);
 /// # Ok(())
 /// # }
@@ -327,13 +348,16 @@ pub fn sendfile_all<'fd>(
     all(output.into(), input.as_fd(), offset, count, Method::Kernel)
 }
 
-/// Sends a range of a file by reading and sending it, through the caller's buffer; how many bytes that was.
+/// Sends all of a range of a file by reading and sending it through the caller's buffer, and returns the number of bytes
+/// sent.
 ///
-/// It is to [`sendfile_by_copying`] what [`sendfile_all`] is to [`sendfile()`].
+/// It calls [`sendfile_by_copying`] again, as [`sendfile_all`] calls [`sendfile()`].
 ///
 /// # Errors
 ///
-/// Those of [`sendfile_by_copying`] but `Interrupted`, with what was accepted before them.
+/// Those of [`sendfile_by_copying`] but `Interrupted`, with the number of bytes that were accepted before.
+///
+/// # Examples
 ///
 /// ```
 /// use std::fs::File;
@@ -416,7 +440,7 @@ fn all(
     }
 }
 
-/// What no kernel need be asked about.
+/// What is refused before any call.
 #[inline]
 fn refusal(sink: Sink<'_>, method: &Method<'_>) -> Option<Refusal> {
     use SocketKind::{UdpV4, UdpV6, UnixDatagram, UnixSeqpacket};

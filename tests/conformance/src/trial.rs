@@ -351,7 +351,7 @@ fn receive_now(from: BorrowedFd<'_>) -> nix::Result<usize> {
     raw::receive(from, &mut buffer, libc::MSG_DONTWAIT)
 }
 
-/// An errno's name. A number that no libc has a name for is what it is (clause M1b).
+/// Returns an errno's name, or its number if libc has no name for it.
 fn errno_name(errno: Errno) -> String {
     match errno {
         Errno::UnknownErrno => "an unknown errno".to_owned(),

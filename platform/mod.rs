@@ -1,8 +1,8 @@
-//! Everything that knows a kernel. A raw number does not leave this folder but in the opaque `RawErrno` and
-//! `RawFlags`.
+//! Everything that depends on a kernel. Raw numbers do not leave this folder, except inside the opaque
+//! `RawErrno` and `RawFlags`.
 //!
-//! `Kernel` and `Calls` are what a system must supply, and `Native` is the one this is compiled for. To add a
-//! system, add a folder with the files that `linux/` and `openbsd/` have, and its line below.
+//! `Kernel` and `Calls` are what a system must supply, and `Native` is the system that this is compiled for. To
+//! add a system, add a folder with the files that `linux/` and `openbsd/` have, and its line below.
 
 pub(crate) mod contract;
 mod kernel;

@@ -1,7 +1,7 @@
-//! The pure halves of both kernels, held to the contract on any host.
+//! The parts of both kernels that make no system call, checked against the contract on any host.
 //!
-//! A case is named after its clause. The witnesses are stand-ins for a socket: they say what a kernel was
-//! seen to say in that state, and the one that must not be asked panics.
+//! A case is named after its clause. The witnesses stand in for a socket: they answer as a kernel was seen to
+//! answer in that state. A question that must not be asked panics.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ use SocketKind::{Other, OtherStream, Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpac
 const LINUX_NOSIGNAL: c_int = 0x4000;
 const OPENBSD_NOSIGNAL: c_int = 0x400;
 
-/// What becomes of a flag on its own.
+/// The result for a single flag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Becomes {
     Number(c_int),
@@ -111,8 +111,8 @@ fn a_flag_is_translated_dropped_or_refused(
     }
 }
 
-/// Each set of the lowest 8 bits, and each higher bit beside all of these: refused exactly if a flag in it is, and
-/// otherwise the sum of what its flags become one by one.
+/// Checks each set of the lowest 8 bits, and each higher bit together with all of these. A set is refused
+/// exactly if one of its flags is refused, and is otherwise the sum of the results of its flags.
 fn combinations_are_their_parts<K: Kernel>(no_signal: c_int) {
     for kind in SocketKind::ALL {
         for bits in (0..=0xff).chain((8..u32::BITS).map(|bit| 1 << bit | 0xff)) {
@@ -134,7 +134,7 @@ fn f1_a_combination_is_what_its_flags_are() {
     combinations_are_their_parts::<OpenBsd>(OPENBSD_NOSIGNAL);
 }
 
-/// The reason for flags of our own: one kernel's number is another thing on the other.
+/// Why the crate has its own flags: the number of one kernel means another flag on the other kernel.
 #[test]
 fn f1_the_same_flags_have_other_numbers() {
     let on_linux = Linux::raw_flags(UnixSeqpacket, SendFlags::END_OF_RECORD).unwrap();
@@ -149,7 +149,7 @@ fn bytes_of<K: Kernel>(family: Family<'_>) -> Vec<u8> {
     SocketName::encode::<K>(family).as_bytes().to_vec()
 }
 
-/// Linux has the family in two bytes, in the machine's order.
+/// On Linux the family takes two bytes, in the machine's order.
 fn linux_header(family: u16) -> Vec<u8> {
     family.to_ne_bytes().to_vec()
 }
@@ -167,7 +167,8 @@ fn a6_ipv4_is_16_bytes() {
 fn a6_ipv6_is_28_bytes_with_flow_and_scope() {
     let host = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x0102, 0x0304, 0x0506, 0x0708);
     let address = SocketAddrV6::new(host, 0xabcd, 0x0001_0203, 7);
-    // Flow and scope as std's address has them and as it gives them to the kernel: in the machine's order.
+    // std's address holds the flow and the scope in the machine's order, and passes them to the kernel like
+    // that.
     let mut rest = vec![0xab, 0xcd];
     rest.extend(0x0001_0203_u32.to_ne_bytes());
     rest.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
@@ -201,7 +202,7 @@ fn an_abstract_name_begins_with_a_nul_and_ends_where_it_ends(#[case] name: &[u8]
     assert_eq!(bytes_of::<Linux>(Family::UnixAbstract(name)), expected);
 }
 
-/// What a longer address left behind must not show in a shorter one.
+/// The bytes of a longer address must not remain in a shorter one.
 #[test]
 fn a6_names_are_exact_whatever_was_encoded_before() {
     let long = SocketName::encode::<OpenBsd>(Family::UnixPath(&[b'x'; 103]));
@@ -210,7 +211,7 @@ fn a6_names_are_exact_whatever_was_encoded_before() {
     assert_eq!(short.as_bytes(), [4, 1, b'y', 0]);
 }
 
-/// The way back.
+/// An encoded name can be decoded.
 #[rstest]
 #[case::v4(Family::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 7), 0x1234)))]
 #[case::v6(Family::V6(SocketAddrV6::new(
@@ -302,7 +303,7 @@ fn an_errno_has_these_numbers(#[case] name: Errno, #[case] on_linux: c_int, #[ca
     assert_eq!(OpenBsd::raw_errno(name).number(), on_openbsd);
 }
 
-/// A user of one system must not see a canonical errno that the other has no number for.
+/// Otherwise a user of one system could see a canonical errno that has no number on the other system.
 #[test]
 fn every_errno_of_a_meaning_has_a_number_on_both() {
     let names = |rows: &[(Errno, c_int)]| rows.iter().map(|row| row.0).collect::<HashSet<_>>();
@@ -326,8 +327,8 @@ fn every_known_errno_has_one_meaning() {
     assert_eq!(meant.len(), known.len(), "an errno has two meanings");
 }
 
-/// A kind that has errnos has one of them as its canonical one, so that a round trip ends where it began. `Connecting`
-/// is to be a "would block" for those who know no more (S3).
+/// If a kind has errnos, its canonical errno is one of them, so a round trip returns the same kind.
+/// `Connecting` is a "would block" for callers that do not know the kind (S3).
 #[test]
 fn a_canonical_errno_means_its_kind() {
     let rows = MEANINGS.iter().filter(|row| !row.errnos.is_empty());
@@ -344,7 +345,7 @@ fn every_kind_but_other_has_one_row_in_order() {
     assert_eq!(ErrorKind::Other.canonical(), None);
 }
 
-/// The rows of the contract's table of errors, cell by cell.
+/// Returns the rows of the contract's table of errors, cell by cell.
 fn rows_of_the_contract() -> Vec<Vec<&'static str>> {
     let contract = include_str!("../docs/contract.md");
     let table = contract.split_once("| kind | canonical errno |").expect("the table").1;
@@ -380,7 +381,7 @@ fn in_order_of_discriminants<T: Copy + Debug>(all: &[T], discriminant: impl Fn(T
     }
 }
 
-/// An error is unpacked by looking numbers up in these.
+/// An error is unpacked by an index into these lists.
 #[test]
 fn the_lists_of_all_are_in_order() {
     in_order_of_discriminants(ErrorKind::ALL, |kind| kind as u8);
@@ -391,7 +392,7 @@ fn the_lists_of_all_are_in_order() {
     assert_eq!(Refusal::ALL.last(), Some(&Refusal::AbstractNameTooLong));
 }
 
-/// A refusal tells what to do instead, so no two say the same.
+/// Each refusal says what to do instead, so no two texts are the same.
 #[test]
 fn every_refusal_has_words_of_its_own() {
     let texts: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.text()).collect();
@@ -401,7 +402,7 @@ fn every_refusal_has_words_of_its_own() {
 
 // Verdicts.
 
-/// What Linux can be asked, in a given state.
+/// Linux's answers in a given state.
 enum LinuxSocket {
     TcpInfo(u8, Option<u64>),
     TcpInfoFails,
@@ -438,7 +439,7 @@ impl linux::Witness for LinuxSocket {
     }
 }
 
-/// What OpenBSD can be asked, in a given state. A question that is not expected panics.
+/// OpenBSD's answers in a given state. A question that is not expected panics.
 enum OpenBsdSocket {
     Pending(Cell<Option<RawErrno>>),
     Peek(Result<usize, Errno>),
@@ -699,8 +700,8 @@ fn openbsd_means(
     assert_eq!(OpenBsd::judge(failure, &socket), Cause { kind: meant, errno: failure.errno });
 }
 
-/// A send on TCP can give the connection's last error itself, and leave it pending: it is thrown away, and asked for
-/// no second time. Nothing is asked of other sockets, nor when receiving.
+/// A send on TCP can return the last error of a connection and also leave it pending. The pending error is
+/// cleared, once. Other sockets, and receiving, ask nothing.
 #[rstest]
 #[case::s8_reset(ECONNRESET, ErrorKind::Reset)]
 #[case::s5_refused(ECONNREFUSED, ErrorKind::Refused)]
@@ -722,7 +723,7 @@ fn s8_openbsd_says_a_pending_error_once(#[case] errno: Errno, #[case] meant: Err
     assert_eq!(OpenBsd::judge(other, &OpenBsdSocket::MustNotBeAsked).kind, meant);
 }
 
-/// EPIPE comes first on OpenBSD, and the reason is left pending: it is the errno that the user sees.
+/// On OpenBSD EPIPE comes first, and its cause is left pending. The user sees the errno of the cause.
 #[rstest]
 #[case::s5_refused(ECONNREFUSED, ErrorKind::Refused)]
 #[case::s8_reset(ECONNRESET, ErrorKind::Reset)]
@@ -745,7 +746,7 @@ fn s8_a_pending_errno_without_a_name_is_kept() {
     assert_eq!(judged, Cause { kind: ErrorKind::Other, errno: RawErrno::from_number(91) });
 }
 
-/// A destination that is named: what the path is, is not what the peer was.
+/// If the call names a destination, the errno is about the path and not about the peer.
 #[rstest]
 #[case::a10_dead_path(Operation::SendTo, ECONNREFUSED, ErrorKind::Refused, ErrorKind::Refused)]
 #[case::s17_connected_receiver(Operation::Send, ECONNREFUSED, ErrorKind::Reset, ErrorKind::Refused)]
@@ -795,8 +796,8 @@ fn a_unix_datagram_fails_as(
     assert_eq!(OpenBsd::judge(openbsd, &OpenBsdSocket::MustNotBeAsked).kind, on_openbsd);
 }
 
-/// The errnos that a kernel passes through mean the same of every kind of socket, in every call that sends, and
-/// need no question. Those that do not are in the tables above; receiving has exceptions of its own.
+/// Errnos without an exception mean the same for every kind of socket in every call that sends, and need no
+/// question. The exceptions are in the tables above. Receiving has its own exceptions.
 #[rstest]
 #[case::i2_eintr(EINTR, ErrorKind::Interrupted)]
 #[case::enomem(ENOMEM, ErrorKind::OutOfMemory)]
@@ -839,7 +840,7 @@ fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: Er
             let judged = Linux::judge(linux, &socket);
             assert_eq!(judged, Cause { kind: on_linux, errno: linux.errno }, "{kind:?} on Linux");
             let openbsd = failure::<OpenBsd>(kind, operation, errno);
-            // S8: of a TCP connection's last error it is asked, to take it away.
+            // S8: the socket is asked for the last error of a TCP connection, to clear it.
             let socket = match kind {
                 Tcp => OpenBsdSocket::pending(Some(errno)),
                 _ => OpenBsdSocket::MustNotBeAsked,
@@ -850,7 +851,7 @@ fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: Er
     }
 }
 
-/// What receiving makes of an errno that means another thing when sending.
+/// Errnos that mean something else when receiving than when sending.
 #[rstest]
 #[case::b9_never_connected(UnixStream, EINVAL, ErrorKind::NotConnected, ErrorKind::InvalidInput)]
 #[case::b9_other_kinds(UnixSeqpacket, EINVAL, ErrorKind::InvalidInput, ErrorKind::InvalidInput)]
@@ -872,7 +873,7 @@ fn receiving_fails_as(
     assert_eq!(OpenBsd::judge(openbsd, &OpenBsdSocket::MustNotBeAsked).kind, on_openbsd);
 }
 
-/// ENOBUFS is a receiver that is full for unix sockets on one kernel, and the system's own want everywhere else.
+/// ENOBUFS means a full receiver on OpenBSD's unix sockets, and a lack of network buffers everywhere else.
 #[test]
 fn b3_and_r13_enobufs_is_would_block_for_unix_sockets_on_openbsd_alone() {
     for kind in SocketKind::ALL {
@@ -889,7 +890,7 @@ fn b3_and_r13_enobufs_is_would_block_for_unix_sockets_on_openbsd_alone() {
     }
 }
 
-/// 512 leaks from Linux after an interrupted recvmmsg. On OpenBSD the number is nobody's.
+/// Linux returns 512 after an interrupted recvmmsg(2). OpenBSD does not use the number.
 #[test]
 fn m1b_errno_512_is_an_interruption_on_linux_alone() {
     let failure = Failure { errno: RawErrno::from_number(512), kind: UdpV4, operation: Operation::Send };
@@ -899,7 +900,7 @@ fn m1b_errno_512_is_an_interruption_on_linux_alone() {
     assert_eq!(openbsd, Cause { kind: ErrorKind::Other, errno: RawErrno::from_number(512) });
 }
 
-// What a socket is.
+// The kind of a socket.
 
 #[rstest]
 #[case::tcp_v4(AddressFamily::Inet, Type::Stream, 6, Tcp)]
@@ -944,7 +945,7 @@ fn a_probed_socket_is(
     assert_eq!(OpenBsd::socket_kind(on_openbsd, kind, protocol), expected);
 }
 
-/// The families of these tables, whose numbers differ.
+/// The families in these tables. Their numbers differ.
 #[derive(Clone, Copy)]
 enum AddressFamily {
     Unix,
@@ -967,7 +968,7 @@ fn ipv6_of_the_other_kernel_is_another_family() {
     assert_eq!(OpenBsd::socket_kind(10, 1, 6), OtherStream);
 }
 
-// Where the kernels differ and say so.
+// Differences between the kernels that the contract names.
 
 #[rstest]
 #[case::i5_disconnected(ErrorKind::Disconnected, true)]
@@ -1042,7 +1043,7 @@ fn copying_is_tried_only_for_what_the_kernel_cannot_do(#[case] errno: Errno, #[c
     assert!(!Linux::copying_may_do(RawErrno::from_number(10_000)));
 }
 
-/// A machine need not have a block device that a test may open.
+/// A machine may have no block device that a test may open.
 #[rstest]
 #[case::regular_file(libc::S_IFREG, FileKind::Seekable)]
 #[case::block_device(libc::S_IFBLK, FileKind::Seekable)]
@@ -1069,7 +1070,7 @@ const WRITABLE: Status = Status { readable: false, writable: true, appends: fals
 const APPENDING: Status = Status { readable: false, writable: true, appends: true };
 const READ_ONLY: Status = Status { readable: true, writable: false, appends: false };
 
-/// A clause's answer: a refusal, or an errno by its name.
+/// The result that a clause promises: a refusal, or an errno by its name.
 #[derive(Debug)]
 enum Answer {
     Admitted,
@@ -1120,7 +1121,8 @@ fn the_copying_path_checks_what_linux_checks(
     assert_eq!(OpenBsd::admit(input, output, count), expected::<OpenBsd>(&answer));
 }
 
-/// Clause X12: after the first byte a count. Clause A13: not if it would have the same bytes sent twice.
+/// Clause X12: after the first byte the result is a count. Clause A13: unless the same bytes would then be sent
+/// twice.
 #[rstest]
 #[case::a13_packet_filter(EACCES, true)]
 #[case::a13_no_route(EHOSTUNREACH, true)]
@@ -1142,7 +1144,7 @@ fn a_count_hides_an_error_but_never_what_may_have_been_sent(#[case] errno: Errno
     assert!(!OpenBsd::must_be_told(Some(Tcp), Why::Refused(Refusal::RangeOverflow)));
 }
 
-/// Clause X16: a file system that works over a connection has its errors too.
+/// Clause X16: a network file system can return the errnos of a connection.
 #[rstest]
 #[case::not_for_reading(EBADF, ErrorKind::BadDescriptor)]
 #[case::no_offsets(ESPIPE, ErrorKind::InvalidInput)]
@@ -1184,20 +1186,20 @@ const LINUX_64: ControlLayout = ControlLayout { length_bytes: 8, alignment: 8 };
 const OPENBSD_32: ControlLayout = ControlLayout { length_bytes: 4, alignment: 4 };
 const OPENBSD_64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 8 };
 
-/// What OpenBSD reserves for descriptors, as it was measured: observed 5.1.
+/// The room that OpenBSD reserves for descriptors, as measured: observed 5.1.
 #[rstest]
 #[case::r13b_one(1, 48)]
 #[case::r13b_two_take_no_more(2, 48)]
 #[case::r13b_the_most(126, 2032)]
 #[case::r13b_one_more_than_the_most(127, 2064)]
 fn descriptors_take_room_on_openbsd_alone(#[case] count: usize, #[case] room: usize) {
-    // On 32 bits it is two pointers of 4 bytes for each: twice as many fit.
+    // On 32 bits each descriptor takes two pointers of 4 bytes, so twice as many fit.
     assert_eq!(OpenBsd::room_for_descriptors(OPENBSD_32, count), Some(12 + 8 * count));
     assert_eq!(OpenBsd::room_for_descriptors(OPENBSD_64, count), Some(room));
     assert_eq!(Linux::room_for_descriptors(LINUX_64, count), None);
 }
 
-/// The longest datagrams and records that fitted, as they were measured: observed 5.2.
+/// The longest datagrams and records that fitted, as measured: observed 5.2.
 #[rstest]
 #[case::r13b_datagram_and_one(8192, 1, 8144)]
 #[case::r13b_datagram_and_ten(8192, 10, 8016)]
@@ -1210,14 +1212,14 @@ fn a_record_that_never_fits_is_known(#[case] buffer: usize, #[case] count: usize
     assert!(!Linux::never_fits(LINUX_64, longest + 1, count, buffer));
 }
 
-/// The order of the numbers, and who is nobody.
+/// The order of the numbers, and the numbers of a socket without a peer.
 #[test]
 fn c2_and_c4_credentials_have_an_order_of_their_own() {
     let expected = PeerCredentials { user: 2, group: 3, process: Some(1) };
     assert_eq!(Linux::credentials([1, 2, 3]), Some(expected));
     assert_eq!(OpenBsd::credentials([2, 3, 1]), expected);
     assert_eq!(Linux::credentials([0, u32::MAX, u32::MAX]), None);
-    // A process in another namespace has no number here, but a user.
+    // A process in another namespace has no number here, but has a user.
     let unseen = PeerCredentials { user: 0, group: 0, process: None };
     assert_eq!(Linux::credentials([0, 0, 0]), Some(unseen));
 }

@@ -24,7 +24,7 @@ pub enum ErrorKind {
     /// As an [`io::Error`](std::io::Error) it is a "would block". Waiting for the connection may never end:
     /// set a time limit.
     Connecting,
-    /// A signal came before anything was accepted (clause I2). Call again.
+    /// A signal arrived before anything was accepted (clause I2). Call again.
     Interrupted,
     /// The socket was never connected, or is listening (clauses S1, S2, S12).
     NotConnected,

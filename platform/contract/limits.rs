@@ -2,7 +2,7 @@
 
 /// The maximum number of slices in one message (clause L5): `IOV_MAX`, which is 1024 on both systems.
 ///
-/// [`SocketRef::send_vectored`](crate::SocketRef::send_vectored) refuses more with
+/// [`SocketRef::send_vectored`](crate::SocketRef::send_vectored) refuses more slices with
 /// [`ErrorKind::TooManySlices`](crate::ErrorKind::TooManySlices), as both kernels do.
 pub const SLICES_PER_MESSAGE: usize = 1024;
 

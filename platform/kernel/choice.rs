@@ -1,5 +1,5 @@
-/// Declares the kernels, each a folder with a type, and makes `Native` of the one that this is compiled for. The
-/// others are compiled too, but for their `calls.rs`, to be tested.
+/// Declares the kernels, each a folder with a type, and names the one that this is compiled for `Native`. The
+/// others are compiled too, without their `calls.rs`, so that they can be tested.
 macro_rules! choose {
     ($($folder:ident::$kernel:ident on $os:literal;)*) => {
         $(

@@ -1,55 +1,55 @@
-//! Control messages (ancillary data) as the kernels lay them out: written for sending, and read from bytes
-//! that a kernel wrote. Both are plain arithmetic on any kernel's layout.
+//! Control messages (ancillary data) in the layout of a kernel: written for sending, and read from bytes that a
+//! kernel wrote. Both are arithmetic that works for the layout of any kernel.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 
 use crate::platform::contract::limits;
 
-/// A descriptor is an int, and so are a message's level and type.
+/// The size of a descriptor, and of the level and the type of a message: each is an int.
 const WORD: usize = size_of::<c_int>();
 
-/// How a kernel lays out a control message: a length, a level and a type, then the data, then padding.
+/// The layout of a control message: a length, a level and a type, then the data, then padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ControlLayout {
-    /// How many bytes the length has: a size_t on Linux, a socklen_t on OpenBSD.
+    /// The size of the length field: a size_t on Linux, a socklen_t on OpenBSD.
     pub(crate) length_bytes: usize,
-    /// To how many bytes the data and the next message are aligned.
+    /// The alignment of the data and of the next message, in bytes.
     pub(crate) alignment: usize,
 }
 
 impl ControlLayout {
-    /// The alignment is a power of two.
+    /// Rounds up to the alignment, which is a power of two.
     #[inline]
     const fn align(self, bytes: usize) -> usize {
         bytes.wrapping_add(self.alignment - 1) & !(self.alignment - 1)
     }
 
-    /// Where the data starts: `CMSG_LEN(0)`.
+    /// Returns the offset of the data: `CMSG_LEN(0)`.
     #[inline]
     pub(crate) const fn data_start(self) -> usize {
         self.align(self.length_bytes + 2 * WORD)
     }
 
-    /// What a header says of a message with so many bytes of data: `CMSG_LEN`.
+    /// Returns the length in the header of a message with this many bytes of data: `CMSG_LEN`.
     #[inline]
     pub(crate) const fn length(self, data: usize) -> usize {
         self.data_start() + data
     }
 
-    /// What a message with so many bytes of data takes: `CMSG_SPACE`.
+    /// Returns the space that a message with this many bytes of data takes: `CMSG_SPACE`.
     #[inline]
     pub(crate) const fn space(self, data: usize) -> usize {
         self.data_start() + self.align(data)
     }
 
-    /// What a message with so many descriptors takes.
+    /// Returns the space that a message with this many descriptors takes.
     #[inline]
     pub(crate) const fn space_for_descriptors(self, count: usize) -> usize {
         self.space(count * WORD)
     }
 
-    /// The header, in words. Where it has three the fourth is the first of the data.
+    /// Returns the header, in words. If the header has three words, the fourth is the first word of the data.
     #[inline]
     const fn header(self, length: usize, level: c_int, kind: c_int) -> [c_int; 4] {
         if self.length_bytes == WORD {
@@ -60,10 +60,10 @@ impl ControlLayout {
     }
 }
 
-/// The longest header, the most descriptors, and the padding of the largest alignment, which is 16.
+/// Room for the longest header, the most descriptors, and the padding of the largest alignment, which is 16.
 const RIGHTS_WORDS: usize = 4 + limits::DESCRIPTORS_PER_MESSAGE + 3;
 
-/// A control message of descriptors, on the stack, of which only what is used is written.
+/// A control message of descriptors, on the stack. Only the part in use is written.
 #[repr(C, align(16))]
 pub(in crate::platform) struct RightsMessage([MaybeUninit<c_int>; RIGHTS_WORDS]);
 
@@ -73,8 +73,8 @@ impl RightsMessage {
         Self([const { MaybeUninit::uninit() }; RIGHTS_WORDS])
     }
 
-    /// Writes the message and its padding. What is to be sent is a pointer and a length: exactly `CMSG_SPACE`,
-    /// or OpenBSD refuses it (clause R2).
+    /// Writes the message and its padding, and returns the pointer and the length to send. The length is
+    /// exactly `CMSG_SPACE`, or OpenBSD refuses the message (clause R2).
     #[inline]
     pub(in crate::platform) fn write(
         &mut self,
@@ -99,7 +99,7 @@ impl RightsMessage {
     }
 }
 
-/// A control message among received bytes. The data is what the bytes really have of it.
+/// A control message in received bytes. The data is cut to the bytes that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ControlMessage<'a> {
     pub(crate) level: c_int,
@@ -107,9 +107,9 @@ pub(crate) struct ControlMessage<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// The first control message in received bytes, and the bytes after it. It trusts no length: where there is no
-/// whole header, or one that is shorter than itself, there is no message, and one that is longer than the bytes
-/// is cut.
+/// Returns the first control message in received bytes, and the bytes after it. It trusts no length. If the
+/// header is not whole, or its length is shorter than itself, there is no message. If its length is longer than
+/// the bytes, the message is cut.
 #[inline]
 pub(crate) fn first_message(layout: ControlLayout, bytes: &[u8]) -> Option<(ControlMessage<'_>, &[u8])> {
     let start = layout.data_start();
@@ -126,18 +126,18 @@ pub(crate) fn first_message(layout: ControlLayout, bytes: &[u8]) -> Option<(Cont
     let level = int_at(bytes, layout.length_bytes)?;
     let kind = int_at(bytes, layout.length_bytes + WORD)?;
     let data = &bytes[start..length.min(bytes.len())];
-    // The last message's padding may be missing (clause R25).
+    // The padding of the last message may be missing (clause R25).
     let rest = bytes.get(layout.align(length).max(length)..).unwrap_or_default();
     Some((ControlMessage { level, kind, data }, rest))
 }
 
-/// The int at this place, if all of it is there.
+/// Returns the int at this offset, if all of it is there.
 #[inline]
 fn int_at(bytes: &[u8], at: usize) -> Option<c_int> {
     bytes.get(at..)?.first_chunk().copied().map(c_int::from_ne_bytes)
 }
 
-/// The first int of the bytes, and the bytes after it, if there is a whole one.
+/// Returns the first int of the bytes and the bytes after it, if there is a whole int.
 #[inline]
 pub(in crate::platform) fn first_int(bytes: &[u8]) -> Option<(c_int, &[u8])> {
     let (int, rest) = bytes.split_first_chunk()?;
@@ -157,7 +157,7 @@ mod tests {
     const OPENBSD_SPARC64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 16 };
     const LAYOUTS: [ControlLayout; 5] = [LINUX_64, LINUX_32, OPENBSD_64, OPENBSD_32, OPENBSD_SPARC64];
 
-    /// `CMSG_LEN(0)`, `CMSG_LEN(4)`, `CMSG_SPACE(4)`, `CMSG_SPACE(8)`: from the systems' own headers.
+    /// `CMSG_LEN(0)`, `CMSG_LEN(4)`, `CMSG_SPACE(4)`, `CMSG_SPACE(8)`, from the headers of the systems.
     #[rstest]
     #[case::linux_64(LINUX_64, [16, 20, 24, 24])]
     #[case::linux_32(LINUX_32, [12, 16, 16, 20])]
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(ours, expected);
     }
 
-    /// What a `RightsMessage` has written. Only what it says that it wrote is looked at.
+    /// Returns what a `RightsMessage` wrote, and reads no word beyond that.
     fn written(layout: ControlLayout, numbers: &[c_int]) -> Vec<u8> {
         let mut message = RightsMessage::unwritten();
         let (_, length) = message.write(layout, (7, 9), numbers.iter().copied());
@@ -210,7 +210,7 @@ mod tests {
         }
     }
 
-    /// OpenBSD's kernel returns the last message without its padding.
+    /// OpenBSD returns the last message without its padding.
     #[test]
     fn r25_the_last_padding_can_be_missing() {
         for layout in LAYOUTS {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the bytes: it ends, it does not panic, and data lies within the bytes.
+        /// For any bytes, reading ends, does not panic, and returns data within the bytes.
         #[test]
         fn arbitrary_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             for layout in LAYOUTS {
@@ -262,7 +262,7 @@ mod tests {
             }
         }
 
-        /// Headers that are nearly right: small lengths, which arbitrary bytes seldom are.
+        /// Headers that are nearly right: their lengths are small, which is rare in arbitrary bytes.
         #[test]
         fn nearly_right_headers_are_read_to_an_end(
             lengths in prop::collection::vec(0_usize..80, 0..12),

@@ -1,4 +1,4 @@
-/// A kernel's errnos by name, held to libc's when compiled for that kernel.
+/// Declares a kernel's errnos by name, and checks them against libc's when compiled for that kernel.
 macro_rules! errnos {
     ($os:literal, { $($name:ident = $number:literal,)* } $(and { $($own:ident = $own_number:literal,)* })?) => {
         pub(in crate::platform) const ERRNOS: &[(Errno, c_int)] = &[

@@ -16,7 +16,7 @@ impl RawErrno {
     }
 }
 
-/// A failed call: what the kernel said, of which kind of socket, in which operation.
+/// A failed call: the errno, the kind of the socket, and the operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure {
     pub(crate) errno: RawErrno,
@@ -24,7 +24,7 @@ pub(crate) struct Failure {
     pub(crate) operation: Operation,
 }
 
-/// What a failure comes down to.
+/// The kind that a failure is, and the errno that the user sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cause {
     pub(crate) kind: ErrorKind,

@@ -1,18 +1,19 @@
 use super::RawErrno;
 use crate::platform::contract::Refusal;
 
-/// What a descriptor is, as far as it matters to reading it at an offset.
+/// The kind of a descriptor, as far as reading at an offset depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
-    /// A regular file or a block device: it has offsets, and what was read can be read again.
+    /// A regular file or a block device. It has offsets, and its bytes can be read again.
     Seekable,
-    /// A pipe or FIFO: what was read is gone.
+    /// A pipe or FIFO. Bytes that were read are gone.
     Pipe,
-    /// A socket: what was read is gone.
+    /// A socket. Bytes that were read are gone.
     Socket,
-    /// A device of bytes that may have some to read: a terminal, /dev/zero.
+    /// A character device that may have bytes to read: a terminal, /dev/zero.
     Device,
-    /// What has no bytes: a directory, /dev/null, a descriptor of events, timers, signals or processes.
+    /// A descriptor without bytes: a directory, /dev/null, a descriptor of events, timers, signals or
+    /// processes.
     Other,
 }
 
@@ -27,10 +28,10 @@ pub(crate) struct Status {
 /// Why a file was not sent, or not all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It was refused.
+    /// unisend refused the call.
     Refused(Refusal),
-    /// A descriptor is not for this, or the input could not be read.
+    /// A descriptor is not open for this use, or the input could not be read.
     File(RawErrno),
-    /// The output did not take it.
+    /// The output failed.
     Output(RawErrno),
 }

@@ -6,22 +6,22 @@ use std::time::Duration;
 use super::{Cause, ControlLayout, Failure, FileKind, Numbers, RawErrno, RawFlags, Status, Why};
 use crate::platform::contract::{Errno, ErrorKind, PeerCredentials, Refusal, SendFlags, SocketKind};
 
-/// What a kernel must supply: its numbers, what it cannot do, and what its errors mean. What follows from these is
-/// the same for every kernel, and is provided.
+/// What a kernel must supply: its numbers, what it cannot do, and what its errors mean. The methods with a body
+/// follow from these, and are the same for every kernel.
 pub(crate) trait Kernel: Sized {
-    /// Its numbers for flags, families, types and options.
+    /// The numbers for flags, families, types and options.
     const NUMBERS: Numbers;
 
-    /// Its number for each errno that the contract knows.
+    /// The number for each errno that the contract knows.
     const ERRNOS: &'static [(Errno, c_int)];
 
-    /// How it lays out control messages.
+    /// The layout of control messages.
     const CONTROL: ControlLayout;
 
-    /// The flags it has; the others are refused, or dropped if they are hints.
+    /// The flags that the kernel has. Other flags are refused, or dropped if they are hints.
     const FLAGS: SendFlags;
 
-    /// Whether unix sockets can have names that are no paths.
+    /// Whether unix sockets can have names that are not paths.
     const ABSTRACT_NAMES: bool;
 
     /// Whether a hard error on a stream hides how much was accepted before it (clauses I5, A13).
@@ -30,52 +30,52 @@ pub(crate) trait Kernel: Sized {
     /// Whether a stream can deliver descriptors without a byte (clause R3).
     const STREAMS_DELIVER_NO_BYTES: bool;
 
-    /// The most bytes that the first part of a stream can have beside descriptors and still be sure of room, if
-    /// there is such a limit (clause R13).
+    /// The most bytes that the first part of a stream can have together with descriptors and still be sure of
+    /// room, if there is such a limit (clause R13).
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize>;
 
-    /// The number of /dev/null, where sendfile(2) has to be kept from it (clause X7).
+    /// The device number of /dev/null, if it must be kept away from sendfile(2) (clause X7).
     const NULL_DEVICE: Option<libc::dev_t>;
 
-    /// Whether it has sendfile(2).
+    /// Whether the kernel has sendfile(2).
     const HAS_SENDFILE: bool;
 
     /// Whether a call can return a count and raise SIGPIPE (clauses X12, I7).
     const SIGNALS_WITH_COUNT: bool;
 
-    /// What a record with so many descriptors takes of the send buffer besides its bytes, where a record for
-    /// which there never is room waits for ever and is not refused (clause R13b).
+    /// Returns the room that this many descriptors take in the send buffer, beside the bytes of their record.
+    /// `None` if the kernel itself refuses a record that never fits, and does not wait for ever (clause R13b).
     fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize>;
 
-    /// The two bytes that stand before every socket address.
+    /// Returns the two bytes at the start of every socket address.
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2];
 
-    /// What the kernel can be asked about a socket after a failure, without a side effect that matters and
-    /// without a promise that the failed call did not need (pledge).
+    /// What the kernel can be asked about a socket after a failure. Asking has no side effect that matters, and
+    /// needs no pledge(2) promise that the failed call did not need.
     type Witness<'a>: ?Sized;
 
-    /// What a failure means. A plain errno has its plain meaning ([`ErrorKind::of`]); the exceptions, and
-    /// what they take to be told apart, are the kernel's `verdict.rs`.
+    /// Returns what a failure means. Most errnos have their plain meaning ([`ErrorKind::of`]). The exceptions,
+    /// and how to detect them, are in the kernel's `verdict.rs`.
     fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause;
 
-    /// The name of an errno, if the contract knows it.
+    /// Returns the name of an errno, if the contract knows it.
     fn errno_name(errno: RawErrno) -> Option<Errno> {
         Self::ERRNOS.iter().find(|row| row.1 == errno.number()).map(|row| row.0)
     }
 
-    /// The errno of that name.
+    /// Returns the errno of this name.
     fn raw_errno(name: Errno) -> RawErrno {
         let row = Self::ERRNOS.iter().find(|row| row.0 == name);
         RawErrno::from_number(row.expect("every errno that a user can see has a number on every kernel").1)
     }
 
-    /// What an errno means that no socket's state can change.
+    /// Returns what an errno means whatever the state of the socket.
     fn plain_meaning(errno: RawErrno) -> ErrorKind {
         Self::errno_name(errno).map_or(ErrorKind::Other, ErrorKind::of)
     }
 
-    /// What an errno means of a file. Those of a connection, which a file system that works over one can give, do
-    /// not mean here what they mean of a socket (clause X16).
+    /// Returns what an errno means for a file. A network file system can return the errnos of a connection,
+    /// which do not mean here what they mean for a socket (clause X16).
     fn meaning_for_file(errno: RawErrno) -> ErrorKind {
         use ErrorKind::{BadDescriptor, Interrupted, InvalidInput, Io, Other, OutOfMemory, PermissionDenied};
 
@@ -85,8 +85,8 @@ pub(crate) trait Kernel: Sized {
         }
     }
 
-    /// Whether a failure leaves open how much of the data was accepted (clauses I5, A13): a hard error on what
-    /// may be a stream, where the kernel drops the count.
+    /// Returns whether a failure leaves open how much of the data was accepted (clauses I5, A13). This is so
+    /// after a hard error on a socket that may be a stream, if the kernel drops the count.
     fn hides_count(kind: SocketKind, error: ErrorKind) -> bool {
         use ErrorKind::{
             BadDescriptor, Connecting, DescriptorsInFlight, Interrupted, InvalidInput, NotConnected,
@@ -110,21 +110,21 @@ pub(crate) trait Kernel: Sized {
         Self::HARD_ERROR_HIDES_COUNT && accepts_parts && !before_the_first_byte
     }
 
-    /// Whether this errno is a kernel's way to say that a receiver is full without waiting for it (clauses B3,
-    /// R13): where it means "would block", a blocking socket ought to have waited.
+    /// Returns whether the kernel returns this errno for a full receiver without waiting for room (clauses B3,
+    /// R13). If it means "would block", a blocking socket should have waited.
     fn is_full_receiver(errno: RawErrno) -> bool {
         Self::errno_name(errno) == Some(Errno::ENOBUFS)
     }
 
-    /// Whether so many bytes that cannot be divided, with so many descriptors, never fit into a send buffer of
-    /// that size, and the kernel would not say so (clause R13b).
+    /// Returns whether this many bytes, which cannot be divided, never fit into the send buffer together with
+    /// this many descriptors, and the kernel would not report it (clause R13b).
     fn never_fits(layout: ControlLayout, bytes: usize, descriptors: usize, send_buffer: usize) -> bool {
         Self::room_for_descriptors(layout, descriptors)
             .is_some_and(|room| bytes.saturating_add(room) > send_buffer)
     }
 
-    /// The kernel's numbers for these flags on this kind of socket, `MSG_NOSIGNAL` among them; `None` if one of
-    /// them must be refused.
+    /// Returns the kernel's numbers for these flags on this kind of socket, with `MSG_NOSIGNAL`, or `None` if
+    /// one of the flags must be refused.
     #[inline]
     fn raw_flags(kind: SocketKind, mut flags: SendFlags) -> Option<RawFlags> {
         if flags.intersects(SendFlags::DEPENDS_ON_KIND) {
@@ -138,8 +138,8 @@ pub(crate) trait Kernel: Sized {
         Some(RawFlags(numbers[flags.bits() as usize % SendFlags::COMBINATIONS]))
     }
 
-    /// The kind that a family, type and protocol make. The protocol matters: a datagram socket of the internet
-    /// family can be ICMP's, and a stream multipath TCP's.
+    /// Returns the kind for a family, a type and a protocol. The protocol matters: a datagram socket of an
+    /// internet family can be ICMP's, and a stream multipath TCP's.
     fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> SocketKind {
         let n = Self::NUMBERS;
         let kinds = [
@@ -161,7 +161,7 @@ pub(crate) trait Kernel: Sized {
             .map_or(other, |row| row.3)
     }
 
-    /// The kind of a file that has this mode and, if it is a device, this number.
+    /// Returns the kind of a file with this mode and, if it is a device, this number.
     fn file_kind(mode: libc::mode_t, device: libc::dev_t) -> FileKind {
         match mode & libc::S_IFMT {
             libc::S_IFREG | libc::S_IFBLK => FileKind::Seekable,
@@ -172,7 +172,8 @@ pub(crate) trait Kernel: Sized {
         }
     }
 
-    /// What Linux's sendfile checks of its descriptors, whatever it finds in the file (clauses X3, X6, X7, X9).
+    /// Makes the checks that Linux's sendfile makes of its descriptors, whatever the file contains (clauses X3,
+    /// X6, X7, X9).
     fn admit(input: FileKind, output: Option<(Status, FileKind)>, count: u64) -> Result<(), Why> {
         if let Some((status, kind)) = output {
             if !status.writable {
@@ -189,19 +190,19 @@ pub(crate) trait Kernel: Sized {
         }
     }
 
-    /// Whether a failure of the kernel's sendfile, which sent nothing, may be of what only the kernel cannot do
-    /// (X8): then copying is tried, which rules out what nobody can do (X4, X7, X9).
+    /// Returns whether copying may succeed after the kernel's sendfile failed and sent nothing (X8). Copying
+    /// then refuses the calls that cannot succeed at all (X4, X7, X9).
     fn copying_may_do(errno: RawErrno) -> bool {
         use Errno::{EINVAL, ENOSYS, EOVERFLOW, ESPIPE};
 
-        // ESPIPE is a pipe as input (X7). EOVERFLOW is an offset past what its file system can have, where there
-        // is nothing to read (X3).
+        // ESPIPE: the input is a pipe (X7). EOVERFLOW: the offset is past the largest of the file system, where
+        // there is nothing to read (X3).
         matches!(Self::errno_name(errno), Some(EINVAL | ENOSYS | EOVERFLOW | ESPIPE))
     }
 
-    /// Whether a failure must be returned although bytes were accepted before it. A count would have the caller
-    /// send again what the failed call may have queued on a connection that goes on (clause A13); on one that is
-    /// dead it does no harm, and is what Linux says (X12).
+    /// Returns whether a failure must be returned although bytes were accepted before it. If the connection
+    /// goes on, a count would make the caller send again data that the failed call may have queued (clause
+    /// A13). On a dead connection a count does no harm, and is what Linux returns (X12).
     fn must_be_told(socket: Option<SocketKind>, why: Why) -> bool {
         use ErrorKind::{Aborted, Disconnected, Reset, TimedOut};
 
@@ -210,8 +211,8 @@ pub(crate) trait Kernel: Sized {
         Self::hides_count(kind, error) && !matches!(error, Disconnected | Reset | TimedOut | Aborted)
     }
 
-    /// Whether a call may have raised a SIGPIPE: with EPIPE and, where the kernel does both at once (clauses X12,
-    /// I7), with a count that is less than was asked for.
+    /// Returns whether a call may have raised SIGPIPE: if it failed with EPIPE, or if it returned a short count
+    /// on a kernel that can do both at once (clauses X12, I7).
     fn may_have_signalled(outcome: Result<u64, RawErrno>, asked: u64) -> bool {
         match outcome {
             Ok(count) => Self::SIGNALS_WITH_COUNT && count < asked,
@@ -220,31 +221,33 @@ pub(crate) trait Kernel: Sized {
     }
 }
 
-/// SCTP, which keeps the boundaries of messages on what it calls a stream: the number that IANA gave it.
+/// The protocol number of SCTP, assigned by IANA. SCTP keeps the boundaries of messages on what it calls a
+/// stream.
 const SCTP: c_int = 132;
 
-/// A kernel's number for each combination of flags: one load where flags are known only at run time.
+/// A kernel's number for each combination of flags. If the flags are known only at run time, the lookup is one
+/// load.
 struct FlagTable<K>(PhantomData<K>);
 
 impl<K: Kernel> FlagTable<K> {
     const NUMBERS: &'static [c_int; SendFlags::COMBINATIONS] = &K::NUMBERS.of_all_send_flags();
 }
 
-/// What a kernel must supply besides, and which only it can run: the calls that only it has, or that it needs in a
-/// way of its own.
+/// What a kernel must supply, and what only that kernel can run: the calls that only it has, or that it makes
+/// in its own way.
 pub(crate) trait Calls: Kernel {
-    /// The socket itself, as the one to be asked about a failure.
+    /// Returns the socket as its own witness.
     fn witness<'a>(fd: &'a BorrowedFd<'a>) -> &'a Self::Witness<'a>;
 
-    /// `SO_SNDTIMEO`, if it is set and can be asked for.
+    /// Returns `SO_SNDTIMEO`, if it is set and can be read.
     fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration>;
 
-    /// Who made the other end of a unix connection; `Ok(None)` for a socket without a peer that the kernel does not
-    /// call an error.
+    /// Returns the credentials of the process that made the other end of a unix connection. It returns
+    /// `Ok(None)` for a socket without a peer if the kernel does not return an error for it.
     fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<PeerCredentials>, RawErrno>;
 
-    /// sendfile(2), from an offset or, without one, from the file's own position, which it moves; how many bytes it
-    /// sent. It is not called where there is none ([`Kernel::HAS_SENDFILE`]).
+    /// Calls sendfile(2) and returns how many bytes it sent. Without an offset it begins at the file's own
+    /// position and moves it. It must not be called on a kernel without sendfile(2) ([`Kernel::HAS_SENDFILE`]).
     fn sendfile(
         output: BorrowedFd<'_>,
         input: BorrowedFd<'_>,
@@ -255,15 +258,15 @@ pub(crate) trait Calls: Kernel {
     /// A SIGPIPE that somebody else sent, and that was taken.
     type SomebodysSigpipe: SomebodysSigpipe;
 
-    /// Takes a SIGPIPE that is pending, and gives it if it is known to be somebody else's.
+    /// Takes a pending SIGPIPE, and returns it if another sender is known to have sent it.
     fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Self::SomebodysSigpipe>;
 }
 
 /// A SIGPIPE that somebody else sent, and that was taken.
 pub(crate) trait SomebodysSigpipe {
-    /// Whether it was meant for this thread, and not for the process.
+    /// Returns whether it was sent to this thread and not to the process.
     fn is_for_thread(&self) -> bool;
 
-    /// Sends it again as it came: who takes it next sees who sent it.
+    /// Sends it again unchanged, so that its receiver sees the original sender.
     fn send_again(&self);
 }

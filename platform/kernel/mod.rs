@@ -1,5 +1,5 @@
-//! What a kernel is: its numbers, its layouts, and what follows from them. Nothing here calls a kernel, so that
-//! each one is tested on any system.
+//! What a kernel is: its numbers, its layouts, and what follows from them. Nothing here calls a kernel, so
+//! every kernel is tested on any system.
 
 mod choice;
 pub(in crate::platform) mod control;

@@ -1,16 +1,16 @@
-//! The numbers of a kernel, under the names that C gives them.
+//! The numbers of a kernel, under their names in C.
 
 use std::ffi::c_int;
 
 use crate::platform::contract::SendFlags;
 
-/// The number of a flag that a kernel does not have.
+/// The number for a flag that a kernel does not have.
 pub(in crate::platform) const ABSENT: c_int = 0;
 
-/// The type of a control message that a kernel does not have. No message has it.
+/// The type for a control message that a kernel does not have. No message has this type.
 pub(in crate::platform) const NEVER_SENT: c_int = -1;
 
-/// A kernel's numbers. Each is held to libc's when this is compiled for that kernel.
+/// A kernel's numbers. Each is checked against libc's when this is compiled for that kernel.
 #[allow(non_snake_case, reason = "the names that C gives them")]
 #[allow(dead_code, reason = "some are only one kernel's to use")]
 pub(crate) struct Numbers {
@@ -46,12 +46,12 @@ pub(crate) struct Numbers {
     pub(in crate::platform) O_PATH: c_int,
 }
 
-/// Flags as the kernel numbers them.
+/// Flags in the kernel's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawFlags(pub(in crate::platform) c_int);
 
 impl Numbers {
-    /// The number for each combination of flags, by the bits of the combination.
+    /// Returns the number for each combination of flags, indexed by the bits of the combination.
     pub(in crate::platform) const fn of_all_send_flags(&self) -> [c_int; SendFlags::COMBINATIONS] {
         let mut numbers = [0; SendFlags::COMBINATIONS];
         let mut bits = 0;
@@ -62,7 +62,7 @@ impl Numbers {
         numbers
     }
 
-    /// The numbers for a set of flags, with `MSG_NOSIGNAL`: no send of ours ever raises a signal.
+    /// Returns the number for a set of flags, with `MSG_NOSIGNAL`: no send of unisend raises a signal.
     const fn of_send_flags(&self, flags: SendFlags) -> c_int {
         self.MSG_NOSIGNAL
             | number_if(flags, SendFlags::OUT_OF_BAND, self.MSG_OOB)
@@ -78,7 +78,7 @@ const fn number_if(flags: SendFlags, flag: SendFlags, number: c_int) -> c_int {
     if flags.contains(flag) { number } else { 0 }
 }
 
-/// Holds the `NUMBERS` of a kernel to libc's, when compiled for that kernel.
+/// Checks the `NUMBERS` of a kernel against libc's, when compiled for that kernel.
 macro_rules! held_to_libc {
     ($os:literal, [$($name:ident)*]) => {
         #[cfg(target_os = $os)]

@@ -1,19 +1,19 @@
-//! Socket addresses as the kernels lay them out. Both have two bytes of header, which differ, and the same
-//! after them.
+//! Socket addresses in the layout of the kernels. Both have a header of two bytes, which differs, and the same
+//! layout after it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::Kernel;
 
-/// The bytes of the header, before a port or a path.
+/// The size of the header, before a port or a path.
 const HEADER: usize = 2;
-/// `sizeof(struct sockaddr_in)` and `sizeof(struct sockaddr_in6)`. OpenBSD takes these lengths only (A6).
+/// `sizeof(struct sockaddr_in)` and `sizeof(struct sockaddr_in6)`. OpenBSD takes no other lengths (A6).
 const V4_BYTES: usize = 16;
 const V6_BYTES: usize = 28;
-/// The most that a name takes: `sizeof(struct sockaddr_un)` on Linux, where it is larger.
+/// The size of the longest name: `sizeof(struct sockaddr_un)` on Linux, where it is larger.
 const CAPACITY: usize = 110;
 
-/// What an address is made from. The path and the name were checked to fit and have no NUL byte of their own.
+/// What an address is made from. The path or name is known to fit, and a path has no NUL byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family<'a> {
     V4(SocketAddrV4),
@@ -63,19 +63,19 @@ impl SocketName {
         name
     }
 
-    /// The IPv4 address that it was made from.
+    /// Returns the IPv4 address that it was made from.
     pub(crate) fn as_v4(&self) -> SocketAddrV4 {
         SocketAddrV4::new(Ipv4Addr::from(self.part::<4>(4)), u16::from_be_bytes(self.part(HEADER)))
     }
 
-    /// The IPv6 address that it was made from.
+    /// Returns the IPv6 address that it was made from.
     pub(crate) fn as_v6(&self) -> SocketAddrV6 {
         let [flow_information, scope] = [4, 24].map(|at| u32::from_ne_bytes(self.part(at)));
         let (address, port) = (Ipv6Addr::from(self.part::<16>(8)), u16::from_be_bytes(self.part(HEADER)));
         SocketAddrV6::new(address, port, flow_information, scope)
     }
 
-    /// The path or the abstract name that it was made from.
+    /// Returns the path or the abstract name that it was made from.
     pub(crate) fn as_unix(&self) -> Family<'_> {
         match &self.as_bytes()[HEADER..] {
             [0, name @ ..] => Family::UnixAbstract(name),
@@ -95,7 +95,7 @@ impl SocketName {
         self.length = end as u8;
     }
 
-    /// What the kernel is given.
+    /// Returns the bytes that the kernel is given.
     pub(in crate::platform) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -111,7 +111,7 @@ impl SocketName {
     }
 }
 
-/// The layout above, held to the C structures of the system that this is compiled for.
+/// Checks the layout above against the C structures of the system that this is compiled for.
 const _: () = {
     use static_assertions::const_assert_eq;
     use std::mem::offset_of;

@@ -1,4 +1,4 @@
-//! The calls that only Linux has, or that only Linux needs.
+//! The calls that only Linux has or needs.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,14 +12,14 @@ use crate::platform::contract::PeerCredentials;
 use crate::platform::kernel::{Calls, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::{count, option};
 
-/// sendfile(2) with 64-bit offsets: glibc has two on 32 bits, and musl's is the one.
+/// sendfile(2) with 64-bit offsets. On 32 bits glibc has two functions, and musl has only this one.
 #[cfg(not(target_env = "gnu"))]
 use libc::{off_t, sendfile as sendfile64};
 #[cfg(target_env = "gnu")]
 use libc::{off64_t as off_t, sendfile64};
 
-/// Where `struct tcp_info` has the state (a byte), and the counts of segments sent and received (32 bits
-/// each). The C libraries' structures end at different fields; the kernel's has these since 4.2.
+/// The offsets in `struct tcp_info` of the state (a byte) and of the counts of segments sent and received (32
+/// bits each). The structures of the C libraries end at different fields; the kernel's has these since 4.2.
 const STATE: usize = 0;
 const SEGMENTS_OUT: usize = 136;
 const SEGMENTS_IN: usize = 140;
@@ -62,7 +62,7 @@ impl Calls for Linux {
         fd
     }
 
-    /// `SO_SNDTIMEO`, if it is set. It is the C library's struct timeval, whatever its width.
+    /// Returns `SO_SNDTIMEO`, if it is set. It has the C library's struct timeval, whatever its width.
     fn send_timeout(socket: BorrowedFd<'_>) -> Option<Duration> {
         let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
         option::get(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &mut limit).ok()?;
@@ -73,16 +73,17 @@ impl Calls for Linux {
     fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Option<PeerCredentials>, RawErrno> {
         let mut numbers = [0_u32; 3];
         option::get(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_PEERCRED, &mut numbers)?;
-        // Whoever trusts what is said of a listener authenticates who made it (C4b). This is asked last: a socket can
-        // become a listener between the two calls, and then stays one.
+        // A caller that trusted the credentials of a listener would authenticate the process that made it
+        // (C4b). This check comes last: a socket can become a listener between the two calls, and then stays
+        // one.
         if option::get_int(fd, NUMBERS.SOL_SOCKET, NUMBERS.SO_ACCEPTCONN)? != 0 {
             return Ok(None);
         }
         Ok(Self::credentials(numbers))
     }
 
-    /// sendfile(2), from an offset or, without one, from the file's own position, which it moves. It never sends more
-    /// than 0x7ffff000 bytes; how many is what it returns.
+    /// Calls sendfile(2) and returns how many bytes it sent, at most 0x7ffff000. Without an offset it begins at
+    /// the file's own position and moves it.
     #[inline]
     fn sendfile(
         output: BorrowedFd<'_>,
@@ -90,7 +91,8 @@ impl Calls for Linux {
         offset: Option<u64>,
         length: u64,
     ) -> Result<u64, RawErrno> {
-        // No more than SSIZE_MAX, which it would refuse, and which on 32 bits is far more than it sends.
+        // The count is cut to SSIZE_MAX, because the kernel refuses more. On 32 bits this is still far more
+        // than it sends.
         let length =
             usize::try_from(length).map_or(isize::MAX as usize, |length| length.min(isize::MAX as usize));
         let mut offset = offset.map(|offset| offset as off_t);
@@ -102,10 +104,10 @@ impl Calls for Linux {
 
     type SomebodysSigpipe = Sigpipe;
 
-    /// Takes a SIGPIPE that is pending, this thread's before the process's, and gives what is not the kernel's.
+    /// Takes a pending SIGPIPE, this thread's before the process's, and returns it unless the kernel raised it.
     ///
-    /// The kernel's own is said to come from this process by kill(2), and that of another thread by tgkill(2). The
-    /// C library's sigtimedwait(2) calls both the same, so it is not used.
+    /// A SIGPIPE that the kernel raised is reported as sent by this process with kill(2), and one from another
+    /// thread as sent with tgkill(2). The C library's sigtimedwait(2) reports both alike, so it is not used.
     fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sigpipe> {
         const AT_ONCE: [u64; 2] = [0; 2]; // the kernel's struct timespec, whatever its width
         let kernel_set_bytes = (libc::SIGRTMAX() as usize + 1) / 8;
@@ -124,16 +126,16 @@ impl Calls for Linux {
         if taken != libc::c_long::from(libc::SIGPIPE) {
             return None;
         }
-        // SAFETY: every bit is a value, and was set.
+        // SAFETY: all bytes were set, and any bytes are valid.
         let info = unsafe { info.assume_init() };
-        // SAFETY: this member is filled for the code that is compared.
+        // SAFETY: this member is filled for the code that it is compared with.
         let from = unsafe { info.si_pid() };
         let is_kernels = info.si_code == libc::SI_USER && from == std::process::id() as libc::pid_t;
         (!is_kernels).then_some(Sigpipe(info))
     }
 }
 
-/// A SIGPIPE with who sent it.
+/// A SIGPIPE and its sender.
 pub(crate) struct Sigpipe(libc::siginfo_t);
 
 impl SomebodysSigpipe for Sigpipe {
@@ -143,14 +145,15 @@ impl SomebodysSigpipe for Sigpipe {
 
     fn send_again(&self) {
         let (process, info) = (std::process::id(), ptr::from_ref(&self.0));
-        // SAFETY: it takes nothing, and cannot fail.
+        // SAFETY: it takes no arguments, and cannot fail.
         let thread = unsafe { libc::gettid() };
         if self.is_for_thread() {
-            // SAFETY: the pointer is to what the kernel has filled, which is only read.
+            // SAFETY: the pointer is to a structure that the kernel has filled, which is only read.
             unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGPIPE, info) };
         } else {
-            // The process is that of the thread, which alone may say that another sent it.
-            // SAFETY: the pointer is to what the kernel has filled, which is only read.
+            // The target is the process of this thread, given by the thread's own number: only then may the
+            // signal name another sender.
+            // SAFETY: the pointer is to a structure that the kernel has filled, which is only read.
             unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, thread, libc::SIGPIPE, info) };
         }
     }

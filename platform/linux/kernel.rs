@@ -5,7 +5,7 @@ use super::{Linux, errno, numbers};
 use crate::platform::contract::{Errno, PeerCredentials, SendFlags};
 use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers};
 
-/// The numbers of /dev/null, which are a part of Linux's interface: its devices.txt has them.
+/// The device number of /dev/null. It is part of Linux's interface: devices.txt has it.
 const NULL_MAJOR: libc::dev_t = 1;
 const NULL_MINOR: libc::dev_t = 3;
 
@@ -39,8 +39,8 @@ impl Kernel for Linux {
 }
 
 impl Linux {
-    /// A `struct ucred`. A socket without a peer has one too, of no process and of user -1 (clause C4). A process of
-    /// another namespace is 0, and has a user.
+    /// Reads a `struct ucred`. A socket without a peer has one too, with process 0 and user -1 (clause C4). For
+    /// a process of another namespace the process is 0, and the user is set.
     pub(in crate::platform) fn credentials([process, user, group]: [u32; 3]) -> Option<PeerCredentials> {
         let visible = (process != 0).then_some(process);
         (visible.is_some() || user != u32::MAX).then_some(PeerCredentials { user, group, process: visible })

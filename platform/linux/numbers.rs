@@ -1,4 +1,4 @@
-//! Linux's numbers: the same on every architecture that unisend supports, but for one.
+//! Linux's numbers. They are the same on every architecture that unisend supports, except one.
 
 use crate::platform::kernel::{Numbers, held_to_libc};
 
@@ -30,9 +30,9 @@ pub(super) const NUMBERS: Numbers = Numbers {
     MSG_CTRUNC: 0x8,
     MSG_CMSG_CLOEXEC: 0x4000_0000,
     SCM_RIGHTS: 1,
-    // Newer than the libc crate: since Linux 6.5.
+    // The libc crate does not have it. Since Linux 6.5.
     SCM_PIDFD: 4,
-    // powerpc has numbers of its own from the low-water marks on.
+    // powerpc has its own numbers from the low-water marks on.
     SO_PEERCRED: if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) { 21 } else { 17 },
     O_PATH: 0x20_0000,
 };

@@ -1,4 +1,4 @@
-//! What a descriptor is, in the words that sendfile decides by.
+//! The kind and the status of a descriptor, as far as sendfile depends on them.
 
 use std::os::fd::BorrowedFd;
 
@@ -10,7 +10,7 @@ pub(super) fn kind(fd: BorrowedFd<'_>) -> Result<FileKind, RawErrno> {
     kind_and_length(fd).map(|(kind, _)| kind)
 }
 
-/// The kind, and how many bytes a regular file has.
+/// Returns the kind, and the size of a regular file.
 pub(super) fn kind_and_length(fd: BorrowedFd<'_>) -> Result<(FileKind, u64), RawErrno> {
     let file = file::attributes(fd)?;
     Ok((Native::file_kind(file.mode, file.device), file.length))
@@ -18,7 +18,7 @@ pub(super) fn kind_and_length(fd: BorrowedFd<'_>) -> Result<(FileKind, u64), Raw
 
 pub(super) fn status(fd: BorrowedFd<'_>) -> Result<Status, RawErrno> {
     let flags = status::flags(fd)?;
-    // musl counts O_PATH to the mode.
+    // musl's O_ACCMODE includes O_PATH.
     let (mode, is_path) = (flags & libc::O_ACCMODE, flags & Native::NUMBERS.O_PATH != 0);
     Ok(Status {
         readable: !is_path && matches!(mode, libc::O_RDONLY | libc::O_RDWR),
@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
 
-    /// Where it has to be kept from sendfile(2).
+    /// It is a device, unless it must be kept away from sendfile(2).
     #[test]
     fn x7_the_null_device() {
         let null = std::fs::File::open("/dev/null").unwrap();

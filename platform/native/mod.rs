@@ -1,5 +1,5 @@
-//! What unisend does on the kernel that this is compiled for: each file is one act, made of that kernel's numbers,
-//! decisions and calls.
+//! What unisend does on the kernel that this is compiled for. Each file is one act, made of that kernel's
+//! numbers, decisions and calls.
 
 mod errno;
 mod file;

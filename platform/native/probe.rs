@@ -1,4 +1,4 @@
-//! What kind of socket a descriptor is.
+//! The kind of the socket that a descriptor refers to.
 
 use std::os::fd::BorrowedFd;
 
@@ -7,8 +7,8 @@ use crate::platform::contract::SocketKind;
 use crate::platform::kernel::{Kernel, RawErrno};
 use crate::platform::posix::option::get_int;
 
-/// The kind of a socket, and the size of its send buffer: by family, type, protocol and size, four calls to
-/// getsockopt(2).
+/// Returns the kind of a socket and the size of its send buffer. It makes four calls of getsockopt(2): for the
+/// family, the type, the protocol and the size.
 pub(crate) fn probe(fd: BorrowedFd<'_>) -> Result<(SocketKind, usize), RawErrno> {
     let numbers = &Native::NUMBERS;
     let option = |name| get_int(fd, numbers.SOL_SOCKET, name);

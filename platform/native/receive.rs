@@ -1,4 +1,4 @@
-//! recvmsg(2), and the descriptors that come with what is received.
+//! recvmsg(2), and the descriptors that arrive with the data.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::platform::kernel::{Kernel, RawErrno};
 use crate::platform::posix::count;
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
-/// its process, timestamps, and a security label of up to 4 KiB.
+/// the sender's process, timestamps, and a security label of up to 4 KiB.
 const CONTROL_BYTES: usize = 6144;
 
-/// Where the kernel puts control messages. It is written once when it is made; what is left of earlier calls is
-/// never read, for the kernel says how far it wrote.
+/// The buffer for control messages. It is initialized once, when it is made. Bytes that are left from earlier
+/// calls are never read, because the kernel says how far it wrote.
 #[repr(C, align(16))]
 pub(crate) struct ControlBytes([u8; CONTROL_BYTES]);
 
@@ -25,7 +25,7 @@ impl ControlBytes {
     }
 }
 
-/// What one call to recvmsg(2) gave.
+/// The result of one call of recvmsg(2).
 #[derive(Debug)]
 pub(crate) struct Arrival<'buffer> {
     pub(crate) bytes: usize,
@@ -34,38 +34,38 @@ pub(crate) struct Arrival<'buffer> {
 }
 
 impl Arrival<'_> {
-    /// So many bytes, and descriptors that were lost.
+    /// Returns an arrival of this many bytes whose descriptors were lost.
     pub(crate) fn without_its_descriptors(bytes: usize) -> Self {
         Self { bytes, flags: Native::NUMBERS.MSG_CTRUNC, descriptors: Descriptors::in_control(&[]) }
     }
 
-    /// Closes what came of descriptors that did not all come.
+    /// Closes the descriptors that arrived when some others did not.
     #[cold]
     pub(crate) fn close_descriptors(&mut self) {
         self.descriptors.by_ref().for_each(drop);
     }
 
-    /// The record was longer than the slices.
+    /// Returns whether the record was longer than the slices.
     #[inline]
     pub(crate) fn is_truncated(&self) -> bool {
         self.flags & Native::NUMBERS.MSG_TRUNC != 0
     }
 
-    /// Some of what came with the data was dropped.
+    /// Returns whether some of the ancillary data was dropped.
     #[inline]
     pub(crate) fn is_control_truncated(&self) -> bool {
         self.flags & Native::NUMBERS.MSG_CTRUNC != 0
     }
 
-    /// The sender ended a record here, and this kernel says so (clause F3).
+    /// Returns whether the sender ended a record here, if this kernel reports it (clause F3).
     #[inline]
     pub(crate) fn ends_record(&self) -> bool {
         self.flags & Native::NUMBERS.MSG_EOR != 0
     }
 }
 
-/// Receives into slices. Descriptors that come are close-on-exec from the start (clause R27); without control
-/// bytes the kernel closes them. The pointer to control bytes and their length are both there or both zero
+/// Receives into slices. Descriptors that arrive are close-on-exec from the start (clause R27). Without control
+/// bytes the kernel closes them. The pointer to the control bytes and their length are both set or both zero
 /// (clauses L8, L9).
 #[inline]
 pub(crate) fn receive_message<'buffer>(
@@ -76,7 +76,7 @@ pub(crate) fn receive_message<'buffer>(
 ) -> Result<Arrival<'buffer>, RawErrno> {
     let wait = if do_not_wait { Native::NUMBERS.MSG_DONTWAIT } else { 0 };
     let control = control.map_or(&mut [][..], |control| &mut control.0[..]);
-    // SAFETY: a msghdr is integers and pointers, for all of which zero is a value. Some systems have padding in
+    // SAFETY: a msghdr consists of integers and pointers, for which zero is valid. Some systems have padding in
     // it, so it has no literal.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = slices.as_mut_ptr().cast();
@@ -94,11 +94,11 @@ pub(crate) fn receive_message<'buffer>(
     Ok(Arrival { bytes, flags: message.msg_flags, descriptors: Descriptors::in_control(&control[..written]) })
 }
 
-/// Received descriptors: owned, close-on-exec, in the order in which they were sent. Those that are not taken are
-/// closed on drop.
-// Each number is taken out of the bytes once, by the one who has this: so it is owned once.
+/// Received descriptors: owned, close-on-exec, in the order in which they were sent. Descriptors that are not
+/// taken are closed on drop.
+// Each number is taken out of the bytes once, by the owner of this value, so each descriptor has one owner.
 pub struct Descriptors<'buffer> {
-    /// The numbers of the current message that were not taken yet.
+    /// The numbers of the current message that were not yet taken.
     numbers: &'buffer [u8],
     /// The messages after it.
     messages: &'buffer [u8],
@@ -110,13 +110,13 @@ impl<'buffer> Descriptors<'buffer> {
         Self { numbers: &[], messages }
     }
 
-    /// Whether there is a message of descriptors, be it an empty one (clauses R3, R5). It is asked before any
-    /// was taken.
+    /// Returns whether there is a message of descriptors, even an empty one (clauses R3, R5). It must be called
+    /// before any descriptor is taken.
     pub(crate) fn were_announced(&self) -> bool {
         self.rights().next().is_some()
     }
 
-    /// The data of each message of descriptors that was not looked at yet.
+    /// Returns the data of each message of descriptors that was not yet read.
     fn rights(&self) -> impl Iterator<Item = &'buffer [u8]> {
         let mut messages = self.messages;
         let all = std::iter::from_fn(move || {
@@ -128,10 +128,10 @@ impl<'buffer> Descriptors<'buffer> {
     }
 }
 
-/// Level and type of a message of descriptors.
+/// The level and the type of a message of descriptors.
 const RIGHTS: (c_int, c_int) = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
 
-/// Level and type of a message with a descriptor of the sender's process.
+/// The level and the type of a message with a descriptor of the sender's process.
 const PROCESS: (c_int, c_int) = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_PIDFD);
 
 impl Iterator for Descriptors<'_> {
@@ -150,7 +150,7 @@ impl Iterator for Descriptors<'_> {
             self.messages = rest;
             match (message.level, message.kind) {
                 RIGHTS => self.numbers = message.data,
-                // Nobody asked for it: it is closed.
+                // unisend did not ask for it, so it is closed.
                 PROCESS => drop(first_int(message.data).and_then(|(number, _)| own(number))),
                 _ => {}
             }
@@ -163,7 +163,7 @@ impl Iterator for Descriptors<'_> {
     }
 }
 
-/// How many descriptors there are among these numbers.
+/// Returns the number of descriptors among these numbers.
 fn installed(mut numbers: &[u8]) -> usize {
     let mut count = 0;
     while let Some((number, rest)) = first_int(numbers) {
@@ -190,8 +190,8 @@ impl fmt::Debug for Descriptors<'_> {
     }
 }
 
-/// Owns what the kernel has just installed for us. A negative number is the kernel's way to say that it could
-/// not.
+/// Takes ownership of a descriptor that the kernel has just installed. A negative number means that the kernel
+/// could not install it.
 #[inline]
 fn own(number: c_int) -> Option<OwnedFd> {
     // SAFETY: the kernel installed it in the call that wrote it, and it is taken out of the bytes only once.

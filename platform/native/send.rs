@@ -29,7 +29,7 @@ pub(crate) fn send_to(
     })
 }
 
-/// Sends slices as one message, to the socket's peer and without control data.
+/// Sends slices as one message, to the socket's peer, without ancillary data.
 #[inline]
 pub(crate) fn send_slices(
     fd: BorrowedFd<'_>,
@@ -39,8 +39,8 @@ pub(crate) fn send_slices(
     send_message(fd, &message_of(slices), flags)
 }
 
-/// Sends slices as one message, to an address if there is one, and with descriptors if there are any. There are
-/// no more of these than `limits` says.
+/// Sends slices as one message: to an address if there is one, with descriptors if there are any. There must be
+/// no more descriptors than `limits` allows.
 #[inline]
 pub(crate) fn send_with<Descriptor: AsFd>(
     fd: BorrowedFd<'_>,
@@ -65,11 +65,11 @@ pub(crate) fn send_with<Descriptor: AsFd>(
     send_message(fd, &message, flags)
 }
 
-/// A message of slices, without a name and without control data: each a null pointer and a zero length (clauses
-/// L8, L9).
+/// Returns a message of slices, without a name and without ancillary data: each has a null pointer and a zero
+/// length (clauses L8, L9).
 #[inline]
 fn message_of(slices: &[IoSlice<'_>]) -> libc::msghdr {
-    // SAFETY: a msghdr is integers and pointers, for all of which zero is a value. Some systems have padding in
+    // SAFETY: a msghdr consists of integers and pointers, for which zero is valid. Some systems have padding in
     // it, so it has no literal.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = slices.as_ptr().cast::<libc::iovec>().cast_mut();
@@ -77,7 +77,7 @@ fn message_of(slices: &[IoSlice<'_>]) -> libc::msghdr {
     message
 }
 
-/// Its callers keep alive what the message points to.
+/// The caller must keep alive what the message points to.
 #[inline]
 fn send_message(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: RawFlags) -> Result<usize, RawErrno> {
     // SAFETY: IoSlice is laid out as iovec; all that the message points to outlives the call, which only reads
@@ -85,7 +85,7 @@ fn send_message(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: RawFlags) -> 
     count(unsafe { libc::sendmsg(fd.as_raw_fd(), message, flags.0) })
 }
 
-/// Holds the kernel's layout of control messages to libc's arithmetic.
+/// Checks the kernel's layout of control messages against libc's arithmetic.
 const _: () = {
     use static_assertions::const_assert_eq;
 

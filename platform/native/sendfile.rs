@@ -1,9 +1,9 @@
-//! sendfile: the kernel's own where there is one that can do it, and otherwise a loop of pread(2) and send(2) or
-//! write(2), which keeps to the same clauses (X1 to X13).
+//! sendfile: the kernel's sendfile(2) if it can send the file, and otherwise a loop of pread(2) and send(2) or
+//! write(2), which keeps the same clauses (X1 to X13).
 //!
-//! The loop reads at an offset and counts what was accepted, so that what was read and not accepted is read
-//! again, and nothing is lost. Its advantage is that what it sent cannot change any more (X14); its drawbacks
-//! are a copy, and that it can send only what can be read again.
+//! The loop reads at an offset and counts the bytes that were accepted. Bytes that were read and not accepted
+//! are read again, so nothing is lost. Bytes that the loop has sent cannot change afterwards (X14). Against
+//! that, it copies, and it can only send bytes that can be read again.
 
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
@@ -17,21 +17,21 @@ use crate::platform::kernel::{Calls, FileKind, Kernel, RawErrno, RawFlags, Why};
 use crate::platform::posix::file;
 use crate::platform::posix::status::has_room;
 
-/// How much is read at once where the caller gives no buffer: within 20 % of the best size on either system, and
-/// little enough for the stack.
+/// How much is read at once if the caller gives no buffer. It is within 20 % of the best size on either system,
+/// and small enough for the stack.
 const STACK_BUFFER: usize = 64 * 1024;
 
-/// Where the bytes go: a socket of some kind, or what is no socket.
+/// Where the bytes go: a socket of some kind, or a descriptor that is not a socket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sink<'fd> {
     pub(crate) fd: BorrowedFd<'fd>,
     pub(crate) socket: Option<SocketKind>,
 }
 
-/// How the bytes are to get there.
+/// How the bytes are sent.
 #[derive(Debug)]
 pub(crate) enum Method<'buffer> {
-    /// By the kernel, and by copying where it cannot.
+    /// By the kernel, and by copying if it cannot.
     Kernel,
     /// By copying, through a buffer on the stack.
     Copying,
@@ -39,17 +39,18 @@ pub(crate) enum Method<'buffer> {
     CopyingThrough(&'buffer mut [u8]),
 }
 
-/// What is to be sent from where to where, for any number of calls: they share one guard against SIGPIPE.
+/// An input, an output and a method, for any number of calls. The calls share one guard against SIGPIPE.
 pub(crate) struct FileSender<'a> {
     sink: Sink<'a>,
     input: BorrowedFd<'a>,
-    /// Where to read; `None` is the file's own position.
+    /// Where to read. `None` is the file's own position.
     offset: Option<&'a mut u64>,
     method: Method<'a>,
     sigpipe: Option<CallGuard>,
 }
 
-/// A failure, and how much this call had sent before it: something only where it must not be sent again.
+/// A failure, and how much this call had sent before it. The count is above 0 only if the data must not be sent
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) accepted: u64,
@@ -76,8 +77,8 @@ impl<'a> FileSender<'a> {
         Self { sink, input, offset, method, sigpipe: None }
     }
 
-    /// Sends at most so many bytes, as one call; how many were accepted. Fewer are the end of the file, or all
-    /// that the output took.
+    /// Sends at most this many bytes, as one call, and returns how many were accepted. A short count means the
+    /// end of the file, or that the output took no more.
     #[inline]
     pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
         self.check_range(count)?;
@@ -91,17 +92,17 @@ impl<'a> FileSender<'a> {
         }
     }
 
-    /// Whether the call ends the same with and without room in the output. Linux asks a pipe for room before it
-    /// looks at the count (L14) and at the input (X3, X7), and would wait for it, or say that there is none, or that
-    /// the reader is gone. A socket it asks last.
+    /// Returns whether the result is the same with and without room in the output. Linux checks a pipe for room
+    /// before it looks at the count (L14) and at the input (X3, X7): it would wait for room, or report that
+    /// there is none, or that the reader is gone. On a socket it checks the room last.
     #[inline]
     fn needs_no_room(&self, count: u64) -> bool {
         let is_full = || self.sink.socket.is_none() && !has_room(self.sink.fd);
         count == 0 || is_full() && !self.has_something_to_send()
     }
 
-    /// Whether the range can be one of a file (X4). What the file's own position makes of it is for the kernel to
-    /// find, but where it is told of a smaller count because it has only 32 bits for it.
+    /// Refuses a range that no file can have (X4). The kernel checks the range against the file's own position,
+    /// except on 32 bits, where it would be given a smaller count.
     #[inline]
     fn check_range(&self, count: u64) -> Result<(), Why> {
         let start = match &self.offset {
@@ -112,7 +113,7 @@ impl<'a> FileSender<'a> {
         check_range(start, count)
     }
 
-    /// Where to read.
+    /// Returns where to read.
     fn start(&self) -> Result<u64, RawErrno> {
         match &self.offset {
             Some(offset) => Ok(**offset),
@@ -120,13 +121,13 @@ impl<'a> FileSender<'a> {
         }
     }
 
-    /// Whether the input may have bytes for the kernel's sendfile. Nothing is read of what cannot be read again: of a
-    /// socket, and of a device of bytes, which some kernels can send (X7b), it is assumed.
+    /// Returns whether the input may have bytes for the kernel's sendfile. A socket or a character device is
+    /// assumed to have some: some kernels can send them (X7b), and their bytes could not be read again.
     #[cold]
     fn has_something_to_send(&self) -> bool {
         match kind_and_length(self.input) {
             Ok((FileKind::Seekable, length)) => self.start().is_ok_and(|start| {
-                // A byte cannot be read of a file that is open with O_DIRECT.
+                // A single byte cannot be read from a file that is open with O_DIRECT.
                 start < length || self.has_byte_at(start)
             }),
             Ok((FileKind::Socket | FileKind::Device, _)) => true,
@@ -151,17 +152,17 @@ impl<'a> FileSender<'a> {
         Ok(sent)
     }
 
-    #[inline(never)] // it has a large frame, which the kernel's way must not pay for
+    #[inline(never)] // its frame is large, and the kernel's method must not pay for it
     fn by_copying(&mut self, count: u64) -> Result<u64, Stopped> {
         if self.admit(count)? != FileKind::Seekable {
-            return Ok(0); // nothing was asked of it, and reading nothing can be an error there
+            return Ok(0); // no bytes were asked for, and reading none can fail there
         }
         let start = self.start().map_err(Why::File)?;
         check_range(start, count)?;
         let count = count.min(limits::BYTES_PER_SENDFILE);
         let mut on_stack;
         let buffer = match &mut self.method {
-            // SAFETY: only the kernel writes to it, what it has read.
+            // SAFETY: only the kernel writes to it, and it writes the bytes that it has read.
             Method::CopyingThrough(buffer) => unsafe { file::as_uninit(buffer) },
             Method::Kernel | Method::Copying => {
                 on_stack = [MaybeUninit::uninit(); STACK_BUFFER];
@@ -176,7 +177,7 @@ impl<'a> FileSender<'a> {
                     .map_err(|errno| Stopped { accepted, why: Why::File(errno) })?,
             }
             if let Method::Kernel = self.method {
-                self.method = Method::Copying; // the kernel could not, and will not
+                self.method = Method::Copying; // the kernel cannot send this file
             }
         }
         match failure {
@@ -187,14 +188,14 @@ impl<'a> FileSender<'a> {
         }
     }
 
-    /// Refuses what Linux's sendfile refuses.
+    /// Refuses the descriptors that Linux's sendfile refuses.
     fn admit(&self, count: u64) -> Result<FileKind, Why> {
         let input = kind(self.input).map_err(Why::File)?;
         let output = match self.sink.socket {
             Some(_) => None,
             None => Some((status(self.sink.fd).map_err(Why::File)?, kind(self.sink.fd).map_err(Why::File)?)),
         };
-        // Of a file pread(2) says it, unless the output, of which less is wrong, ends it before.
+        // pread(2) itself checks a regular file, unless the call ends before it because the output appends.
         let is_read = input == FileKind::Seekable && !output.is_some_and(|(status, _)| status.appends);
         if !is_read && !status(self.input).map_err(Why::File)?.readable {
             return Err(Why::File(Native::raw_errno(Errno::EBADF)));
@@ -203,7 +204,7 @@ impl<'a> FileSender<'a> {
     }
 }
 
-/// Whether a file can have such a range (X4).
+/// Refuses a range that no file can have (X4).
 fn check_range(start: u64, count: u64) -> Result<(), Why> {
     match start.checked_add(count) {
         Some(end) if end <= limits::FILE_OFFSET => Ok(()),
@@ -211,7 +212,7 @@ fn check_range(start: u64, count: u64) -> Result<(), Why> {
     }
 }
 
-/// Copies until everything was accepted, the file ends, the output took less than it was given, or a failure.
+/// Copies until everything was accepted, the file ends, the output accepts only a part, or a call fails.
 fn copy(
     sink: Sink<'_>,
     input: BorrowedFd<'_>,

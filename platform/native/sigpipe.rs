@@ -1,9 +1,9 @@
-//! Keeps SIGPIPE from the process while calls are made that cannot be told not to raise it: sendfile(2), and
-//! write(2) to a pipe.
+//! Keeps SIGPIPE away from the process during calls that have no flag against it: sendfile(2), and write(2) to
+//! a pipe.
 //!
-//! The signal is blocked on this thread. One that such a call raises is meant for this thread, stays pending,
-//! and is taken back before the mask is restored. One that somebody else sends meanwhile stays pending too, and
-//! is delivered then.
+//! The signal is blocked on this thread. A SIGPIPE that such a call raises is sent to this thread, stays
+//! pending, and is taken back before the mask is restored. A SIGPIPE that another sender sends meanwhile stays
+//! pending too, and is delivered after that.
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -141,9 +141,11 @@ impl CallGuard {
 /// While it lives SIGPIPE is blocked on the thread that made it, on which it stays.
 pub(super) struct SigpipeBlock {
     was_blocked: bool,
-    /// One was pending before. If it is this thread's, one more of ours is no more than it.
+    /// Whether a SIGPIPE was pending before. If it is pending for this thread, another one from a call adds
+    /// nothing to it.
     was_pending: bool,
-    /// Taken, but not ours: one for this thread and one for the process, for a second is no more than the first.
+    /// The signals that were taken but that others sent: one for the process and one for this thread. A second
+    /// signal adds nothing to the first.
     owed: [Option<<Native as Calls>::SomebodysSigpipe>; 2],
     stays_on_thread: PhantomData<*const ()>,
 }
@@ -151,7 +153,7 @@ pub(super) struct SigpipeBlock {
 impl SigpipeBlock {
     fn new() -> Self {
         let was_blocked = contains_sigpipe(&change_mask(libc::SIG_BLOCK));
-        // If it was not blocked, none can have been pending: it would have been delivered.
+        // If SIGPIPE was not blocked, none can be pending: it would have been delivered.
         let was_pending = was_blocked && is_pending();
         Self { was_blocked, was_pending, owed: [None, None], stays_on_thread: PhantomData }
     }
@@ -178,8 +180,8 @@ impl Drop for SigpipeBlock {
     }
 }
 
-/// What becomes of each signal, in a process of one thread in which SIGPIPE has its default disposition and is blocked,
-/// so that what is left stays pending and can be looked at. OpenBSD does not say who sent a signal.
+/// Which signals are delivered. The process has one thread, and SIGPIPE has its default disposition and is
+/// blocked, so a signal that is left stays pending and can be examined. OpenBSD does not say who sent a signal.
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs::File;
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
     use crate::platform::contract::Errno;
 
-    /// Whence a SIGPIPE comes.
+    /// The sender of a SIGPIPE.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Sender {
         /// A call on a pipe without a reader.
@@ -204,13 +206,13 @@ mod tests {
         Thread,
         /// Another process, by kill(2).
         Process,
-        /// This very process, by kill(2).
+        /// This process, by kill(2).
         Itself,
     }
     use Sender::{Call, Itself, Process, Thread};
 
     impl Sender {
-        /// Once it returns, the signal is pending.
+        /// Sends the signal. When this returns, the signal is pending.
         fn send(self) {
             match self {
                 Call => {
@@ -219,7 +221,7 @@ mod tests {
                     assert!(File::from(writer).write(b"x").is_err());
                 }
                 Thread => {
-                    // SAFETY: it takes nothing, and cannot fail.
+                    // SAFETY: it takes no arguments, and cannot fail.
                     let target = unsafe { libc::pthread_self() } as usize;
                     let sender = std::thread::spawn(move || {
                         // SAFETY: it only sends a signal, to a thread that waits for this one.
@@ -233,20 +235,20 @@ mod tests {
         }
     }
 
-    /// Does something in a child; whether it came to its end.
+    /// Runs the closure in a child process, and returns whether it reached its end.
     fn in_a_child(work: impl FnOnce()) -> bool {
-        // SAFETY: what the child does needs none of the other threads.
+        // SAFETY: the child needs none of the other threads.
         match unsafe { fork() }.unwrap() {
             ForkResult::Parent { child } => matches!(waitpid(child, None), Ok(WaitStatus::Exited(_, 0))),
             ForkResult::Child => {
                 let outcome = catch_unwind(AssertUnwindSafe(work));
-                // SAFETY: it ends the child, and nothing that is the parent's.
+                // SAFETY: it ends only the child.
                 unsafe { libc::_exit(outcome.is_err().into()) }
             }
         }
     }
 
-    /// Takes all that are pending: this thread's first.
+    /// Takes all pending signals, this thread's first.
     fn taken() -> Vec<Sender> {
         let mut found = Vec::new();
         while is_pending() {
@@ -259,7 +261,7 @@ mod tests {
         found
     }
 
-    /// Each round is a call that fails with EPIPE, and the signals that come in it, in this order.
+    /// Each round is a call that fails with EPIPE, and the signals that arrive during it, in this order.
     #[rstest]
     #[case::none_came(vec![vec![]], &[])]
     #[case::the_calls_own_is_taken_back(vec![vec![Call], vec![Call]], &[])]
@@ -283,7 +285,7 @@ mod tests {
         delivers(under_guard, &[], &rounds, left);
     }
 
-    /// One was pending for this thread, and so for no other: the call's own adds nothing to it.
+    /// A SIGPIPE was pending for this thread, so the call's own adds nothing to it.
     #[rstest]
     #[case::by_a_call(&[Call], vec![vec![Call]], &[Call])]
     #[case::by_another_thread(&[Thread], vec![vec![Call], vec![Call]], &[Thread])]
@@ -299,7 +301,7 @@ mod tests {
     fn delivers(under_guard: bool, before: &[Sender], rounds: &[Vec<Sender>], left: &[Sender]) {
         let epipe = Native::raw_errno(Errno::EPIPE);
         assert!(in_a_child(|| {
-            // SAFETY: the default disposition has no handler that could do anything wrong.
+            // SAFETY: the default disposition has no handler.
             unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
             change_mask(libc::SIG_BLOCK);
             before.iter().for_each(|from| from.send());

@@ -1,4 +1,4 @@
-//! The calls that only OpenBSD has, or that only OpenBSD needs.
+//! The calls that only OpenBSD has or needs.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -29,7 +29,8 @@ impl Calls for OpenBsd {
         fd
     }
 
-    /// `SO_SNDTIMEO` cannot be asked for: under pledge's "stdio" that would kill the process (clause I4b).
+    /// Returns `None`, because reading `SO_SNDTIMEO` kills a process that has only pledge(2)'s "stdio" (clause
+    /// I4b).
     fn send_timeout(_socket: BorrowedFd<'_>) -> Option<Duration> {
         None
     }
@@ -52,10 +53,10 @@ impl Calls for OpenBsd {
 
     type SomebodysSigpipe = Sigpipe;
 
-    /// Takes a SIGPIPE that is pending, be it this thread's or the process's.
+    /// Takes a pending SIGPIPE, this thread's or the process's.
     ///
-    /// There is no sigtimedwait(2), and sigwait(2) waits for ever if nothing is pending, as when the signal is
-    /// ignored.
+    /// There is no sigtimedwait(2), and sigwait(2) waits for ever if no signal is pending, for example because
+    /// SIGPIPE is ignored.
     fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Sigpipe> {
         if sigpipe::is_pending() {
             let mut taken = 0;
@@ -66,7 +67,7 @@ impl Calls for OpenBsd {
     }
 }
 
-/// A SIGPIPE with who sent it, of which there is none: OpenBSD does not say it of any.
+/// A SIGPIPE and its sender. It has no values, because OpenBSD does not report the sender.
 pub(crate) enum Sigpipe {}
 
 impl SomebodysSigpipe for Sigpipe {

@@ -1,4 +1,4 @@
-//! OpenBSD's errnos: the same on every architecture.
+//! OpenBSD's errnos, which are the same on every architecture.
 
 use std::ffi::c_int;
 

@@ -22,7 +22,7 @@ impl Kernel for OpenBsd {
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 
-    /// The kernel turns each descriptor of 4 bytes into two pointers of its own.
+    /// The kernel converts each descriptor of 4 bytes into two pointers of its own.
     fn room_for_descriptors(layout: ControlLayout, count: usize) -> Option<usize> {
         let header = layout.data_start();
         let pointers = if layout.alignment == 4 { 8 } else { 16 };
@@ -41,7 +41,7 @@ impl Kernel for OpenBsd {
 }
 
 impl OpenBsd {
-    /// A `struct sockpeercred`.
+    /// Reads a `struct sockpeercred`.
     pub(in crate::platform) fn credentials([user, group, process]: [u32; 3]) -> PeerCredentials {
         PeerCredentials { user, group, process: Some(process) }
     }

@@ -1,4 +1,4 @@
-//! OpenBSD's numbers: the same on every architecture.
+//! OpenBSD's numbers, which are the same on every architecture.
 
 use crate::platform::kernel::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
 

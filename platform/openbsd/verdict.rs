@@ -1,19 +1,19 @@
-//! What OpenBSD means by its errors: the exceptions to the plain meanings, clause by clause.
+//! What OpenBSD's errors mean: the exceptions to the plain meanings, clause by clause.
 //!
-//! `linux/verdict.rs` is the other half of each clause.
+//! `linux/verdict.rs` has the same clauses for Linux.
 
 use super::OpenBsd;
 use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
 use crate::platform::kernel::{Cause, Failure, Kernel, RawErrno};
 
-/// What OpenBSD can be asked about a socket after a failure. Neither needs more than pledge's "stdio":
-/// `TCP_INFO` and `SO_TYPE` would kill the process that pledged no more.
+/// What OpenBSD can be asked about a socket after a failure. Neither question needs more than pledge(2)'s
+/// "stdio". `TCP_INFO` and `SO_TYPE` would kill a process that pledged no more.
 pub(crate) trait Witness {
-    /// `SO_ERROR`: the error that is pending on the socket, which this takes away.
+    /// Returns `SO_ERROR`, the pending error of the socket, and clears it.
     fn pending_error(&self) -> Option<RawErrno>;
 
-    /// What `recv` with `MSG_PEEK` and `MSG_DONTWAIT` says. On OpenBSD it takes nothing away, no pending
-    /// error either.
+    /// Returns the result of recv(2) with `MSG_PEEK` and `MSG_DONTWAIT`. On OpenBSD this clears nothing, not
+    /// even a pending error.
     fn peek(&self) -> Result<usize, RawErrno>;
 }
 
@@ -25,27 +25,28 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     let means = |kind| Cause { kind, ..plain };
     let sends = failure.operation != Operation::Receive;
     if failure.kind == Tcp && sends && ends_a_connection(plain.kind) {
-        // S8, S9: the send itself can give a connection's last error, if that comes while it is in the kernel.
-        // The same error is then left pending, and would be said a second time.
+        // S8, S9: a send can return the last error of a connection itself, if the error arrives while the send
+        // is in the kernel. The same error then stays pending, and would be returned a second time.
         witness.pending_error();
     }
     match (failure.kind, OpenBsd::errno_name(failure.errno)) {
-        // S5, S8, S9: EPIPE comes first, and the reason is left pending.
+        // S5, S8, S9: EPIPE comes first, and its cause is left pending.
         (Tcp, Some(EPIPE)) => witness
             .pending_error()
             .map_or(plain, |errno| Cause { kind: OpenBsd::plain_meaning(errno), errno }),
-        // S3: ENOTCONN is also what a socket gets that is still connecting.
+        // S3: ENOTCONN is also the errno of a socket that is connecting.
         (Tcp, Some(ENOTCONN)) if sends && is_connecting(witness) => means(ErrorKind::Connecting),
-        // B3: a receiver that is full is said at once, even on a blocking socket, as a want of buffers.
+        // B3: a full receiver is reported at once as a lack of buffers, even on a blocking socket.
         (UnixDatagram, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
-        // R13: so is a receiver without room for descriptors, where the send buffer was raised.
+        // R13: the same for a receiver without room for descriptors, if the send buffer was raised.
         (UnixStream | UnixSeqpacket, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
-        // A10: the path is of something that is no socket. Linux says the same as for a dead socket.
+        // A10: the path is not that of a socket. Linux returns the same errno as for a closed socket.
         (UnixDatagram, Some(ENOTSOCK)) if failure.operation.names_destination() => means(ErrorKind::Refused),
-        // I8: no address to send from is what the want of a route looks like. The destinations that cannot
-        // be sent to at all were refused before the call (A5, A7, A8).
+        // I8: without a route there is no address to send from. The destinations that can never be sent to were
+        // refused before the call (A5, A7, A8).
         (UdpV4 | UdpV6, Some(EADDRNOTAVAIL)) => means(ErrorKind::Unreachable),
-        // R20, R22: the descriptors of a message were closed, for want of room in the table.
+        // R20, R22: the kernel closed the descriptors of a message, because the table of descriptors has no
+        // room.
         (UnixStream | UnixDatagram | UnixSeqpacket, Some(EMSGSIZE)) if !sends => {
             means(ErrorKind::DescriptorsLost)
         }
@@ -53,15 +54,15 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     }
 }
 
-/// Whether this is an error that a TCP connection can have pending.
+/// Returns whether this is an error that can be pending on a TCP connection.
 fn ends_a_connection(kind: ErrorKind) -> bool {
     use ErrorKind::{Aborted, NetworkDown, Refused, Reset, TimedOut, Unreachable};
 
     matches!(kind, Reset | Refused | TimedOut | Aborted | Unreachable | NetworkDown)
 }
 
-/// Whether a socket that the kernel calls not connected is on its way there, or has just arrived (S3). End
-/// of file says neither: it is also what a shut down socket gives that was never connected (S1).
+/// Returns whether a socket that fails with ENOTCONN is connecting, or has just connected (S3). End of file
+/// means neither: a socket that was shut down without ever being connected returns it too (S1).
 fn is_connecting(witness: &dyn Witness) -> bool {
     match witness.peek() {
         Ok(bytes) => bytes > 0,

@@ -1,5 +1,5 @@
-//! pread(2), write(2), lseek(2) and fstat(2), as far as sendfile needs them. Offsets have 64 bits, also where
-//! the C library's plain names have 32.
+//! pread(2), write(2), lseek(2) and fstat(2), as far as sendfile needs them. Offsets have 64 bits, even if the
+//! plain names of the C library have 32.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,12 +14,13 @@ use libc::{fstat64 as fstat, lseek64 as lseek, off64_t as off_t, pread64 as prea
 
 const _: () = assert!(size_of::<off_t>() == size_of::<u64>(), "an offset has 64 bits");
 
-/// What fstat(2) says of a file, as far as it is needed.
+/// The part of fstat(2) that is needed.
 pub(in crate::platform) struct Attributes {
     pub(in crate::platform) mode: libc::mode_t,
-    /// Of a device: its number.
+    /// The number of a device.
     pub(in crate::platform) device: libc::dev_t,
-    /// How many bytes a regular file has. What is made when it is read (/proc) says 0, as do devices.
+    /// The size of a regular file. It is 0 for devices and for files that are generated when they are read
+    /// (/proc).
     pub(in crate::platform) length: u64,
 }
 
@@ -35,7 +36,8 @@ pub(in crate::platform) fn attributes(fd: BorrowedFd<'_>) -> Result<Attributes, 
     Ok(Attributes { mode: status.st_mode, device: status.st_rdev, length })
 }
 
-/// Reads at an offset into a buffer; what was read. The offset was checked to be no more than `i64::MAX`.
+/// Reads at an offset into a buffer, and returns the bytes that were read. The offset must be at most
+/// `i64::MAX`.
 pub(in crate::platform) fn read_at<'buffer>(
     fd: BorrowedFd<'_>,
     buffer: &'buffer mut [MaybeUninit<u8>],
@@ -48,11 +50,11 @@ pub(in crate::platform) fn read_at<'buffer>(
     Ok(unsafe { std::slice::from_raw_parts(start.cast(), length) })
 }
 
-/// A caller's buffer, as one that is only written to before it is read.
+/// Returns a caller's buffer as uninitialized memory, to be written before it is read.
 ///
 /// # Safety
 ///
-/// Nothing that is not initialized may be written to it.
+/// No uninitialized byte may be written to it.
 pub(in crate::platform) unsafe fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     let buffer: *mut [u8] = buffer;
     // SAFETY: both are laid out alike, and the caller keeps every byte initialized.
@@ -64,7 +66,7 @@ pub(in crate::platform) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usi
     count(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
-/// The file's own position.
+/// Returns the file's own position.
 pub(in crate::platform) fn position(fd: BorrowedFd<'_>) -> Result<u64, RawErrno> {
     seek(fd, 0, libc::SEEK_CUR)
 }

@@ -1,4 +1,5 @@
-//! Calls that are the same on every kernel, each in one unsafe block. None of them knows which kernel answers.
+//! Calls that are the same on every kernel, each in one unsafe block. They do not depend on which kernel
+//! answers.
 
 pub(super) mod file;
 pub(super) mod option;

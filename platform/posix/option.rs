@@ -6,25 +6,25 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::last_errno;
 use crate::platform::kernel::RawErrno;
 
-/// What an option can be read as.
+/// A type that an option can be read into.
 ///
 /// # Safety
 ///
-/// Whatever bytes the kernel writes to it, it is a value.
+/// Any bytes that the kernel writes must be a valid value.
 pub(in crate::platform) unsafe trait Value {}
 
-// SAFETY: every byte is one.
+// SAFETY: every byte is a valid value.
 unsafe impl Value for u8 {}
 // SAFETY: every number is one.
 unsafe impl Value for u32 {}
 // SAFETY: every number is one.
 unsafe impl Value for c_int {}
-// SAFETY: it is two integers, and padding on some systems.
+// SAFETY: it consists of two integers, and padding on some systems.
 unsafe impl Value for libc::timeval {}
-// SAFETY: it is nothing but its elements.
+// SAFETY: it consists of its elements only.
 unsafe impl<T: Value, const COUNT: usize> Value for [T; COUNT] {}
 
-/// Reads an option; how many bytes of it the kernel wrote.
+/// Reads an option, and returns how many bytes of it the kernel wrote.
 pub(in crate::platform) fn get<T: Value>(
     fd: BorrowedFd<'_>,
     level: c_int,
@@ -33,7 +33,7 @@ pub(in crate::platform) fn get<T: Value>(
 ) -> Result<usize, RawErrno> {
     let mut length = size_of::<T>() as libc::socklen_t;
     let start = (&raw mut *value).cast();
-    // SAFETY: the pointer and the length are of one value, which outlives the call and which any bytes can be.
+    // SAFETY: the pointer and the length are of one value, which outlives the call and for which any bytes are valid.
     let returned = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, start, &raw mut length) };
     if returned < 0 { Err(last_errno()) } else { Ok(length as usize) }
 }

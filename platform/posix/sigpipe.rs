@@ -1,9 +1,9 @@
-//! Signal masks and sets, as far as SIGPIPE is concerned.
+//! Signal masks and sets, as far as SIGPIPE needs them.
 
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The set of SIGPIPE alone.
+/// Returns the set that contains only SIGPIPE.
 pub(in crate::platform) fn only_sigpipe() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: the pointer is to room for one set, which this fills.
@@ -15,21 +15,21 @@ pub(in crate::platform) fn only_sigpipe() -> libc::sigset_t {
     set
 }
 
-/// Blocks or unblocks SIGPIPE on this thread; the mask that was.
+/// Blocks or unblocks SIGPIPE on this thread, and returns the previous mask.
 pub(in crate::platform) fn change_mask(how: libc::c_int) -> libc::sigset_t {
     let mut before = MaybeUninit::uninit();
     // SAFETY: the pointers are to one set, which is only read, and to room for another, which this fills.
     unsafe { libc::pthread_sigmask(how, &only_sigpipe(), before.as_mut_ptr()) };
-    // SAFETY: the call cannot fail, for the set and what to do with it are right; so it is filled.
+    // SAFETY: the call cannot fail, because its arguments are valid, so the mask is filled.
     unsafe { before.assume_init() }
 }
 
-/// Whether a SIGPIPE is pending, for this thread or for the process.
+/// Returns whether a SIGPIPE is pending, for this thread or for the process.
 pub(in crate::platform) fn is_pending() -> bool {
     let mut pending = MaybeUninit::uninit();
     // SAFETY: the pointer is to room for one set, which this fills.
     unsafe { libc::sigpending(pending.as_mut_ptr()) };
-    // SAFETY: the call cannot fail, for the pointer is right; so it is filled.
+    // SAFETY: the call cannot fail, because the pointer is valid, so the set is filled.
     contains_sigpipe(&unsafe { pending.assume_init() })
 }
 

@@ -1,4 +1,4 @@
-//! fcntl(2) and poll(2), as far as they are needed to know what calls on a descriptor do.
+//! fcntl(2) and poll(2), as far as they are needed to predict what calls on a descriptor do.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use super::last_errno;
 use crate::platform::kernel::RawErrno;
 
-/// How a file was opened, in the kernel's numbers.
+/// Returns how a file was opened, in the kernel's numbers.
 pub(in crate::platform) fn flags(fd: BorrowedFd<'_>) -> Result<libc::c_int, RawErrno> {
     // SAFETY: F_GETFL takes no argument and changes nothing.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     if flags < 0 { Err(last_errno()) } else { Ok(flags) }
 }
 
-/// Whether calls on this descriptor wait. pledge's "stdio" is enough.
+/// Returns whether calls on this descriptor wait. pledge(2) needs "stdio" only.
 pub(crate) fn is_blocking(fd: BorrowedFd<'_>) -> bool {
     flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK == 0)
 }
 
-/// Whether poll(2) says that there is room to write, and nothing else.
+/// Returns whether poll(2) reports room to write, and nothing else.
 pub(in crate::platform) fn has_room(fd: BorrowedFd<'_>) -> bool {
     poll_for_room(fd, 0) == libc::POLLOUT
 }
 
-/// Waits until poll(2) says something of this descriptor, a signal comes, or the time has passed; whether it was the
-/// first of these.
+/// Waits until poll(2) reports something for this descriptor, a signal arrives, or the time has passed. Returns
+/// whether poll(2) reported something.
 pub(crate) fn wait_for_room(fd: BorrowedFd<'_>, longest: Duration) -> bool {
     let milliseconds = longest.as_nanos().div_ceil(1_000_000);
     poll_for_room(fd, milliseconds.try_into().unwrap_or(libc::c_int::MAX)) != 0

@@ -174,7 +174,7 @@ mod tests {
         let mut message = RightsMessage::unwritten();
         let (_, length) = message.write(layout, (7, 9), numbers.iter().copied());
         let words = &message.0[..length / WORD];
-        // SAFETY: `write` says that it wrote so many bytes.
+        // SAFETY: `write` says that it wrote this many bytes.
         words.iter().flat_map(|word| unsafe { word.assume_init() }.to_ne_bytes()).collect()
     }
 

@@ -255,14 +255,14 @@ pub(crate) trait Calls: Kernel {
         length: u64,
     ) -> Result<u64, RawErrno>;
 
-    /// A SIGPIPE that somebody else sent, and that was taken.
+    /// A SIGPIPE that another sender sent, and that was taken.
     type SomebodysSigpipe: SomebodysSigpipe;
 
     /// Takes a pending SIGPIPE, and returns it if another sender is known to have sent it.
     fn take_pending_sigpipe(only_sigpipe: &libc::sigset_t) -> Option<Self::SomebodysSigpipe>;
 }
 
-/// A SIGPIPE that somebody else sent, and that was taken.
+/// A SIGPIPE that another sender sent, and that was taken.
 pub(crate) trait SomebodysSigpipe {
     /// Returns whether it was sent to this thread and not to the process.
     fn is_for_thread(&self) -> bool;

@@ -15,9 +15,9 @@ pub(in crate::platform) unsafe trait Value {}
 
 // SAFETY: every byte is a valid value.
 unsafe impl Value for u8 {}
-// SAFETY: every number is one.
+// SAFETY: every number is a valid value.
 unsafe impl Value for u32 {}
-// SAFETY: every number is one.
+// SAFETY: every number is a valid value.
 unsafe impl Value for c_int {}
 // SAFETY: it consists of two integers, and padding on some systems.
 unsafe impl Value for libc::timeval {}

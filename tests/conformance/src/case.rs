@@ -1,20 +1,19 @@
-//! What a case is: a script, and what it is expected to show on each system, through the kernel and through
-//! unisend.
+//! A case: a script, and what it is expected to show on each system, through the kernel and through unisend.
 
 use crate::expected::{Expected, Right};
 use crate::machine;
 use crate::report::Host;
 use crate::trial::Trial;
 
-/// A script: it makes sockets, brings them into a state, and has the trial send on them.
+/// A script. It makes sockets, brings them into a state, and has the trial send on them.
 pub(crate) type Script = fn(&mut Trial) -> Result<(), Stop>;
 
-/// Why a script did not come to its end.
+/// Why a script did not reach its end.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The case cannot be run here, for this reason.
     Skip(String),
-    /// Something that the case only needs, and does not examine, failed.
+    /// Something failed that the case needs but does not examine.
     Broken(String),
 }
 
@@ -33,7 +32,7 @@ impl From<nix::Error> for Stop {
     }
 }
 
-/// What a case is about, as `--topic` names it.
+/// The topic of a case, as `--topic` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Topic {
@@ -41,7 +40,7 @@ pub enum Topic {
     Agreement,
     /// Flags.
     Flags,
-    /// The state of a socket, and the error that it gives.
+    /// The state of a socket, and the error of a send in it.
     States,
     /// Destinations.
     Addresses,
@@ -53,14 +52,14 @@ pub enum Topic {
     Interruption,
     /// Descriptors, sent and received.
     Descriptors,
-    /// Who is at the other end.
+    /// The credentials of the other end.
     Credentials,
     /// Files, and the pipes that they are sent to.
     Sendfile,
 }
 
 impl Topic {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -88,25 +87,25 @@ pub struct PerSystem {
 }
 
 impl PerSystem {
-    /// What is right on this machine.
+    /// Returns what is right on this machine.
     #[must_use]
     pub fn on(&self, host: &Host) -> Right {
         if host.os == "OpenBSD" { self.openbsd.on(host) } else { self.linux.on(host) }
     }
 }
 
-/// What the contract promises of a case.
+/// What the contract promises for a case.
 #[derive(Debug, Clone)]
 pub enum Promise {
-    /// This, on every system.
+    /// The same on every system.
     Same(&'static str),
-    /// This on each system, and why it cannot be the same.
+    /// This on each system, and the reason why it cannot be the same.
     Differs(PerSystem, &'static str),
-    /// The case cannot be written with unisend's types, by this rule.
+    /// unisend's types do not let a program make the case, by this rule.
     Unrepresentable(&'static str),
 }
 
-/// A case of the suite: a clause of the contract, or a part of one.
+/// A case of the suite: a clause of the contract, or a part of a clause.
 pub struct Case {
     /// The clause's number.
     pub id: &'static str,
@@ -114,15 +113,15 @@ pub struct Case {
     pub title: &'static str,
     /// What it is about.
     pub topic: Topic,
-    /// What is done, through raw libc and again through unisend.
+    /// The script, which is run through raw libc and again through unisend.
     pub(crate) script: Script,
-    /// What the kernels are known to do.
+    /// What the kernels do.
     pub kernel: PerSystem,
     /// What unisend promises.
     pub promise: Promise,
 }
 
-/// A case that is still to be given its expectations.
+/// A case without its promise.
 pub(crate) struct Draft {
     topic: Topic,
     id: &'static str,
@@ -138,23 +137,23 @@ impl Topic {
 }
 
 impl Draft {
-    /// What the kernels do, where they agree.
+    /// Sets what the kernels do, if they agree.
     pub(crate) fn kernels(self, both: &'static str) -> Self {
         self.kernel(both, both)
     }
 
-    /// What each kernel does.
+    /// Sets what each kernel does.
     pub(crate) fn kernel(mut self, linux: impl Into<Expected>, openbsd: impl Into<Expected>) -> Self {
         self.kernel = PerSystem { linux: linux.into(), openbsd: openbsd.into() };
         self
     }
 
-    /// unisend promises this on both.
+    /// unisend promises this on both systems.
     pub(crate) fn promise(self, both: &'static str) -> Case {
         self.promising(Promise::Same(both))
     }
 
-    /// unisend gives this on each, for this reason.
+    /// unisend promises this on each system, for this reason.
     pub(crate) fn differs(
         self,
         linux: impl Into<Expected>,
@@ -165,7 +164,7 @@ impl Draft {
         self.promising(Promise::Differs(per_system, reason))
     }
 
-    /// unisend's types make it impossible, by this rule.
+    /// unisend's types make the case impossible, by this rule.
     pub(crate) fn unrepresentable(self, rule: &'static str) -> Case {
         self.promising(Promise::Unrepresentable(rule))
     }

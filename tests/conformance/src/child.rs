@@ -1,5 +1,5 @@
-//! A child process for one run of one case: SIGPIPE at its default, no descriptors but the standard ones,
-//! known limits, a directory of its own, and an end that is certain.
+//! A child process for one run of one case. SIGPIPE has its default disposition, only the standard descriptors
+//! are open, the limits are known, the run has its own directory, and it always ends.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -26,14 +26,14 @@ pub(crate) enum Outcome {
     Observed(String),
     /// It could not be run here, for this reason.
     Skipped(String),
-    /// It did not come to its end, and why.
+    /// It did not reach its end, for this reason.
     Broken(String),
-    /// It took longer than it may.
+    /// It reached its time limit.
     Hung,
 }
 
-/// Runs a case by one route in a child process, for so long at most. The caller must have no other thread: the child
-/// goes on where this process was.
+/// Runs a case by one route in a child process, within a time limit. The caller must have only one thread,
+/// because the child is a fork of it.
 pub(crate) fn run(case: &Case, route: Route, time_limit: Duration) -> Outcome {
     attempt(case, route, time_limit).unwrap_or_else(Outcome::from)
 }
@@ -50,13 +50,13 @@ impl From<Stop> for Outcome {
 fn attempt(case: &Case, route: Route, time_limit: Duration) -> Result<Outcome, Stop> {
     let directory = tempfile::Builder::new().prefix("unisend-").tempdir()?;
     let (reader, writer) = pipe()?;
-    // SAFETY: this process has one thread, so that the child can go on with all that it had.
+    // SAFETY: this process has one thread, so the child can use everything that the parent had.
     match unsafe { fork() }.map_err(machine::no_process)? {
         ForkResult::Child => {
             drop(reader);
             let outcome = in_child(case, route, directory.path(), &writer);
             let told = serde_json::to_vec(&outcome).map(|told| File::from(writer).write_all(&told));
-            // SAFETY: ends the child without what the parent wants done at its own end.
+            // SAFETY: it ends the child without running the exit handlers of the parent.
             unsafe { libc::_exit(i32::from(!matches!(told, Ok(Ok(()))))) }
         }
         ForkResult::Parent { child } => {
@@ -74,12 +74,12 @@ fn parse(told: &[u8]) -> Outcome {
     serde_json::from_slice(told).unwrap_or_else(|error| Outcome::Broken(format!("unreadable: {error}")))
 }
 
-/// A child that said nothing was killed: by what it did, or for taking too long.
+/// A child that wrote nothing was killed: by what it did, or because it reached the time limit.
 fn how_it_died(ended: WaitStatus) -> Outcome {
     match ended {
         WaitStatus::Signaled(_, Signal::SIGKILL, _) => Outcome::Hung,
         WaitStatus::Signaled(_, signal, _) => Outcome::Observed(format!("killed by {signal}")),
-        status => Outcome::Broken(format!("ended without a word: {status:?}")),
+        status => Outcome::Broken(format!("ended without a report: {status:?}")),
     }
 }
 
@@ -107,15 +107,15 @@ fn prepare(route: Route, keep: &OwnedFd) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Closes whatever the caller had open, but the standard descriptors and this one.
+/// Closes all descriptors of the caller, except the standard descriptors and this one.
 fn close_all_but(keep: &OwnedFd) {
     for number in (3..DESCRIPTOR_LIMIT as i32).filter(|&number| number != keep.as_raw_fd()) {
-        // SAFETY: the child owns its copies, and uses none of them after this; most numbers are not open.
+        // SAFETY: the child owns its copies and does not use them after this. Most of the numbers are not open.
         unsafe { libc::close(number) };
     }
 }
 
-/// What the child says until it has no more to say; `None` if it says nothing in time.
+/// Reads what the child writes until it is complete. Returns `None` if the child writes nothing in time.
 fn read_until(reader: OwnedFd, deadline: Instant) -> Option<Vec<u8>> {
     let mut told = Vec::new();
     let mut reader = File::from(reader);

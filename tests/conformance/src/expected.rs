@@ -1,5 +1,5 @@
-//! What is right to see: it can depend on the kernel's release, on how the kernel was built, on the machine's
-//! routes, and on the size of its pages.
+//! The answers that are right. They can depend on the kernel's release, on how the kernel was built, on the
+//! machine's routes, and on the size of a page.
 
 use std::fmt::Display;
 
@@ -10,13 +10,13 @@ use crate::report::Host;
 pub struct Release(pub u32, pub u32);
 
 impl Release {
-    /// Older than any.
+    /// Older than any release.
     const OLDEST: Self = Self(0, 0);
-    /// Newer than any.
+    /// Newer than any release.
     const NEWEST: Self = Self(u32::MAX, u32::MAX);
 
-    /// The release that uname(1) says: "6.1.0-44-amd64", "5.10.223", "8.0". What says none is taken for the
-    /// newest.
+    /// Parses the release that uname(1) reports: "6.1.0-44-amd64", "5.10.223", "8.0". Text without a release
+    /// counts as the newest.
     #[must_use]
     pub fn parse(said: &str) -> Self {
         let digits = |part: &str| {
@@ -31,11 +31,11 @@ impl Release {
     }
 }
 
-/// An answer that is right from a release on, until another one is.
+/// An answer that is right from one release on, until another answer is.
 ///
-/// It is written as it is noted, but for what depends on the size of a page: `{most}` are the most bytes that one
-/// call of Linux takes (`INT_MAX` without what is no whole page), and `{pipe}` the bytes of the 16 pages that a
-/// pipe of Linux holds.
+/// It is written as it is noted, except for values that depend on the size of a page: `{most}` is the most
+/// bytes that one call of Linux takes (`INT_MAX` rounded down to whole pages), and `{pipe}` is the size of the
+/// 16 pages that a pipe of Linux holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
     since: Release,
@@ -43,7 +43,7 @@ pub struct Answer {
     only: &'static str,
 }
 
-/// An answer that is right on every release, or on those before the first one that is named.
+/// An answer that is right on every release, or on those before the first release that is named.
 pub(crate) const fn always(shown: &'static str) -> Answer {
     Answer { since: Release::OLDEST, shown, only: "" }
 }
@@ -54,12 +54,12 @@ pub(crate) const fn since(major: u32, minor: u32, shown: &'static str) -> Answer
 }
 
 impl Answer {
-    /// The answer is right beside others from the same release on, and this is where it is given.
+    /// Marks an answer that is right together with others from the same release on, and says where it is given.
     pub(crate) const fn only(self, place: &'static str) -> Self {
         Self { only: place, ..self }
     }
 
-    /// As it is noted on this machine.
+    /// Returns the answer as it is noted on this machine.
     fn noted(&self, host: &Host) -> String {
         let most = i32::MAX as u64 / host.page_size * host.page_size;
         let noted = self.shown.replace("{most}", &most.to_string());
@@ -93,7 +93,7 @@ impl<const COUNT: usize> From<[Answer; COUNT]> for Expected {
 }
 
 impl Expected {
-    /// What is right on this machine.
+    /// Returns what is right on this machine.
     #[must_use]
     pub fn on(&self, host: &Host) -> Right {
         let release = Release::parse(&host.release);
@@ -102,18 +102,18 @@ impl Expected {
         Right(answers.map(|answer| (answer.noted(host), answer.only)).collect())
     }
 
-    /// All answers, whatever the release.
+    /// Returns all answers, for any release.
     pub fn answers(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|answer| answer.shown)
     }
 }
 
-/// What is right on one machine: one answer, or several with where each is given.
+/// The answers that are right on one machine: one, or several with where each is given.
 #[derive(Debug, Clone)]
 pub struct Right(Vec<(String, &'static str)>);
 
 impl Right {
-    /// Whether this is one of them.
+    /// Returns whether this is one of them.
     #[must_use]
     pub fn accepts(&self, observed: &str) -> bool {
         self.0.iter().any(|(shown, _)| shown == observed)

@@ -1,8 +1,9 @@
 //! What a kernel does when a program sends, and whether unisend keeps its contract there.
 //!
-//! The suite is a [table of cases](suite). Each is run twice in a fresh child process: through raw libc, which
-//! shows what the kernel does, and through unisend, which must show what `docs/contract.md` promises. So two
-//! things are checked apart: that what is known of the kernel is true, and that the library keeps its word.
+//! The suite is a [table of cases](suite). Each case runs twice, in a new child process: through raw libc,
+//! which shows what the kernel does, and through unisend, which must show what `docs/contract.md` promises. So
+//! the suite checks two things separately: that the statements about the kernel are true, and that the library
+//! keeps its contract.
 
 mod case;
 mod cases;

@@ -1,5 +1,5 @@
-//! What the suite needs of the machine that it runs on. It is looked at once, before the first case: what is
-//! lacking is the machine's set-up, and the cases that need it are skipped, with the remedy as their reason.
+//! What the suite needs from the machine. It is checked once, before the first case. If something is missing,
+//! the cases that need it are skipped, and their reason says how to provide it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
@@ -18,10 +18,10 @@ use nix::unistd::{ForkResult, fork};
 
 use crate::case::Stop;
 
-/// How many descriptors a run may have.
+/// The limit on descriptors for a run.
 pub(crate) const DESCRIPTOR_LIMIT: u64 = 1024;
 
-/// How long loopback may take to deliver, before it is one that does not.
+/// How long loopback may take to deliver a packet before it counts as missing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Something that a machine can lack.
@@ -34,13 +34,14 @@ pub(crate) enum Need {
     UnixStream,
     UnixDatagram,
     UnixSeqpacket,
-    /// A thread beside the one that a process has.
+    /// A second thread in a process.
     Thread,
-    /// As many descriptors as a run may have.
+    /// As many descriptors as the limit for a run.
     Descriptors,
 }
 
-/// Whether the kernel has 64 bits, which a program of 32 cannot tell by itself: uname(1) names the processor for it.
+/// Returns whether the kernel has 64 bits. A 32-bit program cannot tell by itself: uname(1) names the
+/// processor.
 pub(crate) fn has_kernel_of_64_bits() -> bool {
     nix::sys::utsname::uname().is_ok_and(|system| {
         let processor = system.machine().to_string_lossy();
@@ -59,7 +60,7 @@ const TURN_ON_V6: &str = if cfg!(target_os = "openbsd") {
 
 type Check = fn() -> nix::Result<()>;
 
-/// What is looked at: what is missing if it fails, and what would mend it.
+/// The checks, each with the name of what is missing if it fails, and the remedy.
 const CHECKS: [(Need, Check, &str, &str); 7] = [
     (Need::Loopback, loopback, "IPv4 over the loopback interface", BRING_UP),
     (Need::LoopbackV6, loopback_v6, "IPv6 over the loopback interface", TURN_ON_V6),
@@ -70,9 +71,9 @@ const CHECKS: [(Need, Check, &str, &str); 7] = [
     (Need::Descriptors, descriptors, "1024 descriptors", "raise ulimit -n"),
 ];
 
-const ALLOW: &str = "let the sandbox, or the kernel's configuration, have them";
+const ALLOW: &str = "allow them in the sandbox or in the kernel's configuration";
 
-/// Whether a socket is not made at all.
+/// Returns whether the error means that the socket cannot be made at all.
 fn kept_back(errno: Errno) -> bool {
     matches!(errno, Errno::EPERM | Errno::EACCES | Errno::ENOSYS) || no_such_socket(errno)
 }
@@ -83,14 +84,14 @@ fn no_such_socket(errno: Errno) -> bool {
 
 static LACKS: OnceLock<Vec<(Need, String)>> = OnceLock::new();
 
-/// Looks at this machine, once, and says what it lacks, each with the remedy.
+/// Checks this machine, once, and returns what it lacks, each with the remedy.
 ///
 /// # Errors
 ///
-/// Without a process for each run, or a directory for what they make, no case can run: this says what is wrong,
-/// and what would be right.
+/// No case can run without a process for each run and a directory for the files of the runs. The error says
+/// what is wrong, and what would be right.
 pub fn prepare() -> Result<Vec<String>, String> {
-    // A file that may not be so large is an error then (ulimit -f), here and in each run.
+    // With SIGXFSZ ignored, a file that is too large for ulimit -f is an error, here and in each run.
     // SAFETY: no handler is installed.
     let _ = unsafe { signal::signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
     directory()?;
@@ -114,15 +115,15 @@ fn lacks() -> &'static [(Need, String)] {
     })
 }
 
-/// Whether this process, a case's own, has left the machine's network.
+/// Whether this process, which runs one case, has left the machine's network.
 static OWN_LOOPBACK: AtomicBool = AtomicBool::new(false);
 
-/// From now on loopback is that of a network which this process has made.
+/// Records that loopback is now that of a network that this process has made.
 pub(crate) fn has_loopback_of_its_own() {
     OWN_LOOPBACK.store(true, Ordering::Relaxed);
 }
 
-/// Skips a case that needs what this machine lacks.
+/// Skips a case that needs something that this machine lacks.
 pub(crate) fn need(need: Need) -> Result<(), Stop> {
     if need == Need::Loopback && OWN_LOOPBACK.load(Ordering::Relaxed) {
         return Ok(());
@@ -133,29 +134,30 @@ pub(crate) fn need(need: Need) -> Result<(), Stop> {
     }
 }
 
-/// Why something that a case only needs failed: for want of what the machine has too little of, or else unexpectedly.
+/// Returns why something that a case only needs has failed: the machine has too little of it, or the error was
+/// not expected.
 pub(crate) fn why(errno: Errno) -> Stop {
     let lacking = match errno {
         Errno::EMFILE if descriptors().is_err() => {
             return need(Need::Descriptors).err().unwrap_or_else(|| broken(errno));
         }
-        Errno::ENFILE => "has no more descriptors for anybody",
-        Errno::ENOSPC | Errno::EDQUOT => "has no room in the directory for temporary files (TMPDIR)",
+        Errno::ENFILE => "has no free descriptors (system-wide limit)",
+        Errno::ENOSPC | Errno::EDQUOT => "has no space left in the directory for temporary files (TMPDIR)",
         Errno::EFBIG => {
             "allows no file of that size in the directory for temporary files (TMPDIR; ulimit -f)"
         }
-        Errno::ENOMEM => "has no memory for it (ulimit -v)",
-        errno if no_such_socket(errno) => "has no such socket",
+        Errno::ENOMEM => "has too little memory (ulimit -v)",
+        errno if no_such_socket(errno) => "does not have this kind of socket",
         _ => return broken(errno),
     };
     Stop::Skip(format!("this machine {lacking}: {}", errno.desc()))
 }
 
-/// Why no process or thread was started.
+/// Returns why no process or thread was started.
 pub(crate) fn no_process(errno: Errno) -> Stop {
     match errno {
         Errno::EAGAIN => Stop::Skip(format!(
-            "this machine lets no more processes or threads be started ({}): raise ulimit -u",
+            "this machine allows no more processes or threads ({}): raise ulimit -u",
             errno.desc()
         )),
         errno => why(errno),
@@ -166,12 +168,12 @@ fn broken(errno: Errno) -> Stop {
     Stop::Broken(errno.to_string())
 }
 
-/// The error of a call of std, as the kernel gave it.
+/// Returns the errno of a failed call of std.
 pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// Whether the directory for temporary files holds a socket, and a file of some size.
+/// Checks that the directory for temporary files can hold a socket and a file of 1 MiB.
 fn directory() -> Result<(), String> {
     let place = std::env::temp_dir();
     let made = tempfile::Builder::new().prefix("unisend-").tempdir().and_then(|directory| {
@@ -180,10 +182,10 @@ fn directory() -> Result<(), String> {
     });
     match made {
         Ok(_) => Ok(()),
-        // Where there are no such sockets the cases that need them are skipped.
+        // Without such sockets, the cases that need them are skipped.
         Err(error) if errno_of(&error) == Errno::EAFNOSUPPORT || pair(SockType::Datagram).is_err() => Ok(()),
         Err(error) => Err(format!(
-            "{} is no directory for a socket and a file of 1 MiB: {error}; let TMPDIR name one that is",
+            "{} cannot hold a socket and a file of 1 MiB: {error}; set TMPDIR to a directory that can",
             place.display()
         )),
     }
@@ -203,7 +205,7 @@ fn loopback_v6() -> nix::Result<()> {
     to_itself((Ipv6Addr::LOCALHOST, 0).into()).map_err(|error| errno_of(&error))
 }
 
-/// Has a UDP socket send to itself.
+/// Sends from a UDP socket to itself.
 fn to_itself(address: SocketAddr) -> std::io::Result<()> {
     let socket = UdpSocket::bind(address)?;
     socket.send_to(b"x", socket.local_addr()?)?;
@@ -218,9 +220,9 @@ fn pair(kind: SockType) -> nix::Result<()> {
     socketpair(AddressFamily::Unix, kind, None, SockFlag::empty()).map(drop)
 }
 
-/// Starts a thread in a child, so that this process keeps to one.
+/// Starts a thread in a child process, so that this process keeps only one.
 fn thread() -> nix::Result<()> {
-    // SAFETY: this process has one thread, so that the child can go on with all that it had.
+    // SAFETY: this process has one thread, so the child can use everything that the parent had.
     match unsafe { fork() }? {
         ForkResult::Child => {
             let started = std::thread::Builder::new().spawn(|| ());
@@ -234,7 +236,7 @@ fn thread() -> nix::Result<()> {
 }
 
 fn end_child(code: i32) -> ! {
-    // SAFETY: ends the child without what the parent wants done at its own end.
+    // SAFETY: it ends the child without running the exit handlers of the parent.
     unsafe { libc::_exit(code) }
 }
 

@@ -1,4 +1,4 @@
-//! Runs the suite on this machine, and says what it showed.
+//! Runs the suite on this machine, and prints what it showed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use unisend_conformance::report::{self, Format, Report, Screen};
 use unisend_conformance::{Case, Topic, machine, run, suite};
 
 /// Checks what this system's kernel does when a program sends on a socket, and whether unisend keeps its
-/// contract here. Each case runs twice, in a process of its own: through raw libc and through unisend.
+/// contract here. Each case runs twice, in its own process: through raw libc and through unisend.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -24,7 +24,7 @@ struct Arguments {
     #[command(flatten)]
     form: Form,
 
-    /// Stop a run that takes longer than so many seconds: each case is run twice
+    /// Stop a run that takes longer than this many seconds (each case is run twice)
     #[arg(long, value_name = "SECONDS", default_value_t = run::TIME_LIMIT.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     time_limit: u64,
@@ -33,14 +33,14 @@ struct Arguments {
     color: colorchoice_clap::Color,
 }
 
-/// Which cases are meant.
+/// The cases that are chosen.
 #[derive(Args)]
 struct Choice {
-    /// The cases of this topic only; can be given more than once
+    /// Only the cases of this topic; can be given more than once
     #[arg(long, value_enum)]
     topic: Vec<Topic>,
 
-    /// This case only, by its clause (S8, A6b); can be given more than once
+    /// Only this case, by its clause (S8, A6b); can be given more than once
     #[arg(long, value_name = "CLAUSE", value_parser = known_case)]
     case: Vec<String>,
 }
@@ -64,7 +64,7 @@ enum Command {
         #[command(flatten)]
         choice: Choice,
     },
-    /// Print a report that was kept (JSON), in any form
+    /// Print a stored report (JSON) in any form
     Show {
         /// The report
         report: PathBuf,
@@ -75,11 +75,11 @@ enum Command {
         #[command(flatten)]
         form: Form,
     },
-    /// Compare two reports (JSON): where the kernels differ and where unisend does, which is a failure
+    /// Compare two reports (JSON): show where the kernels differ and where unisend differs, which is a failure
     Diff {
-        /// A report
+        /// The first report
         a: PathBuf,
-        /// Another
+        /// The second report
         b: PathBuf,
     },
 }
@@ -123,8 +123,8 @@ impl Choice {
     }
 }
 
-/// How many columns there are: what the user says, else what the terminal has. A serial line says 0, which is
-/// none.
+/// Returns the number of columns: the user's setting, or else the terminal's width. A serial line reports 0,
+/// which is ignored.
 fn columns() -> Option<usize> {
     let some = |columns: &usize| *columns > 0;
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -136,7 +136,7 @@ fn screen() -> Screen {
     columns().map_or_else(Screen::default, Screen::new)
 }
 
-/// A line for each case, broken only where somebody reads it.
+/// Returns a line for each case. Lines are wrapped only if the width is known.
 fn list(choice: &Choice) -> String {
     let screen = columns().map_or(Screen::new(usize::MAX), Screen::new);
     report::list(&choice.cases(), screen)
@@ -163,7 +163,7 @@ fn diff(a: &Path, b: &Path) -> Result<(String, ExitCode), String> {
 fn read(path: &Path) -> Result<Report, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_str(&text)
-        .map_err(|error| format!("{} is no report, as --format json prints it: {error}", path.display()))
+        .map_err(|error| format!("{} is not a report that --format json printed: {error}", path.display()))
 }
 
 fn examine(choice: &Choice, form: &Form, time_limit: Duration) -> Result<(String, ExitCode), String> {
@@ -171,8 +171,8 @@ fn examine(choice: &Choice, form: &Form, time_limit: Duration) -> Result<(String
         eprintln!("{lacking}");
     }
     let cases = choice.cases();
-    // It is drawn only on a terminal, and from this thread alone: each case forks this process. It has no
-    // character that a console without UTF-8 lacks.
+    // The bar is drawn only on a terminal, and only by this thread, because each case forks this process. It
+    // uses only characters that a console without UTF-8 has.
     let style = ProgressStyle::with_template("{pos}/{len} [{bar:20}] {wide_msg}")
         .expect("a template that is right")
         .progress_chars("=> ");

@@ -1,5 +1,5 @@
-//! Routes and packet filters, and two hosts with a gateway between their networks, in network namespaces that this
-//! process makes. What is made here goes with the processes.
+//! Routes and packet filters, and two hosts with a gateway between their networks, in network namespaces that
+//! this process makes. Everything that is made here ends with the processes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -15,31 +15,31 @@ use crate::case::Stop;
 use crate::machine;
 use crate::scene;
 
-/// How long the far host waits for what must come.
+/// How long the far host waits for data that must arrive.
 const PATIENCE_SECONDS: u8 = 5;
-/// How long it waits for what must not come.
+/// How long it waits for data that must not arrive.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// Runs ip(8) with these words.
+/// Runs ip(8) with these arguments.
 pub(crate) fn ip(words: &str) -> Result<(), Stop> {
     match administer("ip", words) {
         Ran::Done => Ok(()),
         Ran::Missing(error) => scene::skip(format!("needs ip(8), of iproute2: {error}")),
         Ran::Failed(said) => {
-            scene::skip(format!("needs a network of its own, and `ip {words}` says: {said}"))
+            scene::skip(format!("needs a network of its own, and `ip {words}` failed: {said}"))
         }
     }
 }
 
-/// How a program of the administrator's ended.
+/// How a program for administration ended.
 enum Ran {
     Done,
     Missing(std::io::Error),
-    /// It said this.
+    /// It printed this.
     Failed(String),
 }
 
-/// Runs a program with these words. An ordinary user's PATH can lack where it is.
+/// Runs a program with these arguments. The PATH of an ordinary user may lack its directory.
 fn administer(program: &str, words: &str) -> Ran {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let mut command = Command::new(program);
@@ -51,8 +51,8 @@ fn administer(program: &str, words: &str) -> Ran {
     }
 }
 
-/// An address that a route rejects. On Linux it is one of a network of this process's own. On OpenBSD it is one of
-/// 127/8, which the start script of an installed machine rejects.
+/// Returns an address that a route rejects. On Linux the address is in a network of this process's own. On
+/// OpenBSD it is in 127/8, which the start script of an installed machine rejects.
 pub(crate) fn rejected() -> Result<SocketAddr, Stop> {
     if cfg!(target_os = "openbsd") {
         return Ok(([127, 0, 0, 2], 9).into());
@@ -62,7 +62,8 @@ pub(crate) fn rejected() -> Result<SocketAddr, Stop> {
     Ok(([192, 0, 2, 1], 9).into())
 }
 
-/// Has the packet filter of this process's own network drop what is sent to these ports, by the program that there is.
+/// Makes the packet filter of this process's own network drop what is sent to these ports, with nft(8) or
+/// iptables(8).
 pub(crate) fn drop_what_is_sent_to(tcp: u16, udp: u16) -> Result<(), Stop> {
     let with_nft = format!(
         "add table inet unisend; \
@@ -94,15 +95,15 @@ impl Ran {
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Done => f.write_str("runs"),
-            Self::Missing(error) => write!(f, "is not there ({error})"),
-            Self::Failed(said) => write!(f, "says {said:?}"),
+            Self::Done => f.write_str("works"),
+            Self::Missing(error) => write!(f, "is missing ({error})"),
+            Self::Failed(said) => write!(f, "failed with {said:?}"),
         }
     }
 }
 
-/// A host beyond a gateway: a process in a namespace of its own, with a TCP listener and UDP sockets at addresses that
-/// are reached through it alone.
+/// A host behind a gateway: a process in its own namespace, with a TCP listener and UDP sockets at addresses
+/// that are reached only through the gateway.
 pub(crate) struct FarHost {
     process: Pid,
     tell: UnixStream,
@@ -111,7 +112,7 @@ pub(crate) struct FarHost {
     pub(crate) udp_v6: SocketAddr,
 }
 
-/// What the far host has.
+/// The sockets of the far host.
 struct Sockets {
     tcp: TcpListener,
     udp_v4: UdpSocket,
@@ -123,12 +124,12 @@ impl FarHost {
     pub(crate) fn new() -> Result<Self, Stop> {
         scene::enter_own_network()?;
         let (mut ours, theirs) = UnixStream::pair()?;
-        // SAFETY: this process has one thread, so that the child can go on with all that it had.
+        // SAFETY: this process has one thread, so the child can use everything that the parent had.
         match unsafe { fork() }.map_err(machine::no_process)? {
             ForkResult::Child => {
                 drop(ours);
                 let ended = far_host(theirs);
-                // SAFETY: ends the child without what the parent wants done at its own end.
+                // SAFETY: it ends the child without running the exit handlers of the parent.
                 unsafe { libc::_exit(i32::from(ended.is_err())) }
             }
             ForkResult::Parent { child } => {
@@ -147,8 +148,9 @@ impl FarHost {
         }
     }
 
-    /// How many bytes came to the far host: "t", "4" or "6" for the socket. It accepts a connection first. What must
-    /// come is waited for longer than what must not: the first packet over a new link takes a while.
+    /// Returns how many bytes arrived at the far host's socket: "t", "4" or "6". With "t" it accepts a
+    /// connection first. It waits longer for data that must arrive, because the first packet over a new link
+    /// takes a while.
     pub(crate) fn received(&mut self, socket: u8, must_come: bool) -> Result<u8, Stop> {
         self.tell.write_all(&[socket, if must_come { PATIENCE_SECONDS } else { 0 }])?;
         let mut count = [0];
@@ -168,9 +170,9 @@ fn end(process: Pid) {
     let _ = waitpid(process, None);
 }
 
-/// Lays the link to the far host, and gives the ports at which it listens.
+/// Makes the link to the far host, and returns the ports on which it listens.
 fn connect_the_two(far: Pid, tell: &mut UnixStream) -> Result<[u16; 3], Stop> {
-    tell.read_exact(&mut [0])?; // it has its namespace
+    tell.read_exact(&mut [0])?; // the far host has its namespace
     ip(&format!("link add near type veth peer name far netns {far}"))?;
     for words in [
         "addr add 10.9.0.1/24 dev near",

@@ -1,4 +1,4 @@
-//! The system calls, raw: what a C program would do, mistakes included.
+//! Raw system calls, as a C program makes them, mistakes included.
 
 use std::ffi::{c_int, c_void};
 use std::io::IoSlice;
@@ -16,7 +16,7 @@ use unisend::SendFlags;
 
 use crate::trial::Destination;
 
-/// The least time to live of what a socket takes in: libc has no name for OpenBSD's.
+/// The option for the least time to live of the packets that a socket accepts. libc has no name for OpenBSD's.
 pub(crate) const IP_MINTTL: c_int = if cfg!(target_os = "openbsd") { 32 } else { 21 };
 
 static SIGPIPE_RAISED: AtomicBool = AtomicBool::new(false);
@@ -25,25 +25,26 @@ extern "C" fn note_sigpipe(_signal: c_int) {
     SIGPIPE_RAISED.store(true, Ordering::SeqCst);
 }
 
-/// From now on a SIGPIPE is noted and does not kill.
+/// Makes a SIGPIPE be noted instead of killing the process.
 pub(crate) fn note_sigpipes() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(note_sigpipe), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing but to store into an atomic.
+    // SAFETY: the handler only stores into an atomic.
     unsafe { signal::sigaction(Signal::SIGPIPE, &action) }.map(drop)
 }
 
-/// Gives a SIGPIPE its default, which is to kill, and what a C program has. Rust's start ignores it.
+/// Restores the default disposition of SIGPIPE, as in a C program: it kills the process. Rust's start code
+/// ignores the signal.
 pub(crate) fn default_sigpipe() -> Result<()> {
     // SAFETY: no handler is installed.
     unsafe { signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
 }
 
-/// Whether a SIGPIPE was noted since this was last asked.
+/// Returns whether a SIGPIPE was noted since the last call.
 pub(crate) fn take_sigpipe() -> bool {
     SIGPIPE_RAISED.swap(false, Ordering::SeqCst)
 }
 
-/// The numbers that this system's C headers give to flags. One that it lacks has none.
+/// The numbers of flags in this system's C headers. A flag that the system lacks has none.
 pub(crate) fn flag_numbers(flags: SendFlags) -> c_int {
     #[cfg(target_os = "linux")]
     const HINTS: [(SendFlags, c_int); 2] =
@@ -73,14 +74,14 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: c_int) -> Result<usi
     count(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// send(2) of memory that need not be there. The kernel checks what it is given.
+/// send(2) of memory that may be unreadable. The kernel checks it.
 pub(crate) fn send_memory(
     fd: BorrowedFd<'_>,
     start: *const u8,
     length: usize,
     flags: c_int,
 ) -> Result<usize> {
-    // SAFETY: the kernel reads the memory, if at all, and answers EFAULT for what cannot be read.
+    // SAFETY: the kernel reads the memory, if at all, and returns EFAULT for memory that cannot be read.
     count(unsafe { libc::send(fd.as_raw_fd(), start.cast(), length, flags) })
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn sendfile(
     #[cfg(target_env = "gnu")]
     use libc::sendfile64;
 
-    // Of the same width, and signed.
+    // off_t has the same width, and is signed.
     let offset = offset.map_or(ptr::null_mut(), |offset| ptr::from_mut(offset).cast());
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     // SAFETY: the pointer is null or to an offset.
@@ -105,7 +106,7 @@ pub(crate) fn sendfile(
         .map(|sent| sent as u64)
 }
 
-/// There is none, and no case that gets here.
+/// The system has no sendfile(2), and no case calls this.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn sendfile(
     _output: BorrowedFd<'_>,
@@ -122,7 +123,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     count(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
-/// writev(2) of so many empty slices.
+/// writev(2) of this many empty slices.
 pub(crate) fn write_slices(fd: BorrowedFd<'_>, slices: c_int) -> Result<usize> {
     let vectors = vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; slices as usize];
     // SAFETY: the pointer and length are one vector's, whose members are empty.
@@ -134,21 +135,21 @@ pub(crate) fn send_message(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result
     send_vectors(fd, slices.as_ptr().cast(), slices.len())
 }
 
-/// sendmsg(2) of vectors that need not be right. The kernel checks what it is given.
+/// sendmsg(2) of vectors that may be invalid. The kernel checks them.
 pub(crate) fn send_vectors(fd: BorrowedFd<'_>, vectors: *const libc::iovec, length: usize) -> Result<usize> {
-    // SAFETY: zero is a value for every member: no name and no control data.
+    // SAFETY: zero is valid for every member: no name and no control data.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = vectors.cast_mut();
     message.msg_iovlen = length as _;
-    // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
+    // SAFETY: the kernel reads the memory, and returns EFAULT for memory that cannot be read.
     count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) })
 }
 
-/// sendmsg(2) of so many empty slices to an address.
+/// sendmsg(2) of this many empty slices to an address.
 pub(crate) fn send_message_to(fd: BorrowedFd<'_>, slices: usize, to: SocketAddr) -> Result<usize> {
     let vectors = vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; slices];
     let (mut name, length) = socket_name(Destination::Internet(to));
-    // SAFETY: zero is a value for every member: no control data.
+    // SAFETY: zero is valid for every member: no control data.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_name = (&raw mut name).cast();
     message.msg_namelen = length as libc::socklen_t;
@@ -163,7 +164,7 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: Destination<'_>) -> 
     send_to_name(fd, bytes, &name, length)
 }
 
-/// sendto(2) with a name of that length, which need not be right.
+/// sendto(2) with a name of this length, which may be wrong.
 pub(crate) fn send_to_name(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
@@ -178,7 +179,7 @@ pub(crate) fn send_to_name(
     })
 }
 
-/// A name as a C program would make it, and its exact length.
+/// Returns a name as a C program makes it, and its exact length.
 pub(crate) fn socket_name(to: Destination<'_>) -> (libc::sockaddr_storage, usize) {
     use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
 
@@ -196,11 +197,11 @@ pub(crate) fn socket_name(to: Destination<'_>) -> (libc::sockaddr_storage, usize
     }
 }
 
-/// The name of a unix socket, which has so many NUL bytes after it.
+/// Returns the name of a unix socket, with this many NUL bytes after it.
 pub(crate) fn unix_name(path: &[u8], terminator: usize) -> (libc::sockaddr_storage, usize) {
     let header = mem::offset_of!(libc::sockaddr_un, sun_path);
     let length = header + path.len() + terminator;
-    // SAFETY: zero is a value for every member.
+    // SAFETY: zero is valid for every member.
     let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
     name.ss_family = libc::AF_UNIX as libc::sa_family_t;
     assert!(length <= size_of_val(&name), "the path fits");
@@ -211,7 +212,7 @@ pub(crate) fn unix_name(path: &[u8], terminator: usize) -> (libc::sockaddr_stora
 }
 
 fn stored(name: *const u8, length: usize) -> (libc::sockaddr_storage, usize) {
-    // SAFETY: zero is a value for every member.
+    // SAFETY: zero is valid for every member.
     let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
     // SAFETY: the name has that many bytes, no more than the storage; they do not overlap.
     unsafe { ptr::copy_nonoverlapping(name, (&raw mut storage).cast::<u8>(), length) };
@@ -230,11 +231,11 @@ pub(crate) fn bring_loopback_up() -> Result<()> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: zero is a value for every member.
+    // SAFETY: zero is valid for every member.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
     request.ifr_ifru.ifru_flags = libc::IFF_UP as _;
-    // SAFETY: the pointer is to what this request reads: a name and flags.
+    // SAFETY: this request reads a name and flags through the pointer.
     let returned = unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
     Errno::result(returned).map(drop)
 }
@@ -265,9 +266,9 @@ pub(crate) fn get_option(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> Resul
     Errno::result(returned).map(|_| value)
 }
 
-/// connect(2) to nowhere: `AF_UNSPEC`.
+/// connect(2) with `AF_UNSPEC`.
 pub(crate) fn disconnect(fd: BorrowedFd<'_>) -> Result<usize> {
-    // SAFETY: zero is a value for every member, and AF_UNSPEC is zero.
+    // SAFETY: zero is valid for every member, and AF_UNSPEC is zero.
     let mut nowhere: libc::sockaddr_in = unsafe { mem::zeroed() };
     nowhere.sin_family = libc::AF_UNSPEC as libc::sa_family_t;
     let length = size_of_val(&nowhere) as libc::socklen_t;
@@ -276,7 +277,7 @@ pub(crate) fn disconnect(fd: BorrowedFd<'_>) -> Result<usize> {
     Errno::result(returned).map(|zero| zero as usize)
 }
 
-/// A mapping of so many bytes that can be read, followed by as many that cannot.
+/// Returns a mapping of this many readable bytes, followed by as many that cannot be read.
 pub(crate) fn readable_then_not(bytes: usize) -> Result<*const u8> {
     // SAFETY: a new mapping, which nothing else refers to and which lives as long as the process.
     let start = unsafe {
@@ -291,9 +292,9 @@ pub(crate) fn readable_then_not(bytes: usize) -> Result<*const u8> {
     Errno::result(returned).map(|_| start.cast::<u8>().cast_const())
 }
 
-/// send(2) on a descriptor number that need not be open.
+/// send(2) on a descriptor number that may not be open.
 pub(crate) fn send_number(number: c_int) -> Result<usize> {
-    // SAFETY: the pointer and length are one slice's; the kernel answers EBADF for what is not open.
+    // SAFETY: the pointer and length are one slice's; the kernel returns EBADF for a number that is not open.
     count(unsafe { libc::send(number, [0_u8; 1].as_ptr().cast(), 1, 0) })
 }
 
@@ -305,7 +306,8 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, to: Destination<'_>) -> Result<()> {
     Errno::result(returned).map(drop)
 }
 
-/// The bytes of a file that is mapped once for its whole length and then, part by part, covered by another.
+/// Returns the bytes of a file that is mapped once for its whole length, and then, part by part, covered by
+/// another file.
 pub(crate) fn map_again_and_again(
     whole: &OwnedFd,
     length: usize,
@@ -328,8 +330,8 @@ fn map_shared(at: *mut c_void, length: usize, flags: c_int, file: &OwnedFd) -> R
     if start == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(start) }
 }
 
-/// sendmsg(2) with control data that is given as bytes, which need not be right. A null pointer or a length of
-/// its own can stand for them.
+/// sendmsg(2) with control data that is given as bytes and may be invalid. The pointer can be null, and the
+/// length is given separately.
 pub(crate) fn send_control(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
@@ -338,7 +340,7 @@ pub(crate) fn send_control(
     flags: c_int,
 ) -> Result<usize> {
     let vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: zero is a value for every member: no name.
+    // SAFETY: zero is valid for every member: no name.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = (&raw const vector).cast_mut();
     message.msg_iovlen = 1;
@@ -347,16 +349,16 @@ pub(crate) fn send_control(
     count(sendmsg(fd, &message, flags))
 }
 
-/// sendmsg(2) as the kernel has it: musl's function reads the control data itself, and takes 1040 bytes at most.
+/// The system call sendmsg(2). musl's function reads the control data itself, and takes at most 1040 bytes.
 #[cfg(target_os = "linux")]
 fn sendmsg(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: c_int) -> isize {
-    // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
+    // SAFETY: the kernel reads the memory, and returns EFAULT for memory that cannot be read.
     unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), ptr::from_ref(message), flags) as isize }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn sendmsg(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: c_int) -> isize {
-    // SAFETY: the kernel reads the memory, and answers EFAULT for what cannot be read.
+    // SAFETY: the kernel reads the memory, and returns EFAULT for memory that cannot be read.
     unsafe { libc::sendmsg(fd.as_raw_fd(), message, flags) }
 }
 
@@ -372,9 +374,9 @@ pub(crate) fn control_space(data: usize) -> usize {
     unsafe { libc::CMSG_SPACE(data as u32) as usize }
 }
 
-/// A control message with this data, padded as C programs do.
+/// Returns a control message with this data, padded as C programs do.
 pub(crate) fn control_message(level: c_int, kind: c_int, data: &[u8]) -> Vec<u8> {
-    // SAFETY: zero is a value for every member.
+    // SAFETY: zero is valid for every member.
     let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
     header.cmsg_len = control_length(data.len()) as _;
     header.cmsg_level = level;
@@ -386,13 +388,13 @@ pub(crate) fn control_message(level: c_int, kind: c_int, data: &[u8]) -> Vec<u8>
     message
 }
 
-/// A control message of descriptors.
+/// Returns a control message of descriptors.
 pub(crate) fn rights(descriptors: &[c_int]) -> Vec<u8> {
     let data: Vec<u8> = descriptors.iter().flat_map(|number| number.to_ne_bytes()).collect();
     control_message(libc::SOL_SOCKET, libc::SCM_RIGHTS, &data)
 }
 
-/// sendmsg(2) with descriptors, as a C program would.
+/// sendmsg(2) with descriptors, as a C program calls it.
 pub(crate) fn send_rights(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
@@ -404,16 +406,16 @@ pub(crate) fn send_rights(
     send_control(fd, bytes, control.as_ptr(), control.len(), flags)
 }
 
-/// What recvmsg(2) gave.
+/// The result of recvmsg(2).
 pub(crate) struct Received {
     pub(crate) bytes: usize,
     pub(crate) flags: c_int,
-    /// `msg_controllen`, as the kernel left it.
+    /// `msg_controllen`, as the kernel returned it.
     pub(crate) control: usize,
     pub(crate) descriptors: Vec<OwnedFd>,
 }
 
-/// recvmsg(2) with room for so many bytes of data and so many of control messages, as a C program would.
+/// recvmsg(2) with room for this many bytes of data and of control messages, as a C program calls it.
 pub(crate) fn receive_rights(
     fd: BorrowedFd<'_>,
     data: usize,
@@ -423,7 +425,7 @@ pub(crate) fn receive_rights(
     let mut data = vec![0_u8; data];
     let mut room = vec![0_u64; control.div_ceil(8)];
     let mut vector = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
-    // SAFETY: zero is a value for every member: no name.
+    // SAFETY: zero is valid for every member: no name.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = &raw mut vector;
     message.msg_iovlen = 1;
@@ -456,7 +458,7 @@ pub(crate) fn receive_rights(
     Ok(Received { bytes, flags: message.msg_flags, control: message.msg_controllen as usize, descriptors })
 }
 
-/// An object of the kernel's own that watches descriptors: epoll on Linux, kqueue on OpenBSD.
+/// Returns a descriptor that watches others: epoll on Linux, kqueue on OpenBSD.
 pub(crate) fn watcher() -> Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     // SAFETY: it makes a descriptor.
@@ -469,7 +471,7 @@ pub(crate) fn watcher() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// `SO_PEERCRED`: its three numbers, in the kernel's order.
+/// Returns the three numbers of `SO_PEERCRED`, in the kernel's order.
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<[u32; 3]> {
     #[cfg(target_os = "linux")]
     const SO_PEERCRED: c_int = libc::SO_PEERCRED;

@@ -1,4 +1,4 @@
-//! Runs cases, and says of each whether it showed what it should.
+//! Runs cases, and decides whether each showed what it should.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use crate::expected::{Expected, Right};
 use crate::report::{Host, Report, Row, Side, Summary, Verdict};
 use crate::trial::Route;
 
-/// How long a run of a case may take, unless it is said: none takes 10 seconds on an idle machine of two processors.
+/// The default time limit of one run of a case. On an idle machine with two processors no run takes 10 seconds.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// OpenBSD's kernel can lose a wake-up where it has more than one processor: connect or accept over loopback then
-/// sleeps for ever, once in some 30,000 connections. What hangs is therefore run once more there, and the report
-/// says so.
+/// OpenBSD's kernel can lose a wake-up if it has more than one processor: connect or accept over loopback then
+/// sleeps for ever, once in about 30,000 connections. A run that hangs is therefore run once more there, and
+/// the report says so.
 const RUN_AGAIN: bool = cfg!(target_os = "openbsd");
 
-/// Runs cases one after another, each run for so long at most; `on_case` is told of each before it starts. The
-/// calling process must have one thread only.
+/// Runs cases one after another, each within a time limit per run. `on_case` is called before each case starts.
+/// The calling process must have only one thread.
 pub fn run(cases: &[&Case], time_limit: Duration, mut on_case: impl FnMut(&Case)) -> Report {
     let host = Host::here();
     let rows: Vec<Row> = cases
@@ -77,8 +77,8 @@ fn examine(case: &Case, host: &Host, time_limit: Duration) -> Row {
         }
     };
     let skipped = [&kernel, &portable].into_iter().find_map(|outcome| outcome.skipped().map(str::to_owned));
-    let again =
-        hung_once.then(|| format!("a run hung, was stopped after {} s and made again", time_limit.as_secs()));
+    let again = hung_once
+        .then(|| format!("a run hung, was stopped after {} s and was repeated", time_limit.as_secs()));
     let reasons = [skipped.or(reason.map(str::to_owned)), again];
     Row {
         id: case.id.to_owned(),
@@ -91,7 +91,7 @@ fn examine(case: &Case, host: &Host, time_limit: Duration) -> Row {
     }
 }
 
-/// Of several answers that are right the one that was seen is the one that was expected.
+/// If several answers are right, the observed one becomes the expected one.
 fn judge(outcome: Outcome, right: &Right, if_met: Verdict, time_limit: Duration) -> Side {
     let (observed, verdict) = match outcome {
         Outcome::Observed(observed) if right.accepts(&observed) => {

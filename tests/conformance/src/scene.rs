@@ -1,4 +1,4 @@
-//! Sockets in a certain state, made the same way on both systems.
+//! Sockets in a given state, made in the same way on both systems.
 
 use std::fs::File;
 use std::io::Read;
@@ -31,25 +31,25 @@ use crate::raw;
 #[cfg(target_os = "linux")]
 use crate::report::Host;
 
-/// How long anything here waits for what must happen.
+/// How long to wait for something that must happen.
 const PATIENCE: u16 = 2000;
 
-/// The loopback address, and a port that is free, whether or not this machine's interface is up.
+/// The loopback address with a free port, even if the interface of this machine is not up.
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// The loopback address of this machine, and a port that is free.
+/// Returns the loopback address of this machine, with a free port.
 pub(crate) fn loopback() -> Result<SocketAddr, Stop> {
     machine::need(Need::Loopback)?;
     Ok(LOOPBACK)
 }
 
-/// A UDP socket that is bound to the IPv6 loopback address.
+/// Returns a UDP socket that is bound to the IPv6 loopback address.
 pub(crate) fn udp_v6() -> Result<UdpSocket, Stop> {
     machine::need(Need::LoopbackV6)?;
     Ok(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?)
 }
 
-/// Two ends of a TCP connection over loopback.
+/// Returns the two ends of a TCP connection over loopback.
 pub(crate) fn tcp_pair() -> Result<(TcpStream, TcpStream), Stop> {
     let listener = TcpListener::bind(loopback()?)?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
@@ -57,12 +57,12 @@ pub(crate) fn tcp_pair() -> Result<(TcpStream, TcpStream), Stop> {
     Ok((ours, theirs))
 }
 
-/// A TCP socket that was never connected.
+/// Returns a TCP socket that was never connected.
 pub(crate) fn tcp() -> Result<OwnedFd, Stop> {
     new_socket(AddressFamily::Inet, SockType::Stream)
 }
 
-/// A socket fresh from socket(2).
+/// Returns a new socket.
 pub(crate) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedFd, Stop> {
     if family == AddressFamily::Unix {
         need_unix(kind)?;
@@ -86,7 +86,7 @@ pub(crate) fn bind_to_abstract(socket: &impl AsFd, name: &[u8]) -> nix::Result<(
     raw::bind(socket.as_fd(), crate::trial::Destination::Abstract(name))
 }
 
-/// A unix socket whose peer has closed, perhaps with a byte that it did not read.
+/// Returns a unix socket whose peer has closed, with an unread byte if `unread` is set.
 pub(crate) fn abandoned(kind: SockType, unread: bool) -> Result<OwnedFd, Stop> {
     let (ours, _theirs) = unix_pair(kind)?;
     if unread {
@@ -95,19 +95,19 @@ pub(crate) fn abandoned(kind: SockType, unread: bool) -> Result<OwnedFd, Stop> {
     Ok(ours)
 }
 
-/// Two connected unix sockets.
+/// Returns two connected unix sockets.
 pub(crate) fn unix_pair(kind: SockType) -> Result<(OwnedFd, OwnedFd), Stop> {
     need_unix(kind)?;
     Ok(socketpair(AddressFamily::Unix, kind, None, SockFlag::empty())?)
 }
 
-/// Two connected unix streams of std's.
+/// Returns two connected unix streams of std.
 pub(crate) fn unix_streams() -> Result<(UnixStream, UnixStream), Stop> {
     let (ours, theirs) = unix_pair(SockType::Stream)?;
     Ok((ours.into(), theirs.into()))
 }
 
-/// A unix datagram socket without a name.
+/// Returns a unix datagram socket without a name.
 pub(crate) fn unbound_datagram() -> Result<UnixDatagram, Stop> {
     machine::need(Need::UnixDatagram)?;
     Ok(UnixDatagram::unbound()?)
@@ -121,7 +121,7 @@ fn need_unix(kind: SockType) -> Result<(), Stop> {
     })
 }
 
-/// A UDP socket that is connected to a second one.
+/// Returns a UDP socket that is connected to a second one.
 pub(crate) fn udp_pair() -> Result<(UdpSocket, UdpSocket), Stop> {
     let ours = UdpSocket::bind(loopback()?)?;
     let theirs = UdpSocket::bind(loopback()?)?;
@@ -130,19 +130,19 @@ pub(crate) fn udp_pair() -> Result<(UdpSocket, UdpSocket), Stop> {
     Ok((ours, theirs))
 }
 
-/// A UDP socket that is connected to a port at which nobody listens.
+/// Returns a UDP socket that is connected to a port on which nobody listens.
 pub(crate) fn udp_to_closed_port() -> Result<UdpSocket, Stop> {
     let (ours, _theirs) = udp_pair()?;
     Ok(ours)
 }
 
-/// The address of a TCP port that has just been closed.
+/// Returns the address of a TCP port that has just been closed.
 pub(crate) fn closed_tcp_port() -> Result<SocketAddr, Stop> {
     Ok(TcpListener::bind(loopback()?)?.local_addr()?)
 }
 
-/// A TCP socket that is connecting and stays so, and the listener that keeps it so: it drops, without an answer,
-/// what comes with a smaller time to live than a packet has that no router has seen.
+/// Returns a TCP socket that stays connecting, and the listener that keeps it so: the listener silently drops
+/// every packet whose time to live is below 255.
 pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, OwnedFd), Stop> {
     let listener = tcp()?;
     bind_to_loopback(&listener)?;
@@ -156,7 +156,7 @@ pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, OwnedFd), Stop> {
         Err(Errno::EINPROGRESS) if !wait_for(&candidate, PollFlags::POLLOUT, 50)? => {}
         _ => {
             return skip(
-                "IP_MINTTL does not keep a listener from answering here: no socket was seen connecting",
+                "IP_MINTTL does not keep a listener from answering here: no socket stayed connecting",
             );
         }
     }
@@ -164,7 +164,7 @@ pub(crate) fn connecting(blocking: bool) -> Result<(OwnedFd, OwnedFd), Stop> {
     Ok((candidate, listener))
 }
 
-/// A TCP socket whose connection was refused while it did not wait for it, and that has seen the refusal.
+/// Returns a TCP socket whose non-blocking connect was refused, and that has seen the refusal.
 pub(crate) fn refused_while_connecting() -> Result<OwnedFd, Stop> {
     let refused = tcp()?;
     set_nonblocking(&refused, true)?;
@@ -176,7 +176,7 @@ pub(crate) fn refused_while_connecting() -> Result<OwnedFd, Stop> {
     Ok(refused)
 }
 
-/// connect(2) to an IPv4 address.
+/// Calls connect(2) with an IPv4 address.
 pub(crate) fn connect_to(socket: &impl AsRawFd, address: SocketAddr) -> nix::Result<()> {
     match address {
         SocketAddr::V4(address) => socket::connect(socket.as_raw_fd(), &SockaddrIn::from(address)),
@@ -184,7 +184,7 @@ pub(crate) fn connect_to(socket: &impl AsRawFd, address: SocketAddr) -> nix::Res
     }
 }
 
-/// Makes closing this connection a reset.
+/// Makes a close of this connection send a reset.
 pub(crate) fn reset_on_close(theirs: &TcpStream) -> Result<(), Stop> {
     let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
     Ok(setsockopt(theirs, sockopt::Linger, &at_once)?)
@@ -203,20 +203,21 @@ pub(crate) fn finish(theirs: TcpStream, ours: &TcpStream) -> Result<(), Stop> {
     wait_until(ours, PollFlags::POLLIN)
 }
 
-/// Opens a file that the system has, unless it is kept from this process.
+/// Opens a file of the system, or skips the case if this process may not.
 pub(crate) fn open(path: impl AsRef<Path>) -> Result<File, Stop> {
     let path = path.as_ref();
     File::open(path).or_else(|error| skip(format!("needs {}: {error}", path.display())))
 }
 
-/// A file of so many bytes that nobody wrote. On disk it takes no room that is not given back.
+/// Returns a file of this many unwritten bytes. Its space on disk is freed when it is closed.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn holes(path: &Path, length: u64) -> Result<File, Stop> {
     holes_on_disk(path, length)
 }
 
-/// A file of so many bytes that nobody wrote: in memory, where it is read fast, since Linux leaves holes there empty when
-/// they are sent (6.5, commit bd194b187115). An older one fills them, and keeps what it filled as long as the file is.
+/// Returns a file of this many unwritten bytes. It is in memory, where it is read fast, because Linux leaves
+/// holes there empty when they are sent (6.5, commit bd194b187115). An older Linux fills the holes, and keeps
+/// them filled as long as the file exists.
 #[cfg(target_os = "linux")]
 pub(crate) fn holes(path: &Path, length: u64) -> Result<File, Stop> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -233,12 +234,12 @@ pub(crate) fn holes(path: &Path, length: u64) -> Result<File, Stop> {
     let place = fstatfs(&file)?;
     let free = place.blocks_available() * place.block_size() as u64;
     if place.filesystem_type() == TMPFS_MAGIC && free < length {
-        return skip(format!("needs {length} bytes of TMPDIR, which is in memory and has {free}"));
+        return skip(format!("needs {length} bytes in TMPDIR, which is in memory and has {free} free"));
     }
     Ok(file)
 }
 
-/// It has no name any more, so that what it takes is given back when it is closed.
+/// The name of the file is removed, so its space is freed when it is closed.
 fn holes_on_disk(path: &Path, length: u64) -> Result<File, Stop> {
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     std::fs::remove_file(path)?;
@@ -246,7 +247,7 @@ fn holes_on_disk(path: &Path, length: u64) -> Result<File, Stop> {
     Ok(file)
 }
 
-/// Waits until something has come, for some time, and a moment more: its sender then waits for room.
+/// Waits until data has arrived, up to a limit, and a moment more. Its sender then waits for room.
 pub(crate) fn wait_for_a_sender(from: &impl AsFd) {
     let _ = wait_for(from, PollFlags::POLLIN, 10_000);
     thread::sleep(Duration::from_millis(150));
@@ -260,7 +261,7 @@ pub(crate) fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(
     Ok(())
 }
 
-/// Shuts sending or receiving down.
+/// Shuts down sending or receiving.
 pub(crate) fn shutdown(socket: &impl AsRawFd, how: Shutdown) -> nix::Result<()> {
     let how = match how {
         Shutdown::Read => socket::Shutdown::Read,
@@ -270,38 +271,39 @@ pub(crate) fn shutdown(socket: &impl AsRawFd, how: Shutdown) -> nix::Result<()> 
     socket::shutdown(socket.as_raw_fd(), how)
 }
 
-/// Whether poll(2) says one of these, or that something is wrong, within so many milliseconds.
+/// Returns whether poll(2) reports one of these events, or an error, within this many milliseconds.
 pub(crate) fn wait_for(socket: &impl AsFd, what: PollFlags, milliseconds: u16) -> Result<bool, Stop> {
     let mut polled = [PollFd::new(socket.as_fd(), what)];
     Ok(poll(&mut polled, milliseconds)? == 1)
 }
 
-/// Waits for what must happen.
+/// Waits for an event that must happen.
 pub(crate) fn wait_until(socket: &impl AsFd, what: PollFlags) -> Result<(), Stop> {
     let mut polled = [PollFd::new(socket.as_fd(), what)];
     match poll(&mut polled, PATIENCE)? {
-        0 => Err(Stop::Broken(format!("poll did not say {what:?} in time"))),
+        0 => Err(Stop::Broken(format!("poll(2) did not report {what:?} in time"))),
         _ => Ok(()),
     }
 }
 
-/// A TCP connection on which nothing more can be sent. Its buffers are set, so that they do not grow.
+/// Returns a TCP connection on which nothing more can be sent. The sizes of its buffers are set, so they do not
+/// grow.
 pub(crate) fn full_tcp_pair() -> Result<(TcpStream, TcpStream), Stop> {
     let (ours, theirs) = tcp_pair()?;
     setsockopt(&ours, sockopt::SndBuf, &65_536)?;
     setsockopt(&theirs, sockopt::RcvBuf, &65_536)?;
-    // For some time after it said "full" a retransmission can still move data to the other buffer.
+    // For some time after the socket is full, a retransmission can still move data to the other buffer.
     fill_until_quiet_for(&ours, Duration::from_millis(700))?;
     Ok((ours, theirs))
 }
 
-/// Fills a unix stream until it takes no more, whatever the two kernels' buffers are.
+/// Fills a unix stream until it takes no more, whatever the buffers of the two kernels are.
 pub(crate) fn fill(socket: &impl AsFd) -> Result<(), Stop> {
     fill_until_quiet_for(socket, Duration::ZERO)
 }
 
 fn fill_until_quiet_for(socket: &impl AsFd, quiet: Duration) -> Result<(), Stop> {
-    // Few single bytes, which are slow over TCP.
+    // Single bytes are slow over TCP, so few are sent.
     const LENGTHS: [usize; 5] = [65_536, 4096, 256, 16, 1];
     let bytes = [b'f'; LENGTHS[0]];
     let mut last_accepted = Instant::now();
@@ -324,12 +326,12 @@ fn send_without_waiting(socket: &impl AsFd, bytes: &[u8]) -> nix::Result<usize> 
     raw::send(socket.as_fd(), bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
 }
 
-/// Lets calls on this socket that wait for room fail after so many milliseconds.
+/// Sets the time limit, in milliseconds, of calls that wait for room on this socket.
 pub(crate) fn set_send_timeout(socket: &impl AsFd, milliseconds: i64) -> Result<(), Stop> {
     Ok(setsockopt(socket, sockopt::SendTimeout, &TimeVal::milliseconds(milliseconds))?)
 }
 
-/// Reads and drops all that comes, in a thread of its own, until the end or an error.
+/// Reads and drops all data in a new thread, until the end or an error.
 pub(crate) fn drain(mut from: impl Read + Send + 'static) -> Result<JoinHandle<u64>, Stop> {
     start(move || {
         let mut buffer = vec![0; 1 << 20];
@@ -341,7 +343,7 @@ pub(crate) fn drain(mut from: impl Read + Send + 'static) -> Result<JoinHandle<u
     })
 }
 
-/// A unix datagram socket bound in this directory.
+/// Returns a unix datagram socket that is bound to this path.
 pub(crate) fn bound_datagram(path: &Path) -> Result<UnixDatagram, Stop> {
     machine::need(Need::UnixDatagram)?;
     Ok(UnixDatagram::bind(path)?)
@@ -349,7 +351,7 @@ pub(crate) fn bound_datagram(path: &Path) -> Result<UnixDatagram, Stop> {
 
 extern "C" fn do_nothing(_signal: libc::c_int) {}
 
-/// Has SIGUSR1 caught by a handler that does nothing, with or without `SA_RESTART`.
+/// Installs a handler for SIGUSR1 that does nothing, with or without `SA_RESTART`.
 pub(crate) fn catch_signal(restart: bool) -> Result<(), Stop> {
     let flags = if restart { SaFlags::SA_RESTART } else { SaFlags::empty() };
     let action = SigAction::new(SigHandler::Handler(do_nothing), flags, SigSet::empty());
@@ -358,25 +360,25 @@ pub(crate) fn catch_signal(restart: bool) -> Result<(), Stop> {
     Ok(())
 }
 
-/// How many bytes a page of memory has here.
+/// Returns the size of a page of memory.
 pub(crate) fn page_size() -> Result<u64, Stop> {
     let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
     Ok(bytes.map_or(4096, |bytes| bytes as u64))
 }
 
-/// SIGUSR1 sent to a thread from another one, again and again until it is stopped: on a busy machine the first can come
-/// before the call that it is to interrupt.
+/// Sends SIGUSR1 to a thread from another thread, repeatedly until it is stopped. On a busy machine the first
+/// signal can arrive before the call that it should interrupt.
 pub(crate) struct Signals {
     stop: Sender<()>,
     sender: JoinHandle<()>,
 }
 
 impl Signals {
-    /// To this thread, each time so many milliseconds have passed. They end by themselves after a while: on OpenBSD each can
-    /// restart a time limit.
+    /// Sends a signal to this thread each time this many milliseconds have passed. The signals end after a
+    /// while by themselves, because on OpenBSD each can restart a time limit.
     pub(crate) fn each(milliseconds: u64) -> Result<Self, Stop> {
         const MOST: usize = 15;
-        // A number here, a pointer there: it is only carried to the other thread.
+        // This is a number on one system and a pointer on another. It is only passed to the other thread.
         let target = nix::sys::pthread::pthread_self() as usize;
         let (stop, stopped) = mpsc::channel();
         let sender = start(move || {
@@ -385,7 +387,7 @@ impl Signals {
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                // The thread that started this one is still there: it waits for this one to end.
+                // The target thread still exists: it waits for this thread to end.
                 let _ = nix::sys::pthread::pthread_kill(target as _, Signal::SIGUSR1);
             }
         })?;
@@ -398,7 +400,7 @@ impl Signals {
     }
 }
 
-/// Sends SIGUSR1 to this thread from another one, after so many milliseconds and again, so many times.
+/// Sends SIGUSR1 to this thread from another thread, every so many milliseconds, this many times.
 pub(crate) fn signal_every(milliseconds: u64, times: u32) -> Result<JoinHandle<()>, Stop> {
     let target = nix::sys::pthread::pthread_self() as usize;
     start(move || {
@@ -417,45 +419,47 @@ pub(crate) fn start<T: Send + 'static>(
     thread::Builder::new().spawn(work).map_err(|error| machine::no_process(machine::errno_of(&error)))
 }
 
-/// Makes this process, which is a case's own, an ordinary user's if it is root's.
+/// Changes this process, which runs one case, from root to an ordinary user.
 pub(crate) fn leave_root(user: u32) -> Result<(), Stop> {
     if !Uid::effective().is_root() {
         return Ok(());
     }
     setuid(Uid::from_raw(user)).or_else(|errno| {
         skip(format!(
-            "needs another user than root, whom this namespace does not have: setuid(2) says {errno:?}"
+            "needs a user other than root, which this namespace does not have: setuid(2) failed with {errno:?}"
         ))
     })
 }
 
-/// What a call gave, and how long it took.
+/// Returns the result of a call, and how long it took.
 pub(crate) fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let outcome = call();
     (outcome, start.elapsed())
 }
 
-/// Skips a case that needs what this machine lacks.
+/// Skips a case that needs something that this machine lacks.
 pub(crate) fn skip<T>(reason: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Skip(reason.into()))
 }
 
-/// Leaves the machine's network for a new one that has no interface up, and so no route to anywhere.
+/// Leaves the machine's network for a new one that has no interface up, and so no routes.
 #[cfg(target_os = "linux")]
 pub(crate) fn enter_empty_network() -> Result<(), Stop> {
     unshare(CloneFlags::CLONE_NEWNET)
         .or_else(|_| enter_user_namespace(CloneFlags::CLONE_NEWNET, 0, 0))
-        .or_else(|errno| skip(format!("needs a network namespace of its own, and unshare(2) says {errno:?}")))
+        .or_else(|errno| {
+            skip(format!("needs a network namespace of its own, and unshare(2) failed with {errno:?}"))
+        })
 }
 
-/// OpenBSD's network cannot be left without a change to the machine's routes.
+/// A process on OpenBSD cannot leave the network without a change to the machine's routes.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn enter_empty_network() -> Result<(), Stop> {
-    skip("needs a network of its own, which this system has only by changing the machine's")
+    skip("needs a network of its own, which this system cannot make without changing the machine's network")
 }
 
-/// The same, with the loopback interface up and nothing else.
+/// Enters such a network, with only the loopback interface up.
 pub(crate) fn enter_own_network() -> Result<(), Stop> {
     enter_empty_network()?;
     #[cfg(target_os = "linux")]
@@ -464,7 +468,7 @@ pub(crate) fn enter_own_network() -> Result<(), Stop> {
     Ok(())
 }
 
-/// Enters a namespace of users in which this user and group have these numbers, and others of these kinds with it.
+/// Enters a user namespace in which this user and group have these numbers, together with other namespaces.
 #[cfg(target_os = "linux")]
 fn enter_user_namespace(others: CloneFlags, user: u32, group: u32) -> nix::Result<()> {
     let (own_user, own_group) = (Uid::effective(), Gid::effective());
@@ -479,15 +483,15 @@ fn enter_user_namespace(others: CloneFlags, user: u32, group: u32) -> nix::Resul
     Ok(())
 }
 
-/// Makes the numbers of this process's user and group differ, if they do not and can: root takes others, and anybody
-/// a namespace of users where there are such. The process is a case's own.
+/// Makes the user and the group of this process have different numbers, if they do not and can. Root takes
+/// other numbers, and an ordinary user enters a user namespace if there are any. The process runs one case.
 pub(crate) fn tell_user_from_group() {
     const USER: u32 = 32_764;
     const GROUP: u32 = 32_765;
     if Uid::effective().as_raw() != Gid::effective().as_raw() {
         return;
     }
-    // A namespace can be without them: the two are then told apart on other machines.
+    // A namespace may lack these numbers. Other machines then show the difference.
     let changed = match Uid::effective().is_root() {
         true => setgid(Gid::from_raw(GROUP)).and_then(|()| setuid(Uid::from_raw(USER))),
         false => Err(Errno::EPERM),

@@ -1,4 +1,4 @@
-//! One run of a case, through one route, and what it showed.
+//! One run of a case through one route, and what it showed.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use unisend::{
 use crate::case::Stop;
 use crate::raw;
 
-/// The way that a case is run.
+/// How a case is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// Raw libc: what the kernel does.
+    /// Through raw libc: what the kernel does.
     Kernel,
-    /// unisend: what the contract promises.
+    /// Through unisend: what the contract promises.
     Portable,
 }
 
-/// Where a datagram is to go, before either route has put it into its own form.
+/// The destination of a datagram, before a route has converted it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Destination<'a> {
     Internet(SocketAddr),
@@ -31,8 +31,8 @@ pub(crate) enum Destination<'a> {
     Abstract(&'a [u8]),
 }
 
-/// What a run has shown so far, step by step. Each step is a count, an errno (with `+SIGPIPE` if that signal
-/// was raised) on the kernel's route, an error's kind on unisend's, or a word.
+/// What a run has shown so far, step by step. Each step is a count, a word, an errno on the kernel's route
+/// (with `+SIGPIPE` if that signal was raised), or the kind of an error on unisend's route.
 pub(crate) struct Trial {
     route: Route,
     directory: PathBuf,
@@ -52,7 +52,7 @@ impl Trial {
         self.route
     }
 
-    /// A path of this name in a directory that is this run's own.
+    /// Returns a path with this name in this run's own directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -66,17 +66,17 @@ impl Trial {
         self.steps.push(step.to_string());
     }
 
-    /// Whether the last step was this.
+    /// Returns whether the last step was this.
     pub(crate) fn last_was(&self, step: &str) -> bool {
         self.steps.last().is_some_and(|last| last == step)
     }
 
-    /// Takes the last step back if it was this; whether it was.
+    /// Removes the last step if it was this, and returns whether it was.
     pub(crate) fn retract(&mut self, step: &str) -> bool {
         self.steps.pop_if(|last| last == step).is_some()
     }
 
-    /// Notes what a raw call gave.
+    /// Notes the result of a raw call.
     pub(crate) fn note_raw(&mut self, outcome: nix::Result<usize>) {
         let signal = if raw::take_sigpipe() { "+SIGPIPE" } else { "" };
         match outcome {
@@ -98,8 +98,8 @@ impl Trial {
         }
     }
 
-    /// Sends without flags. That the peer is gone can be said in more than one way: on unisend's route they
-    /// are one.
+    /// Sends without flags. More than one error can say that the peer is gone: on unisend's route they are
+    /// noted alike.
     pub(crate) fn send_to_the_gone(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         match self.route {
             Route::Kernel => self.send(socket, bytes),
@@ -110,7 +110,7 @@ impl Trial {
         }
     }
 
-    /// Sends without flags: "partial" for a count that is not zero and not all.
+    /// Sends without flags, and notes "partial" for a count that is neither 0 nor all.
     pub(crate) fn send_partly(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         match self.route {
             Route::Kernel => self.note_raw_partly(raw::send(socket.as_fd(), bytes, 0), bytes.len()),
@@ -122,7 +122,7 @@ impl Trial {
         }
     }
 
-    /// Notes what a raw call gave: "partial" for a count that is not zero and not all.
+    /// Notes the result of a raw call: "partial" for a count that is neither 0 nor all.
     pub(crate) fn note_raw_partly(&mut self, outcome: nix::Result<usize>, length: usize) {
         match outcome {
             Ok(count) if is_part(count, length) => self.note("partial"),
@@ -130,7 +130,7 @@ impl Trial {
         }
     }
 
-    /// Sends without flags, and notes the word if all of it was accepted.
+    /// Sends without flags, and notes this word if everything was accepted.
     pub(crate) fn send_whole(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8], whole: &str) {
         self.send(socket, bytes);
         if self.retract(&bytes.len().to_string()) {
@@ -138,7 +138,7 @@ impl Trial {
         }
     }
 
-    /// Sends all: raw libc has no such call, and shows what one send does.
+    /// Sends everything. Raw libc has no such call, so its route shows one send.
     pub(crate) fn send_all(&mut self, socket: &SocketRef<'_, impl Sized>, bytes: &[u8]) {
         match self.route {
             Route::Kernel => self.send(socket, bytes),
@@ -204,7 +204,7 @@ impl Trial {
         }
     }
 
-    /// Sends all of the bytes, with descriptors: raw libc has no such call, and shows what one sendmsg does.
+    /// Sends everything, with descriptors. Raw libc has no such call, so its route shows one sendmsg.
     pub(crate) fn send_message_all(
         &mut self,
         socket: &SocketRef<'_, impl Sized>,
@@ -222,7 +222,7 @@ impl Trial {
         }
     }
 
-    /// Receives so many bytes, and gives the descriptors that came with them.
+    /// Receives at most this many bytes, and returns the descriptors that arrived with them.
     pub(crate) fn take_descriptors(
         &mut self,
         socket: &SocketRef<'_, impl Sized>,
@@ -243,23 +243,23 @@ impl Trial {
         }
     }
 
-    /// Puts words behind the last step.
+    /// Appends words to the last step.
     pub(crate) fn add_to_last(&mut self, words: &str) {
         if let Some(last) = self.steps.last_mut() {
             last.push_str(words);
         }
     }
 
-    /// Puts a word before the last step.
+    /// Puts a word in front of the last step.
     pub(crate) fn name_last(&mut self, word: &str) {
         if let Some(last) = self.steps.last_mut() {
             last.insert_str(0, word);
         }
     }
 
-    /// Receives what is there and the descriptors with it, without waiting: into so many bytes and, on the
-    /// kernel's route, into so many bytes of control messages. Notes "received", the bytes, `+` and the count of
-    /// descriptors, and what was said besides. The descriptors are there until this returns.
+    /// Receives data and descriptors without waiting, into this many bytes and, on the kernel's route, this
+    /// many bytes of control messages. Notes "received", the bytes, `+` and the count of descriptors, and what
+    /// else was reported. The descriptors stay open until this returns.
     pub(crate) fn receive_message(
         &mut self,
         socket: &SocketRef<'_, impl Sized>,
@@ -281,7 +281,7 @@ impl Trial {
         self.note(format!("received {noted}"));
     }
 
-    /// The same without room for descriptors.
+    /// The same, without room for descriptors.
     pub(crate) fn receive_without_descriptors(&mut self, socket: &SocketRef<'_, impl Sized>, data: usize) {
         match self.route {
             Route::Kernel => self.receive_message(socket, data, 0),
@@ -295,7 +295,7 @@ impl Trial {
         }
     }
 
-    /// Receives what is there, and notes "received" and the count, or the errno.
+    /// Receives without waiting, and notes "received" and the count, or the errno.
     pub(crate) fn receive(&mut self, from: impl AsFd) {
         match receive_now(from.as_fd()) {
             Ok(count) => self.note(format!("received {count}")),
@@ -303,7 +303,7 @@ impl Trial {
         }
     }
 
-    /// Notes what a call of unisend gave.
+    /// Notes the result of a call of unisend.
     pub(crate) fn note_portable(&mut self, outcome: Result<usize, Error>) {
         match outcome {
             Ok(count) => self.note(count),

@@ -18,31 +18,31 @@ use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Route, Trial};
 
-const NO_ADDRESS_ON_STREAMS: &str = "send_to exists on a DatagramSocket alone";
+const NO_ADDRESS_ON_STREAMS: &str = "only a DatagramSocket has send_to";
 const EXACT_LENGTHS: &str = "an Address has the exact length";
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Addresses;
     vec![
         topic
-            .case("A1", "an address on a connected TCP socket", on_tcp)
+            .case("A1", "connected TCP socket: an address", on_tcp)
             .kernels("1")
             .unrepresentable(NO_ADDRESS_ON_STREAMS),
         topic
-            .case("A2", "an address on a unix stream: connected, never connected", on_unix_stream)
+            .case("A2", "unix stream, connected and never connected: an address", on_unix_stream)
             .kernel("EISCONN, EOPNOTSUPP", "1, ENOTCONN")
             .unrepresentable(NO_ADDRESS_ON_STREAMS),
         topic
-            .case("A3", "an address on seqpacket: connected, never connected", on_seqpacket)
+            .case("A3", "seqpacket, connected and never connected: an address", on_seqpacket)
             .kernels("1, ENOTCONN")
             .unrepresentable(NO_ADDRESS_ON_STREAMS),
         topic
-            .case("A4", "an address on a connected datagram socket: UDP, unix", on_connected)
+            .case("A4", "connected UDP and unix datagram sockets: an address", on_connected)
             .kernel("1, 1", "EISCONN, EISCONN")
             .differs(
                 "1, 1",
                 "AlreadyConnected, AlreadyConnected",
-                "Linux lets the address override the peer, OpenBSD does not; to know of a peer takes a call",
+                "on Linux the address overrides the peer, on OpenBSD it does not; to find out about a peer takes a call",
             ),
         topic
             .case("A5", "an address of another family: IPv6 on IPv4, IPv4 on unix", other_family)
@@ -58,7 +58,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "1",
                 [
                     always("EHOSTUNREACH").only("no route rejects it"),
-                    always("ENETUNREACH").only("a route rejects it, as an installed machine's does"),
+                    always("ENETUNREACH").only("a route rejects it, as on an installed machine"),
                 ],
             )
             .promise("AddressNotAvailable"),
@@ -80,7 +80,7 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("EINVAL, EINVAL", "EADDRNOTAVAIL, EADDRNOTAVAIL")
             .promise("AddressNotAvailable, AddressNotAvailable"),
         topic
-            .case("A8", "an IPv6 socket: an IPv4 address, an IPv4-mapped one", v4_on_v6)
+            .case("A8", "IPv6 socket: an IPv4 address, an IPv4-mapped address", v4_on_v6)
             .kernel("1, 1", "EAFNOSUPPORT, EADDRNOTAVAIL")
             .promise("AddressFamily, AddressNotAvailable"),
         topic
@@ -103,9 +103,9 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("ENOTDIR, ECONNREFUSED", "ENOTDIR, ENOENT")
             .promise("NotFound, InvalidInput"),
         topic
-            .case("A11", "a unix datagram receiver that is connected to another", receiver_connected)
+            .case("A11", "a unix datagram receiver that is connected to another socket", receiver_connected)
             .kernel("EPERM", "1")
-            .differs("PermissionDenied", "1", "Linux lets the peer alone in, OpenBSD lets anybody"),
+            .differs("PermissionDenied", "1", "Linux lets only the peer send to it, OpenBSD lets everybody"),
         topic
             .case("A12", "a broadcast address without SO_BROADCAST, on loopback", broadcast)
             .kernel(
@@ -113,7 +113,7 @@ pub(super) fn cases() -> Vec<Case> {
                 [
                     always("EADDRNOTAVAIL").only("no route"),
                     always("EHOSTUNREACH").only("a route without a host"),
-                    always("ENETUNREACH").only("a route that rejects, as an installed machine has for 127/8"),
+                    always("ENETUNREACH").only("a route that rejects, as on an installed machine for 127/8"),
                     always("EACCES").only("an interface that broadcasts there"),
                 ],
             )
@@ -123,15 +123,15 @@ pub(super) fn cases() -> Vec<Case> {
                     always("Unreachable").only("no interface broadcasts there"),
                     always("PermissionDenied").only("an interface broadcasts there"),
                 ],
-                "OpenBSD's loopback interface has no broadcast; on one that has, it says EACCES too",
+                "OpenBSD's loopback interface has no broadcast; on an interface that has one, OpenBSD returns EACCES too",
             ),
         topic
-            .case("A13", "a packet filter drops what is sent: TCP, connected UDP", packet_filter)
+            .case("A13", "TCP and connected UDP, a packet filter drops what is sent", packet_filter)
             .kernel("1, EPERM", "EACCES, EACCES")
             .differs(
                 "1, PermissionDenied",
                 "PermissionDenied, PermissionDenied",
-                "OpenBSD fails a TCP send whose data it has queued: Error::may_have_sent says so",
+                "OpenBSD fails a TCP send although it has queued the data: Error::may_have_sent is then true",
             ),
     ]
 }
@@ -213,7 +213,7 @@ fn long_paths(trial: &mut Trial) -> Result<(), Stop> {
     for length in [103, 104] {
         let name = "p".repeat(length);
         let path = Path::new(&name);
-        // OpenBSD cannot bind the longer one either.
+        // OpenBSD cannot bind the longer path either.
         let _receiver = UnixDatagram::bind(path);
         trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(path));
     }
@@ -223,7 +223,7 @@ fn long_paths(trial: &mut Trial) -> Result<(), Stop> {
 fn abstract_name(trial: &mut Trial) -> Result<(), Stop> {
     let name = format!("unisend-conformance-{}", std::process::id());
     let receiver = scene::new_socket(nix::sys::socket::AddressFamily::Unix, SockType::Datagram)?;
-    // OpenBSD cannot bind it.
+    // OpenBSD cannot bind to it.
     let _ = scene::bind_to_abstract(&receiver, name.as_bytes());
     let sender = scene::unbound_datagram()?;
     trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Abstract(name.as_bytes()));
@@ -247,7 +247,7 @@ fn v4_on_v6(trial: &mut Trial) -> Result<(), Stop> {
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), receiver.port()));
     trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(receiver));
-    // The port is closed by now: a socket of its own does not see the refusal of the datagram before.
+    // The port is closed by now. A new socket does not see the refusal of the previous datagram.
     let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(mapped));
     Ok(())
@@ -281,7 +281,7 @@ fn forbidden_path(trial: &mut Trial) -> Result<(), Stop> {
     let _receiver = scene::bound_datagram(&path)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
     std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
-    // Permissions are nothing to root.
+    // Permissions do not restrict root.
     scene::leave_root(32_767)?;
     let sender = scene::unbound_datagram()?;
     trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));

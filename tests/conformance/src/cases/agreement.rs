@@ -1,4 +1,4 @@
-//! What all ways to send have in common.
+//! G1 to G5: what all ways to send have in common.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "G1",
-                "write, send without flags, sendmsg: the same bytes are accepted, on a stream",
+                "write, send without flags, sendmsg: the same bytes are accepted on a stream",
                 same_bytes,
             )
             .kernels("5, 5, 5, received 15")
@@ -36,13 +36,13 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("writable, not writable, EAGAIN, writable")
             .promise("writable, not writable, WouldBlock, writable"),
         topic
-            .case("G3", "a descriptor that is no socket: a pipe, a file", no_socket)
+            .case("G3", "a descriptor that is not a socket: a pipe, a file", no_socket)
             .kernels("ENOTSOCK, ENOTSOCK")
             .promise("NotSocket, NotSocket"),
         topic
             .case(
                 "G5",
-                "every pair of mistakes in every call: the first of the order is said. Raw: 1025 slices to a wrong family",
+                "every pair of mistakes in every call: the first in the order is returned (raw: 1025 slices to a wrong family)",
                 pairs_of_mistakes,
             )
             .kernels("EMSGSIZE")
@@ -122,7 +122,7 @@ fn bad_memory(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What can be wrong with a call, in the order in which it is looked for.
+/// The mistakes that a call can have, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     Flag,
@@ -146,7 +146,7 @@ impl Mistake {
     }
 }
 
-/// Sockets without a peer, so that their state is wrong as well.
+/// Sockets without a peer, so that their state is wrong too.
 struct Alone {
     seqpacket: OwnedFd,
     datagram: OwnedFd,
@@ -162,7 +162,7 @@ impl Alone {
     }
 }
 
-/// Arguments with these mistakes in them.
+/// Arguments with these mistakes.
 struct Arguments<'a> {
     mistakes: &'a [Mistake],
     alone: &'a Alone,

@@ -1,4 +1,4 @@
-//! C1 to C4: who is at the other end.
+//! C1 to C4: the credentials of the other end.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,41 +19,41 @@ pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Credentials;
     vec![
         topic
-            .case("C1", "a control message of the sender's credentials, unix stream", sent_credentials)
+            .case("C1", "unix stream, a control message with the sender's credentials", sent_credentials)
             .kernel("1", "EINVAL")
-            .unrepresentable("a Message carries descriptors alone"),
+            .unrepresentable("a Message carries only descriptors"),
         topic
             .case(
                 "C1b",
-                "a receiver that asks for all that the kernel can add gets two descriptors",
+                "two descriptors to a receiver that asks for all that the kernel can add",
                 all_that_can_be,
             )
             .kernels("received 4+2")
             .promise("received 4+2"),
         topic
-            .case("C2", "the credentials of a pair: process, user and group are this one's", pair)
+            .case("C2", "the credentials of a pair: the process, user and group of this process", pair)
             .kernel("process user group", "user group process")
             .promise("process user group"),
         topic
             .case(
                 "C3",
-                "the server as its client sees it, when one process called bind and another listen",
+                "the server that a client sees, if one process called bind and another listen",
                 server,
             )
             .kernel("the one that listens", "the one that bound")
             .differs(
                 "the one that listens",
                 "the one that bound",
-                "the kernels note the credentials at different calls",
+                "the kernels store the credentials in different calls",
             ),
         topic
-            .case("C4", "no peer: unix stream never connected, datagram connected by address, TCP", nobody)
+            .case("C4", "unix stream without a peer, unix datagram connected by address, TCP", nobody)
             .kernel("process 0, process 0, process 0", "ENOTCONN, ENOTCONN, EOPNOTSUPP")
             .promise("NotConnected, NotConnected, Unsupported"),
         topic
             .case(
                 "C4b",
-                "a listener, unix stream and seqpacket: no connection waits, one does, as many as can, one accepted",
+                "unix stream and seqpacket listeners: no connection waits, one, as many as can, one was accepted",
                 listeners,
             )
             .kernel(
@@ -82,7 +82,7 @@ fn sent_credentials(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn all_that_can_be(trial: &mut Trial) -> Result<(), Stop> {
-    // Linux: SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD, SO_TIMESTAMPNS. Some are newer than others.
+    // Linux: SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD, SO_TIMESTAMPNS. Not every release has all of them.
     const ADDED: &[c_int] = if cfg!(target_os = "linux") { &[16, 34, 76, 35] } else { &[] };
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     for &option in ADDED {
@@ -107,7 +107,7 @@ fn pair(trial: &mut Trial) -> Result<(), Stop> {
             [peer.process.unwrap_or(0), peer.user, peer.group]
         }
     };
-    // User and group are often the same number: the process's place tells the order.
+    // User and group are often the same number, so the place of the process shows the order.
     let expected = if numbers[0] == own[0].0 { [own[0], own[1], own[2]] } else { [own[1], own[2], own[0]] };
     let names = numbers.iter().zip(expected).map(|(&number, (wanted, name))| match number == wanted {
         true => name,
@@ -117,7 +117,7 @@ fn pair(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Notes whose process a connected socket's peer is.
+/// Notes which process the peer of a connected socket is.
 fn note_process(trial: &mut Trial, socket: &OwnedFd, known: &[(u32, &str)]) -> Result<(), Stop> {
     let process = match trial.route() {
         Route::Kernel => {
@@ -138,7 +138,7 @@ fn server(trial: &mut Trial) -> Result<(), Stop> {
     let server = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
     scene::bind_to_path(&server, &path)?;
     let (told, tell) = nix::unistd::pipe()?;
-    // SAFETY: this process has one thread; the child makes two system calls and waits to be killed.
+    // SAFETY: this process has one thread; the child makes two system calls, then waits to be killed.
     match unsafe { fork() }.map_err(machine::no_process)? {
         ForkResult::Child => {
             let listening = listen(&server, Backlog::new(1).expect("a small backlog"));

@@ -1,4 +1,4 @@
-//! L8 to L12, R1 to R31, F5, F6 and B9: descriptors, and what receiving them says.
+//! L8 to L12, R1 to R31, F5, F6 and B9: descriptors, and what receiving them reports.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -24,7 +24,7 @@ const ONE_EXACT_MESSAGE: &str = "a Message has one control message, of exactly C
 const ROOM_FOR_ALL: &str = "a ControlBuffer has room for all that a peer can send";
 const NO_SUCH_FLAG: &str = "ReceiveFlags has no such flag";
 
-/// As much room as a cautious C program gives: for 253 descriptors.
+/// The room that a cautious C program gives: for 253 descriptors.
 const ROOM: usize = 1032;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -33,39 +33,39 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "F5",
-                "the flags that recvmsg returns, when it was given DONTWAIT and CMSG_CLOEXEC",
+                "the flags that recvmsg returns after DONTWAIT and CMSG_CLOEXEC",
                 returned_flags,
             )
             .kernel("CMSG_CLOEXEC", "DONTWAIT CMSG_CLOEXEC")
             .promise("received 4+0"),
         topic
-            .case("F6", "MSG_TRUNC given to recv: 8 bytes into room for 2, unix datagram", truncation_asked)
+            .case("F6", "unix datagram, recv with MSG_TRUNC: 8 bytes into room for 2", truncation_asked)
             .kernel("8", "2")
             .unrepresentable(NO_SUCH_FLAG),
         topic
             .case(
                 "B9",
-                "receiving on unix stream and seqpacket that were never connected",
+                "unix stream and seqpacket, never connected: receiving",
                 receive_never_connected,
             )
             .kernel("received EINVAL, received ENOTCONN", "received ENOTCONN, received ENOTCONN")
             .promise("received NotConnected, received NotConnected"),
         topic
-            .case("L8", "a control pointer and the length 0, unix stream", control_of_no_length)
+            .case("L8", "unix stream, a control pointer with the length 0", control_of_no_length)
             .kernel("1", "EINVAL")
             .unrepresentable(BOTH_OR_NEITHER),
         topic
-            .case("L9", "no control pointer and the length 64, unix stream", control_without_pointer)
+            .case("L9", "unix stream, no control pointer, but the length 64", control_without_pointer)
             .kernel("EFAULT", "1")
             .unrepresentable(BOTH_OR_NEITHER),
         topic
-            .case("L10", "control messages of 2048 and of 2056 bytes, UDP", long_control)
+            .case("L10", "UDP, control messages of 2048 and of 2056 bytes", long_control)
             .kernel("1, 1", "1, EINVAL")
-            .unrepresentable("126 descriptors are the most, and take 520 bytes"),
+            .unrepresentable("a message has at most 126 descriptors, which take 520 bytes"),
         topic
             .case(
                 "L11",
-                "the most descriptors in a message, and one more: 126 and 127 of unisend",
+                "the most descriptors in a message, and one more: with unisend 126 and 127",
                 most_descriptors,
             )
             .kernel("253: 1, 254: EINVAL", "253: E2BIG, 254: E2BIG")
@@ -83,57 +83,57 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("1, 1, EINVAL")
             .unrepresentable(ONE_EXACT_MESSAGE),
         topic
-            .case("R3", "no bytes and a descriptor, unix stream", no_bytes_on_stream)
+            .case("R3", "unix stream, no bytes and a descriptor", no_bytes_on_stream)
             .kernel("0, received EAGAIN", "0, received 0+1")
             .promise("DescriptorsWithoutData, received WouldBlock"),
         topic
             .case(
                 "R3b",
-                "a foreign program sends no bytes and a descriptor on a unix stream",
+                "unix stream, no bytes and a descriptor from a program without unisend",
                 foreign_no_bytes,
             )
             .kernel("received EAGAIN", "received 0+1")
             .differs(
                 "received WouldBlock",
                 "received 0+1",
-                "Linux drops the descriptor and delivers nothing; on OpenBSD it is no end of file",
+                "Linux drops the descriptor and delivers nothing; OpenBSD delivers it, which is not the end of file",
             ),
         topic
-            .case("R3c", "the same, and a receiver without room for descriptors", foreign_no_bytes_no_room)
+            .case("R3c", "the same, to a receiver without room for descriptors", foreign_no_bytes_no_room)
             .kernel("received EAGAIN", "received 0+0")
             .differs(
                 "received WouldBlock",
                 "received 0+0 end",
-                "without room for it OpenBSD does not say that there was a descriptor",
+                "if there is no room for the descriptor, OpenBSD does not report that there was one",
             ),
         topic
-            .case("R4", "no bytes and a descriptor, seqpacket and unix datagram", no_bytes_in_record)
+            .case("R4", "seqpacket and unix datagram, no bytes and a descriptor", no_bytes_in_record)
             .kernels("0, received 0+1, 0, received 0+1")
             .promise("0, received 0+1, 0, received 0+1"),
         topic
-            .case("R5", "a control message of no descriptors: what arrives of it", no_descriptors)
+            .case("R5", "a control message of no descriptors, and what arrives", no_descriptors)
             .kernel("1, no control message", "1, a control message")
-            .unrepresentable("no descriptors are no control message"),
+            .unrepresentable("a Message without descriptors has no control message"),
         topic
             .case("R6", "a descriptor that is not open", bad_descriptor)
             .kernels("EBADF")
             .unrepresentable("a borrowed descriptor is open"),
         topic
-            .case("R7", "a descriptor on a full stream, not waiting: none is sent", nothing_sent_when_full)
+            .case("R7", "full unix stream, a non-blocking send with a descriptor: none is sent", nothing_sent_when_full)
             .kernels("EAGAIN, 0 descriptors arrived")
             .promise("WouldBlock, 0 descriptors arrived"),
         topic
-            .case("R8", "two descriptors and more than fits: they go with the first byte", first_byte)
+            .case("R8", "two descriptors with more data than fits: they go with the first byte", first_byte)
             .kernels("partial, received 4+2, received 4+0")
             .promise("partial, received 4+2, received 4+0"),
         topic
-            .case("R8b", "two descriptors and 8 MiB to a reader: how many arrive", descriptors_once)
+            .case("R8b", "two descriptors and 8 MiB to a reader: how many descriptors arrive", descriptors_once)
             .kernels("8388608, 2 descriptors arrived")
             .promise("8388608, 2 descriptors arrived"),
         topic
             .case(
                 "R8c",
-                "what is left of 4 bytes after 2, and after 4: unix datagram, seqpacket, UDP; what was received",
+                "the rest of 4 bytes after 2, and after 4: unix datagram, seqpacket, UDP; what was received",
                 rest_of_record,
             )
             .kernels("2, 0, 2, 0, 2, 0, received 2, received 2, received 2")
@@ -142,24 +142,24 @@ pub(super) fn cases() -> Vec<Case> {
                  received EAGAIN, received EAGAIN, received EAGAIN",
             ),
         topic
-            .case("R9", "a file, a directory, a socket's own end, its peer's end", kinds)
+            .case("R9", "passing a file, a directory, a socket's own end, its peer's end", kinds)
             .kernels("1, 1, 1, 1")
             .promise("1, 1, 1, 1"),
-        topic.case("R9b", "what watches descriptors: epoll, kqueue", watcher).kernel("1", "EINVAL").differs(
+        topic.case("R9b", "passing an epoll or kqueue descriptor", watcher).kernel("1", "EINVAL").differs(
             "1",
             "InvalidInput",
-            "OpenBSD does not let a kqueue be passed",
+            "OpenBSD does not pass a kqueue",
         ),
         topic
             .case(
                 "R10",
-                "descriptors in flight, 10 a message, by an ordinary user; then a byte without",
+                "too many descriptors in flight, 10 a message, as an ordinary user; then a byte without",
                 in_flight,
             )
             .kernel("ETOOMANYREFS, 1", "EMFILE, 1")
             .promise("DescriptorsInFlight, 1"),
         topic
-            .case("R11", "a socket in a socket in a socket, 40 deep", nested)
+            .case("R11", "sockets passed in sockets, 40 deep", nested)
             .kernels("40 sent, 40 received")
             .promise("40 sent, 40 received"),
         topic
@@ -168,26 +168,26 @@ pub(super) fn cases() -> Vec<Case> {
             .differs(
                 [always("ENOPROTOOPT, 1"), since(6, 16, "0, PermissionDenied")],
                 "ENOPROTOOPT, 1",
-                "OpenBSD has no such option; Linux has it since 6.16",
+                "OpenBSD does not have the option; Linux has it since 6.16",
             ),
         topic
             .case(
                 "R13",
-                "60000 bytes and a descriptor, with a send buffer of 256 KiB, to a reader",
+                "60000 bytes and a descriptor to a reader, with a send buffer of 256 KiB",
                 raised_buffer,
             )
             .kernel("60000, 1 descriptors arrived", "ENOBUFS, 0 descriptors arrived")
             .promise("60000, 1 descriptors arrived"),
         topic
-            .case("R13b", "a record of 32768 bytes and a descriptor, seqpacket, default buffers", never_fits)
+            .case("R13b", "seqpacket, default buffers: a record of 32768 bytes and a descriptor", never_fits)
             .kernel("32768", "EAGAIN")
             .differs(
                 "32768",
                 "MessageTooLong",
-                "the buffers differ; on OpenBSD such a record would wait for ever, with poll saying writable",
+                "the buffers differ; on OpenBSD such a record would wait for ever, while poll(2) says writable",
             ),
         topic
-            .case("R20", "three descriptors into room for two, unix stream: two calls", little_room)
+            .case("R20", "unix stream, three descriptors into room for two: two calls", little_room)
             .kernel("received 4+2 CTRUNC, received EAGAIN", "received EMSGSIZE, received 4+0")
             .unrepresentable(ROOM_FOR_ALL),
         topic
@@ -197,7 +197,7 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "R22",
-                "three descriptors on a unix stream, with room for one in the table, then for none",
+                "unix stream, three descriptors, with room for one in the table, then for none",
                 table_full,
             )
             .kernel(
@@ -208,7 +208,7 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "R22b",
-                "three descriptors in a record, with room for one in the table: two calls",
+                "seqpacket, three descriptors, with room for one in the table: two calls",
                 table_full_record,
             )
             .kernel("received 4+1 CTRUNC, received EAGAIN", "received EMSGSIZE, received EAGAIN")
@@ -218,20 +218,20 @@ pub(super) fn cases() -> Vec<Case> {
                 "OpenBSD drops the record with its descriptors",
             ),
         topic
-            .case("R23", "descriptors and no room for control messages, unix stream", no_room)
+            .case("R23", "unix stream, descriptors and no room for control messages", no_room)
             .kernel("received 4+0 CTRUNC", "received 4+0")
             .differs("received 4+0 lost", "received 4+0", "OpenBSD closes them and does not say so"),
         topic
             .case(
                 "R23b",
-                "a byte, the end, and no room for the credentials that were asked for",
+                "a byte, then the end, without room for the credentials that were asked for",
                 no_room_for_credentials,
             )
             .kernel("received 1+0 CTRUNC, received 0+0 CTRUNC", "received 1+0, received 0+0")
             .differs(
                 "received 1+0 lost, received 0+0 lost end",
                 "received 1+0, received 0+0 end",
-                "OpenBSD has nothing to add",
+                "OpenBSD adds nothing",
             ),
         topic
             .case("R24", "the same with a datagram", no_room_datagram)
@@ -242,7 +242,7 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("CMSG_SPACE", "CMSG_LEN")
             .promise("received 4+1"),
         topic
-            .case("R26", "two descriptors peeked at, and then received", peek)
+            .case("R26", "two descriptors: peeked at, then received", peek)
             .kernel("received 4+2, received 4+2", "received 4+0, received 4+2")
             .unrepresentable(NO_SUCH_FLAG),
         topic
@@ -250,7 +250,7 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("close-on-exec, close-on-exec")
             .promise("close-on-exec, close-on-exec"),
         topic
-            .case("R28", "AA, BB and 1, CC, DD and 2, EE on a stream: what each call gives", boundaries)
+            .case("R28", "unix stream, AA, BB with 1 descriptor, CC, DD with 2, EE: what each call returns", boundaries)
             .kernel("received 4+1, received 4+2, received 2+0", "received 2+0, received 4+1, received 4+2")
             .differs(
                 "received 4+1, received 4+2, received 2+0",
@@ -262,19 +262,19 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("received 2+0, received 2+1, received 2+0, received 2+2, received 2+0")
             .promise("received 2+0, received 2+1, received 2+0, received 2+2, received 2+0"),
         topic
-            .case("R29", "AA, BB and 1, CC: waiting for 6 bytes", wait_for_all)
+            .case("R29", "AA, BB with 1 descriptor, CC: MSG_WAITALL for 6 bytes", wait_for_all)
             .kernel("received 4+1", "received 2+0")
             .unrepresentable(NO_SUCH_FLAG),
         topic
             .case(
                 "R30",
-                "two descriptors into no room for data, and again; the same with a record",
+                "two descriptors without room for data, two calls; the same with a record",
                 no_data_room,
             )
             .kernels("received 0+2, received 4+0, received 0+2 TRUNC, received EAGAIN")
             .promise("received 0+2, received 4+0, received 0+2 truncated, received WouldBlock"),
         topic
-            .case("R31", "O_NONBLOCK set on what was received, as the sender sees it", shared_flags)
+            .case("R31", "O_NONBLOCK, set on the received descriptor: what the sender sees", shared_flags)
             .kernels("shared")
             .promise("shared"),
     ]
@@ -284,7 +284,7 @@ fn null() -> Result<File, Stop> {
     scene::open("/dev/null")
 }
 
-/// Has the peer send 4 bytes with so many descriptors, raw: what a foreign program does.
+/// Sends 4 bytes with this many descriptors by raw system calls, as a program without unisend does.
 fn sent(kind: SockType, count: usize) -> Result<(OwnedFd, OwnedFd), Stop> {
     let (ours, theirs) = scene::unix_pair(kind)?;
     send_more(&ours, b"data", count)?;
@@ -337,7 +337,7 @@ fn control_of_no_length(trial: &mut Trial) -> Result<(), Stop> {
 
 fn control_without_pointer(trial: &mut Trial) -> Result<(), Stop> {
     if cfg!(target_os = "linux") && usize::BITS < 64 && machine::has_kernel_of_64_bits() {
-        return scene::skip("a 64-bit Linux translates control messages of 32 bits, and then says EINVAL");
+        return scene::skip("a 64-bit Linux translates control messages of 32 bits, and then returns EINVAL");
     }
     let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
     trial.note_raw(raw::send_control(ours.as_fd(), b"x", std::ptr::null(), 64, 0));
@@ -437,7 +437,7 @@ fn no_bytes_in_record(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// By hand the rest of a record is sent like any other.
+/// With raw system calls, the rest of a record is sent like any record.
 fn rest_of_record(trial: &mut Trial) -> Result<(), Stop> {
     let (datagram, datagram_peer) = scene::unix_pair(SockType::Datagram)?;
     let (seqpacket, seqpacket_peer) = scene::unix_pair(SockType::SeqPacket)?;
@@ -485,7 +485,7 @@ fn bad_descriptor(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Receives all there is, and notes how many descriptors came.
+/// Receives everything, and notes how many descriptors arrived.
 fn note_arrived(trial: &mut Trial, from: &OwnedFd) {
     let mut arrived = 0;
     while let Ok(received) = raw::receive_rights(from.as_fd(), 1 << 20, ROOM, libc::MSG_DONTWAIT) {
@@ -516,7 +516,8 @@ fn first_byte(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Sends all of it, with descriptors, to a reader; notes that, and how many descriptors the reader got.
+/// Sends all bytes, with descriptors, to a reader. Notes the result, and how many descriptors the reader
+/// received.
 fn send_to_reader(
     trial: &mut Trial,
     ours: OwnedFd,
@@ -588,10 +589,10 @@ fn in_flight(trial: &mut Trial) -> Result<(), Stop> {
         }
         pairs.push((ours, theirs));
     }
-    scene::skip("no limit was met: this system allows more descriptors in flight than the case sends")
+    scene::skip("no limit was reached: this system allows more descriptors in flight than the case sends")
 }
 
-/// Sends until something else than a full buffer refuses it, and notes what that was.
+/// Sends until an error other than a full buffer, and notes that error.
 fn send_until_refused(
     trial: &mut Trial,
     socket: &SocketRef<'_, impl Sized>,
@@ -627,7 +628,7 @@ fn nested(trial: &mut Trial) -> Result<(), Stop> {
     let (mut sent, mut received) = (0, 0);
     let (mut outer, mut carried) = scene::unix_streams()?;
     for _ in 0..DEPTH {
-        // The pair before goes into the next one, and is there only in flight from then on.
+        // The previous pair goes into the next one, and from then on exists only in flight.
         let (ours, theirs) = scene::unix_streams()?;
         let descriptors = [outer.as_fd(), carried.as_fd()];
         sent += usize::from(match trial.route() {
@@ -664,7 +665,7 @@ fn never_fits(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::unix_pair(SockType::SeqPacket)?;
     let null = null()?;
     let bytes = vec![0; 32_768];
-    // The size of the buffer is known to a socket that was probed.
+    // Only a socket that was probed knows the size of the buffer.
     let probed = SocketRef::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
     trial.send_message(&probed, &bytes, &[null.as_fd()], SendFlags::DONT_WAIT);
     Ok(())
@@ -687,7 +688,7 @@ fn padding(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Lets no more than so many descriptors be opened.
+/// Fills the table of descriptors until only this many are free.
 fn fill_table(free: usize) -> Result<Vec<OwnedFd>, Stop> {
     let null = null()?;
     let mut filled = Vec::new();
@@ -699,7 +700,7 @@ fn fill_table(free: usize) -> Result<Vec<OwnedFd>, Stop> {
         }
     }
     drop(null);
-    // What was borrowed to fill the table is free again.
+    // Frees the descriptor that was used to fill the table.
     filled.truncate(filled.len() + 1 - free);
     if free == 0 {
         filled.push(dup(&filled[0])?);

@@ -14,7 +14,7 @@ use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
 
-/// Linux's unix streams have urgent bytes since 5.15 (commit 314001f0bf92), if it is built with them.
+/// Linux's unix streams have urgent bytes since 5.15 (commit 314001f0bf92), if the kernel is built with them.
 const WITHOUT_OOB: &str = "a kernel without CONFIG_AF_UNIX_OOB";
 
 pub(super) fn cases() -> Vec<Case> {
@@ -23,7 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "F1",
-                "each of the 32 bits alone on each kind of socket: what is not simply accepted",
+                "each of the 32 bits alone on each kind of socket: those that are not simply accepted",
                 every_bit,
             )
             .kernel(
@@ -53,32 +53,32 @@ pub(super) fn cases() -> Vec<Case> {
             )
             .promise("tcp refused, udp refused, stream refused, seqpacket refused, datagram refused"),
         topic
-            .case("F1b", "DONT_ROUTE: the option for it, and a send to the loopback network", dont_route)
+            .case("F1b", "DONT_ROUTE: the socket option, and a send to the loopback network", dont_route)
             .kernel("0, 1", "EOPNOTSUPP, 1")
             .differs(
                 "1",
                 "Unsupported",
-                "OpenBSD has no such thing: it ignores the flag and refuses the option",
+                "OpenBSD does not implement it: it ignores the flag and refuses the option",
             ),
         topic
             .case("F1c", "DONT_ROUTE on a unix socket, which has no routes", dont_route_unix)
             .kernels("1")
             .promise("Unsupported"),
         topic
-            .case("F1d", "DONT_ROUTE through a gateway: TCP, UDP over IPv6; what came there", gateway)
+            .case("F1d", "DONT_ROUTE through a gateway: TCP, UDP over IPv6; what arrived", gateway)
             .kernels("1, 1 came, 1, 1 came")
             .promise("Unsupported, 0 came, Unsupported, 0 came"),
         topic
             .case(
                 "F1e",
-                "DONT_ROUTE through a gateway, UDP over IPv4: with the flag and without; what came there",
+                "DONT_ROUTE through a gateway, UDP over IPv4: with the flag and without; what arrived",
                 gateway_v4,
             )
             .kernel("ENETUNREACH, 0 came, 1, 1 came", "1, 1 came, 1, 1 came")
             .differs(
                 "Unreachable, 0 came, 1, 1 came",
                 "Unsupported, 0 came, 1, 1 came",
-                "OpenBSD has no such thing: it ignores the flag",
+                "OpenBSD does not implement it: it ignores the flag",
             ),
         topic
             .case("F2", "OUT_OF_BAND on TCP: the last byte is urgent", urgent)
@@ -100,7 +100,7 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("1, 1, 1, 1, 1", "EINVAL, 1, EINVAL, 1, 1")
             .promise("Unsupported, Unsupported, Unsupported, Unsupported, 1"),
         topic
-            .case("F4", "MORE on TCP: all has arrived when what follows has been sent", more)
+            .case("F4", "MORE on TCP: all data arrives when the next data is sent without it", more)
             .kernels("5, 5, received 10")
             .promise("5, 5, received 10"),
         topic
@@ -173,8 +173,8 @@ fn every_bit(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Notes what a bit does that is not to send the data as if it were not there. What an urgent byte does to a
-/// stream is F2's.
+/// Notes the effect of a bit, if the data is not simply sent as without it. F2 has the effect of an urgent byte
+/// on a stream.
 fn every_bit_raw(trial: &mut Trial, name: &str, (ours, theirs): Pair, bit: c_int) -> Result<(), Stop> {
     let sent = raw::send(ours.as_fd(), b"four", bit | libc::MSG_NOSIGNAL);
     let is_tcp = name == "tcp";
@@ -182,7 +182,7 @@ fn every_bit_raw(trial: &mut Trial, name: &str, (ours, theirs): Pair, bit: c_int
     match sent {
         Err(errno) => trial.note(format!("{name} {bit:#x} {errno:?}")),
         Ok(_) if arrived => {}
-        // What was held comes when the next has been sent; what was lost does not.
+        // Held data arrives when the next data has been sent. Lost data does not.
         Ok(_) if is_tcp => trial.note(format!("{name} {bit:#x} held")),
         Ok(_) => {
             raw::send(ours.as_fd(), b"4", libc::MSG_NOSIGNAL)?;
@@ -208,7 +208,7 @@ fn dont_route_unix(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Without the gateway there is no way to the far host.
+/// The far host can only be reached through the gateway.
 fn gateway(trial: &mut Trial) -> Result<(), Stop> {
     let mut far = FarHost::new()?;
     let tcp = std::net::TcpStream::connect(far.tcp)?;

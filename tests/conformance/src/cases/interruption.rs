@@ -14,14 +14,18 @@ use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Trial};
 
-/// More than any buffer takes.
+/// More bytes than any buffer takes.
 const LONG: usize = 8 << 20;
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Interruption;
     vec![
         topic
-            .case("I1", "a signal after some bytes: unix stream, TCP, and with SA_RESTART", signal_after_some)
+            .case(
+                "I1",
+                "a signal after some bytes: unix stream, TCP, unix stream with SA_RESTART",
+                signal_after_some,
+            )
             .kernels("partial, partial, partial")
             .promise("partial, partial, partial"),
         topic
@@ -31,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "I2b",
-                "a signal before the first byte: send_all goes on, and there is room a second later",
+                "a signal before the first byte: send_all goes on, and finds room a second later",
                 signal_outlasted,
             )
             .kernels("EINTR")
@@ -42,7 +46,7 @@ pub(super) fn cases() -> Vec<Case> {
             .differs(
                 "Interrupted",
                 "WouldBlock",
-                "OpenBSD restarts the call and waits on; Linux does not restart what has a time limit",
+                "OpenBSD restarts the call and waits again; Linux does not restart a call with a time limit",
             ),
         topic
             .case("I4", "SO_SNDTIMEO: nothing accepted, something accepted", timeout)
@@ -51,17 +55,17 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "I4b",
-                "SO_SNDTIMEO of 500 ms, and a signal each 100 ms for 3 s: send_all on a full unix stream",
+                "send_all on a full unix stream, with SO_SNDTIMEO of 500 ms and a signal each 100 ms for 3 s",
                 signals_and_timeout,
             )
             .kernels("EINTR while signals come")
             .differs(
                 "WouldBlock while signals come",
                 "WouldBlock after the last signal",
-                "OpenBSD would have to be asked for the option, which needs more of pledge than the send",
+                "on OpenBSD, reading the option would need more of pledge(2) than the send",
             ),
         topic
-            .case("I5", "TCP, reset while a blocking send has sent a part; the send after", reset_midway)
+            .case("I5", "TCP, reset after a blocking send has sent a part, and the next send", reset_midway)
             .kernel("partial, ECONNRESET", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .differs(
                 "partial, Reset",
@@ -71,7 +75,7 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "I5b",
-                "unix stream, closed while a blocking send has sent a part; the send after",
+                "unix stream, closed after a blocking send has sent a part, and the next send",
                 closed_midway,
             )
             .kernel("partial, EPIPE+SIGPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
@@ -81,7 +85,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "OpenBSD does not say how much was accepted before a hard error",
             ),
         topic
-            .case("I6", "memory that ends after 256 KiB of 512 KiB, unix stream", fault_midway)
+            .case("I6", "unix stream, memory that ends after 256 KiB of 512 KiB", fault_midway)
             .kernel("partial", "EFAULT")
             .unrepresentable("a slice can be read to its end"),
         topic
@@ -90,7 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("Unreachable"),
         topic
             .case("I8b", "UDP, a blackhole route", no_way)
-            // OpenBSD: looutput() of if_loop.c, which such a route leads to. Only that source says so.
+            // OpenBSD: such a route leads to looutput() of if_loop.c. Only that source says so.
             .kernel("EINVAL", "1")
             .differs("Unreachable", "1", "OpenBSD accepts the datagram and drops it"),
     ]

@@ -14,14 +14,14 @@ use crate::trial::{Route, Trial};
 
 const SSIZE_MAX: usize = isize::MAX as usize;
 
-/// More than Linux takes in one call, and less than what 64 bits can map.
+/// More bytes than Linux takes in one call, and fewer than 64 bits can map.
 const HUGE: usize = 2_415_919_104;
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Limits;
     vec![
         topic
-            .case("L1", "a length over SSIZE_MAX, UDP", length_overflow)
+            .case("L1", "UDP, a length over SSIZE_MAX", length_overflow)
             .kernel("EMSGSIZE", "EINVAL")
             .unrepresentable("a slice has at most isize::MAX bytes"),
         topic
@@ -29,41 +29,41 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("EINVAL")
             .unrepresentable("a slice has at most isize::MAX bytes"),
         topic
-            .case("L3", "slices over SSIZE_MAX together", sum_overflow)
+            .case("L3", "slices with more than SSIZE_MAX bytes in total", sum_overflow)
             .kernel("EFAULT", "EINVAL")
             .unrepresentable(
-                "no memory holds such slices, unless they overlap; the sum is a function that is tested on numbers",
+                "no memory holds such slices, unless they overlap; the function that adds them up has its own tests",
             ),
         topic
-            .case("L4", "2.25 GiB in one blocking call, unix stream", huge)
+            .case("L4", "unix stream, 2.25 GiB in one blocking call", huge)
             .kernel("{most}", "2415919104")
             .differs(
                 "{most}",
                 "2415919104",
-                "Linux takes INT_MAX bytes a call at most, in whole pages: a short count",
+                "Linux takes at most INT_MAX bytes a call, in whole pages: a short count",
             ),
         topic
-            .case("L4b", "2.25 GiB with send_all, and what the reader got", huge_all)
+            .case("L4b", "2.25 GiB with send_all, and what the reader received", huge_all)
             .kernel("{most}, read {most}", "2415919104, read 2415919104")
             .promise("2415919104, read 2415919104"),
         topic
             .case(
                 "L4c",
-                "1024 empty slices and then four bytes, unix stream: send_all_vectored, Message::send_all",
+                "unix stream, 1024 empty slices, then four bytes: send_all_vectored, Message::send_all",
                 empty_slices_first,
             )
             .kernels("0, 0, received EAGAIN")
             .promise("4, 4, received 8"),
         topic
-            .case("L5", "1024 slices and 1025, unix stream", slices)
+            .case("L5", "unix stream, 1024 slices and 1025", slices)
             .kernels("1024, EMSGSIZE")
             .promise("1024, TooManySlices"),
         topic
-            .case("L6", "writev of no slices and of 1025, to a pipe", writev)
+            .case("L6", "pipe, writev of no slices and of 1025", writev)
             .kernel("0, EINVAL", "EINVAL, EINVAL")
-            .unrepresentable("a socket never sees writev(2): slices go by sendmsg(2)"),
+            .unrepresentable("writev(2) is never called on a socket: slices are sent with sendmsg(2)"),
         topic
-            .case("L7", "sendmsg of no slices and of an empty one, unix stream and datagram", no_slices)
+            .case("L7", "unix stream and datagram, sendmsg of no slices and of an empty one", no_slices)
             .kernels("0, 0, 0, 0")
             .promise("0, 0, 0, 0"),
     ]
@@ -87,7 +87,7 @@ fn slice_overflow(trial: &mut Trial) -> Result<(), Stop> {
 
 fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
     if usize::BITS < 64 {
-        return scene::skip("memory that Linux may read goes on after the slices on 32 bits");
+        return scene::skip("on 32 bits, memory that Linux may read follows the slices");
     }
     let (ours, _theirs) = scene::tcp_pair()?;
     scene::set_nonblocking(&ours, true)?;
@@ -95,12 +95,12 @@ fn sum_overflow(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// So many bytes that take little memory: one part of them, again and again.
+/// Returns this many bytes that take little memory: they map one part again and again.
 fn huge_bytes(trial: &Trial) -> Result<&'static [u8], Stop> {
     const PART: usize = 1 << 20;
     const _: () = assert!(HUGE.is_multiple_of(PART));
     if usize::BITS < 64 {
-        return scene::skip("32 bits cannot map as much");
+        return scene::skip("32 bits cannot map this many bytes");
     }
     let whole = File::create_new(trial.path("whole"))?;
     let part = File::create_new(trial.path("part"))?;
@@ -138,7 +138,7 @@ fn slices(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Raw libc has no loop: it shows what the first call does, which is given no more than a call takes.
+/// Raw libc has no loop, so its route shows the first call only, with as many slices as one call takes.
 fn empty_slices_first(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
     let socket = SocketRef::unix_stream(&ours);

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 use crate::case::Case;
 
-/// Every case there is, in the order of the contract.
+/// Returns every case, in the order of the contract.
 pub fn suite() -> &'static [Case] {
     static SUITE: LazyLock<Vec<Case>> = LazyLock::new(|| {
         [

@@ -1,7 +1,7 @@
 //! X1 to X17, L13, L14 and I7: files, and the pipes that they are sent to.
 //!
-//! Through unisend each script runs twice, as the system does it best and by copying. What both show is noted
-//! once; if they differ both are.
+//! Through unisend each script runs twice: by the best method of the system, and by copying. If both show the
+//! same, it is noted once; otherwise both are noted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -23,17 +23,18 @@ use crate::raw;
 use crate::scene;
 use crate::trial::{Route, Trial};
 
-// Linux's sendfile has changed twice in what is to be seen here. Since 5.12 (commit b964bf53e540) a pipe as output
-// is filled by the input itself: it may append, the input need not be a file, and each call is a part of its own. Since
-// 6.5 (commits 2dc334f1a63a and b0072734ffaa) a socket is given all pages at once, and devices of bytes can be read.
+// Two changes of Linux's sendfile can be seen here. Since 5.12 (commit b964bf53e540) the input itself fills a
+// pipe that is the output: the pipe may append, the input need not be a file, and each call is a part of its
+// own. Since 6.5 (commits 2dc334f1a63a and b0072734ffaa) a socket is given all pages at once, and character
+// devices can be read.
 
-/// What a kernel without the call shows.
+/// The observation on a kernel without sendfile(2).
 const NONE: &str = "no sendfile";
 
-/// More than any buffer takes.
+/// More bytes than any buffer takes.
 const LONG: u64 = 8 << 20;
 
-/// What Linux sends at most in one call, and some more.
+/// More bytes than Linux sends in one call.
 const HUGE: u64 = 2_415_919_104;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -42,17 +43,21 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "X1",
-                "without an offset: 4 bytes from the file's position, 3; where it is then",
+                "without an offset: 4 bytes from the file's position, 3; the position after",
                 at_position,
             )
             .kernel("4, at 7", NONE)
             .promise("4, at 7"),
         topic
-            .case("X2", "with an offset, 3: 4 bytes; what it is then, and the file's position", at_offset)
+            .case("X2", "with the offset 3: 4 bytes; the offset and the file's position after", at_offset)
             .kernel("4, offset 7, at 0", NONE)
             .promise("4, offset 7, at 0"),
         topic
-            .case("X3", "more than is left; at the end; past it; no bytes, with sending shut down", at_end)
+            .case(
+                "X3",
+                "more than is left; at the end; past it; no bytes, after sending was shut down",
+                at_end,
+            )
             .kernel("7, 0, 0, 0", NONE)
             .promise("7, 0, 0, 0"),
         topic
@@ -68,15 +73,19 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("EINVAL, EINVAL", NONE)
             .promise("InvalidInput, InvalidInput"),
         topic
-            .case("X5", "a count of SSIZE_MAX, a file of 2.25 GiB, to /dev/null", largest)
+            .case("X5", "a file of 2.25 GiB to /dev/null, with a count of SSIZE_MAX", largest)
             .kernel("{most}", NONE)
             .differs(
                 "{most} (by copying: 2147479552)",
                 "2147479552",
-                "Linux's sendfile takes whole pages, and so less where they are larger than 4 KiB",
+                "Linux's sendfile takes whole pages, and so less if they are larger than 4 KiB",
             ),
         topic
-            .case("X6", "an input open for writing, an output for reading; the same with no bytes", wrong_way)
+            .case(
+                "X6",
+                "an input open for writing, an output open for reading; the same with no bytes",
+                wrong_way,
+            )
             .kernel("EBADF, EBADF, EBADF, EBADF", NONE)
             .promise("BadDescriptor, BadDescriptor, BadDescriptor, BadDescriptor"),
         topic
@@ -93,7 +102,7 @@ pub(super) fn cases() -> Vec<Case> {
                     since(6, 5, "5, 5 (by copying: InvalidInput, InvalidInput)"),
                 ],
                 "InvalidInput, InvalidInput",
-                "copying reads again what was not accepted, which only the kernel need not",
+                "copying must read again the bytes that were not accepted, and the kernel need not",
             ),
         topic
             .case("X8", "a file that Linux's sendfile cannot read, if there is one", unreadable)
@@ -104,13 +113,13 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel([always("4, at 4, EINVAL, EINVAL, 4"), since(5, 12, "4, at 4, EINVAL, 4, 4")], NONE)
             .promise("4, at 4, InvalidInput, 4, 4"),
         topic
-            .case("X10", "a unix stream and a pipe that do not wait: 8 MiB, and again", would_block)
+            .case("X10", "non-blocking unix stream and pipe: 8 MiB, twice", would_block)
             .kernel("partial, exact, EAGAIN, exact, partial, exact, EAGAIN, exact", NONE)
             .promise("partial, exact, WouldBlock, exact, partial, exact, WouldBlock, exact"),
         topic
             .case(
                 "X11",
-                "a signal after some bytes, and before; SO_SNDTIMEO after some, and before",
+                "a signal after some bytes, and before any; SO_SNDTIMEO after some, and before any",
                 interrupted,
             )
             .kernel("partial, EINTR, partial, EAGAIN", NONE)
@@ -118,17 +127,17 @@ pub(super) fn cases() -> Vec<Case> {
         topic
             .case(
                 "X11b",
-                "a signal whose handler restarts calls, after 64 KiB to a pipe that is then read",
+                "a signal with SA_RESTART, after 64 KiB to a pipe that is then read",
                 interrupted_and_restarted,
             )
             .kernel("partial", NONE)
             .differs(
                 "partial (by copying: all)",
                 "all",
-                "by copying, a call that finds no room is made again by the kernel",
+                "by copying, the kernel restarts the call that finds no room",
             ),
         topic
-            .case("X12", "a peer that reads 2 MiB and closes, unix stream and TCP: two calls", closed_midway)
+            .case("X12", "unix stream and TCP, the peer reads 2 MiB and closes: two calls", closed_midway)
             .kernel("partial, peer gone+SIGPIPE, partial, peer gone+SIGPIPE", NONE)
             .promise("partial, peer gone, partial, peer gone"),
         topic
@@ -140,20 +149,24 @@ pub(super) fn cases() -> Vec<Case> {
                 "OpenBSD does not say how much was accepted before a hard error",
             ),
         topic
-            .case("X13", "a file that is truncated while the call waits for room; the next call", truncated)
+            .case(
+                "X13",
+                "a file that is truncated while the call waits for room, and the next call",
+                truncated,
+            )
             .kernel("what is left, 0", NONE)
             .promise("what is left, 0"),
         topic
             .case(
                 "X14",
-                "a file that is overwritten after it was sent, before it is received: unix, TCP",
+                "unix stream and TCP, a file that is overwritten after sending and before receiving",
                 overwritten,
             )
             .kernel("new, new", NONE)
             .differs(
                 "new, new (by copying: old, old)",
                 "old, old",
-                "Linux sends the pages of the file; a copy of them is what sendfile is there to save",
+                "Linux sends the pages of the file; to avoid copying them is the purpose of sendfile",
             ),
         topic
             .case("X15", "seqpacket: 100000 bytes, and what is received; UDP: 70000 bytes", records)
@@ -167,7 +180,7 @@ pub(super) fn cases() -> Vec<Case> {
             )
             .promise("Unsupported, received EAGAIN, Unsupported"),
         topic
-            .case("X16", "an input that fails to be read", fails_to_be_read)
+            .case("X16", "an input that cannot be read", fails_to_be_read)
             .kernel("EINVAL", NONE)
             .promise("Io"),
         topic
@@ -184,26 +197,26 @@ pub(super) fn cases() -> Vec<Case> {
             .differs(
                 [always("{pipe}"), since(5, 12, "65536 (by copying: {pipe})")],
                 "16384",
-                "how much a pipe takes is the kernel's",
+                "the kernel decides how much a pipe takes",
             ),
         topic
             .case(
                 "L13b",
-                "the same, 256 times a byte and then 256 bytes at a time",
+                "the same, a byte at a time for 256 calls, then 256 bytes at a time",
                 capacity_for_single_bytes,
             )
             .kernel("{pipe}", "16384")
             .differs(
                 [always("{pipe}"), since(5, 12, "16 (by copying: {pipe})")],
                 "16384",
-                "by Linux's sendfile the bytes of a call are one of the 16 parts that a pipe holds",
+                "with Linux's sendfile, each call takes one of the 16 parts that a pipe holds",
             ),
         topic
             .case("L14", "no bytes to a pipe without a reader", nothing_to_nobody)
             .kernel("0", "EPIPE+SIGPIPE")
             .promise("0"),
         topic
-            .case("I7", "a pipe whose reader closes while 4 MiB are on their way", reader_closes)
+            .case("I7", "a pipe whose reader closes while 4 MiB are being sent", reader_closes)
             .kernel("partial+SIGPIPE", "EPIPE+SIGPIPE")
             .differs(
                 "partial",
@@ -213,7 +226,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// One way to send a file, and what it has shown.
+/// One way to send a file, and its observations.
 struct Bench {
     way: Way,
     directory: PathBuf,
@@ -227,12 +240,12 @@ enum Way {
     Copying,
 }
 
-/// Runs a script by each way that its route has.
+/// Runs a script in each way of its route.
 fn by_each_way(trial: &mut Trial, script: impl Fn(&mut Bench) -> Result<(), Stop>) -> Result<(), Stop> {
     by_ways(trial, true, script)
 }
 
-/// Runs a script by the best way that its route has, and by copying too or not.
+/// Runs a script in the best way of its route, and by copying too if `copying` is set.
 fn by_ways(
     trial: &mut Trial,
     copying: bool,
@@ -258,7 +271,7 @@ fn by_ways(
     Ok(())
 }
 
-/// What a call gave.
+/// The result of a call.
 struct Outcome {
     result: Result<u64, Failure>,
     /// `+SIGPIPE` if it raised one.
@@ -313,7 +326,7 @@ impl Bench {
         }
     }
 
-    /// "partial" for a count that is not zero and not all; that count.
+    /// Notes "partial" for a count that is neither 0 nor all, and returns the count.
     fn note_partly(&mut self, outcome: Outcome, length: u64) -> u64 {
         match outcome.result {
             Ok(count) if (1..length).contains(&count) => {
@@ -331,13 +344,13 @@ impl Bench {
         }
     }
 
-    /// Sends and notes what that gave.
+    /// Sends, and notes the result.
     fn show(&mut self, output: Output<'_>, input: &impl AsFd, offset: Option<&mut u64>, count: u64) {
         let outcome = self.send(output, input, offset, count);
         self.note_outcome(outcome);
     }
 
-    /// A file of these bytes, open for reading and writing.
+    /// Returns a file with these bytes, open for reading and writing.
     fn file(&self, bytes: &[u8]) -> Result<File, Stop> {
         let path = self.directory.join("input");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
@@ -346,7 +359,7 @@ impl Bench {
         Ok(file)
     }
 
-    /// A file of so many bytes that takes no room.
+    /// Returns a file of this many bytes that takes no space.
     fn sparse(&self, length: u64) -> Result<File, Stop> {
         let file = self.file(b"")?;
         file.set_len(length)?;
@@ -435,7 +448,7 @@ fn count_over_the_limit(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn largest(trial: &mut Trial) -> Result<(), Stop> {
-    // Where there is no sendfile both ways copy, and to copy gigabytes takes its time.
+    // Without sendfile(2) both ways copy, and copying gigabytes takes long.
     by_ways(trial, cfg!(target_os = "linux"), |bench| {
         let null = OpenOptions::new().write(true).open("/dev/null")?;
         let file = scene::holes(&bench.directory.join("input"), HUGE)?;
@@ -548,7 +561,7 @@ fn interrupted(trial: &mut Trial) -> Result<(), Stop> {
         scene::catch_signal(false)?;
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
         let file = bench.sparse(LONG)?;
-        // The first call fills it, so that the second finds no room.
+        // The first call fills the stream, so the second finds no room.
         for _ in 0..2 {
             let signals = scene::Signals::each(100)?;
             let outcome = bench.send(unix(&ours), &file, None, LONG);
@@ -571,7 +584,8 @@ fn interrupted_and_restarted(trial: &mut Trial) -> Result<(), Stop> {
         let (reader, pipe) = nix::unistd::pipe()?;
         let file = bench.sparse(LONG)?;
         let signals = scene::Signals::each(100)?;
-        // When it reads no signal comes any more: one that comes after some bytes of a copied part cuts it short.
+        // No signal is sent while the reader reads: a signal after some bytes of a copied part would cut the
+        // part short.
         let reader = scene::start(move || {
             thread::sleep(Duration::from_secs(1));
             signals.stop()?;
@@ -585,7 +599,7 @@ fn interrupted_and_restarted(trial: &mut Trial) -> Result<(), Stop> {
     })
 }
 
-/// Reads so many bytes, waits a moment, and closes.
+/// Reads this many bytes, waits a moment, and closes.
 fn read_and_close(from: impl Into<OwnedFd>, bytes: u64) -> Result<thread::JoinHandle<()>, Stop> {
     let from = File::from(from.into());
     scene::start(move || {
@@ -603,7 +617,7 @@ fn closed_midway(trial: &mut Trial) -> Result<(), Stop> {
         for (output, theirs) in ends {
             let reader = read_and_close(theirs, 2 << 20)?;
             let outcome = bench.send(output, &file, Some(&mut 0), 8 * LONG);
-            // Whether a signal comes already with the count is a matter of the moment: X12b.
+            // Whether SIGPIPE comes together with the count depends on timing: X12b.
             bench.note_partly(Outcome { signal: "", ..outcome }, 8 * LONG);
             reader.join().map_err(|_| Stop::Broken("the reader panicked".to_owned()))?;
             let outcome = bench.send(output, &file, Some(&mut 0), LONG);
@@ -621,7 +635,7 @@ fn closed_before(trial: &mut Trial) -> Result<(), Stop> {
     let length = 73 * scene::page_size()?;
     by_each_way(trial, |bench| {
         let file = bench.sparse(length)?;
-        // The reset that answers the first segment can come too late to cut the call short.
+        // The reset that answers the first segment may arrive too late to cut the call short.
         for _ in 0..200 {
             let (ours, theirs) = scene::tcp_pair()?;
             scene::finish(theirs, &ours)?;
@@ -678,11 +692,11 @@ fn overwritten(trial: &mut Trial) -> Result<(), Stop> {
 
 fn fails_to_be_read(trial: &mut Trial) -> Result<(), Stop> {
     if !cfg!(target_os = "linux") {
-        return scene::skip("there is no file here that fails to be read");
+        return scene::skip("this system has no file that cannot be read");
     }
     by_each_way(trial, |bench| {
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
-        // There is no memory at 0.
+        // No memory is mapped at address 0.
         bench.show(unix(&ours), &scene::open("/proc/self/mem")?, Some(&mut 0), 10);
         Ok(())
     })
@@ -693,7 +707,8 @@ fn records(trial: &mut Trial) -> Result<(), Stop> {
     const UDP_LIMIT: u64 = 65_507;
     by_each_way(trial, |bench| {
         let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
-        // Room for a record for each page, which nobody takes out yet: with less than this, which some machines have, it waits.
+        // Makes room for one record per page, because nobody reads them yet. With less room, as on some
+        // machines, the call would wait.
         raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 1 << 20)?;
         let (udp, _udp_peer) = scene::udp_pair()?;
         let file = bench.sparse(LENGTH)?;
@@ -716,7 +731,7 @@ fn records(trial: &mut Trial) -> Result<(), Stop> {
     })
 }
 
-/// What write(2) gives, on the kernel's route of a case of pipes.
+/// Notes the result of write(2), on the kernel's route of a case about pipes.
 fn note_write(trial: &mut Trial, pipe: &OwnedFd, bytes: &[u8]) {
     trial.note_raw_partly(raw::write(pipe.as_fd(), bytes), bytes.len());
 }
@@ -725,12 +740,13 @@ fn capacity(trial: &mut Trial) -> Result<(), Stop> {
     capacity_in_parts(trial, |_| 4096)
 }
 
-/// What single bytes fill is seen after some of them: all of a pipe would be up to a million calls.
+/// Sends only some single bytes, which is enough to see how they fill the pipe: to fill it would take up to a
+/// million calls.
 fn capacity_for_single_bytes(trial: &mut Trial) -> Result<(), Stop> {
     capacity_in_parts(trial, |call| if call < 256 { 1 } else { 256 })
 }
 
-/// How much a pipe takes if each call has as many bytes as is said for it.
+/// Notes how many bytes a pipe takes if call n sends `length(n)` bytes.
 fn capacity_in_parts(trial: &mut Trial, length: fn(u64) -> u64) -> Result<(), Stop> {
     if trial.route() == Route::Kernel {
         let (_reader, pipe) = nix::unistd::pipe()?;
@@ -802,7 +818,7 @@ fn nothing_to_nobody(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn reader_closes(trial: &mut Trial) -> Result<(), Stop> {
-    // A pipe takes 1 MiB where pages are of 64 KiB.
+    // With pages of 64 KiB a pipe takes 1 MiB.
     const LENGTH: u64 = 4 << 20;
     if trial.route() == Route::Kernel {
         let (reader, pipe) = nix::unistd::pipe()?;
@@ -819,7 +835,7 @@ fn reader_closes(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let (reader, pipe) = nix::unistd::pipe()?;
         let file = bench.sparse(LENGTH)?;
-        // So that what is copied first does not fit.
+        // Makes the first copied part not fit.
         raw::write(pipe.as_fd(), &[0; 4096])?;
         let reader = read_and_close(reader, 0)?;
         let outcome = bench.send(Output::file(&pipe), &file, None, LENGTH);

@@ -35,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("fits, EMSGSIZE")
             .promise("fits, MessageTooLong"),
         topic
-            .case("B3", "unix datagram, the receiver is full, not waiting", datagram_full)
+            .case("B3", "unix datagram, the receiver is full: a non-blocking send", datagram_full)
             .kernel("EAGAIN", "ENOBUFS")
             .promise("WouldBlock"),
         topic
@@ -51,15 +51,19 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("all sent")
             .promise("all sent"),
         topic
-            .case("B5", "unix stream, full, 500 bytes read: a send of 60000 bytes, then of 50", nearly_full)
+            .case(
+                "B5",
+                "unix stream, full, then 500 bytes read: a send of 60000 bytes, then of 50",
+                nearly_full,
+            )
             .kernel("EAGAIN, EAGAIN", "EAGAIN, 50")
             .differs(
                 "WouldBlock, WouldBlock",
                 "WouldBlock, 50",
-                "what is free counts in pages on Linux, and in bytes above a low-water mark on OpenBSD",
+                "Linux counts free space in pages, OpenBSD in bytes above a low-water mark",
             ),
         topic
-            .case("B6", "no bytes on a stream: TCP, TCP full, unix, unix full", no_bytes)
+            .case("B6", "a send of no bytes: TCP, full TCP, unix stream, full unix stream", no_bytes)
             .kernels("0, 0, 0, 0")
             .promise("0, 0, 0, 0"),
         topic
@@ -71,17 +75,25 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("0, received 0, 0, received 0", "0, received EAGAIN, 0, received EAGAIN")
             .promise("EmptyRecord, received EAGAIN, EmptyRecord, received EAGAIN"),
         topic
-            .case("B7b", "an empty datagram, unix and UDP, and what the receiver sees", empty_datagram)
+            .case(
+                "B7b",
+                "unix datagram and UDP, an empty datagram, and what the receiver sees",
+                empty_datagram,
+            )
             .kernels("0, received 0, 0, received 0")
             .promise("0, received 0, 0, received 0"),
         topic
-            .case("B8", "the send buffer, when it was set to 100000", send_buffer)
+            .case("B8", "the size of the send buffer after it was set to 100000", send_buffer)
             .kernel("200000", "100000")
-            .differs("200000", "100000", "Linux says twice what was set, for its own bookkeeping is in it"),
+            .differs(
+                "200000",
+                "100000",
+                "Linux reports twice the size that was set, because its own bookkeeping is included",
+            ),
         topic
             .case(
                 "B10",
-                "two threads on one UDP socket, not waiting: what would block is tried again",
+                "two threads send on one non-blocking UDP socket, and try again if it would block",
                 two_threads,
             )
             .kernels("4000 sent")
@@ -127,7 +139,7 @@ fn fill_datagrams(socket: &impl AsFd) -> Result<(), Stop> {
             Err(errno) => return Err(errno.into()),
         }
     }
-    Err(Stop::Broken("the receiver never was full".to_owned()))
+    Err(Stop::Broken("the receiver was never full".to_owned()))
 }
 
 fn datagram_full(trial: &mut Trial) -> Result<(), Stop> {
@@ -190,7 +202,7 @@ fn empty_record(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Through unisend the first is a `Message`, the other one of `send_vectored`.
+/// Through unisend, the first is sent as a `Message` and the second with `send_vectored`.
 fn empty_record_of_slices(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
     let socket = SocketRef::unix_seqpacket(&ours);

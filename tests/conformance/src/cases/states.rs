@@ -1,4 +1,4 @@
-//! S1 to S20: the state of a socket, and the error that it gives.
+//! S1 to S20: the state of a socket, and the error of a send in it.
 
 use std::collections::BTreeSet;
 use std::net::Shutdown;
@@ -16,8 +16,8 @@ use crate::raw;
 use crate::scene;
 use crate::trial::{Destination, Route, Trial};
 
-const OPENBSD_SHUTS_FIRST: &str = "Linux refuses to shut down what is not connected and can still connect it; \
-     OpenBSD shuts it down for good, and says so first";
+const OPENBSD_SHUTS_FIRST: &str = "Linux refuses to shut down a socket that is not connected, and can still connect it; \
+     OpenBSD shuts it down for good, and reports that first";
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::States;
@@ -39,12 +39,12 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("EAGAIN, EAGAIN", "ENOTCONN, ENOTCONN")
             .promise("Connecting, Connecting"),
         topic
-            .case("S3b", "TCP, a non-blocking connect that a rejecting route has failed", tcp_rejected)
+            .case("S3b", "TCP, after a non-blocking connect that a rejecting route has failed", tcp_rejected)
             .kernel("EPIPE+SIGPIPE", "ENOTCONN")
             .differs(
                 "NotConnected",
                 "Connecting",
-                "OpenBSD leaves such a socket in the state of one that is connecting",
+                "OpenBSD leaves the socket in the state of one that is connecting",
             ),
         topic
             .case("S3c", "TCP, a send of no bytes that begins the connection (TCP_FASTOPEN_CONNECT); a byte later", fast_open)
@@ -56,22 +56,22 @@ pub(super) fn cases() -> Vec<Case> {
             .differs(
                 "Connecting, waited",
                 "Connecting, at once",
-                "OpenBSD does not wait for a connection to be made; to wait here would take calls on the success path",
+                "OpenBSD does not wait for the connection; waiting in unisend would add calls to the success path",
             ),
         topic
-            .case("S5", "TCP, a non-blocking connect was refused: two sends", tcp_refused)
+            .case("S5", "TCP, after a non-blocking connect was refused: two sends", tcp_refused)
             .kernel("ECONNREFUSED, EPIPE+SIGPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("Refused, Disconnected"),
         topic
-            .case("S6", "TCP, a blocking connect was refused", tcp_refused_blocking)
+            .case("S6", "TCP, after a blocking connect was refused", tcp_refused_blocking)
             .kernels("EPIPE+SIGPIPE")
             .differs(
                 "NotConnected",
                 "Disconnected",
-                "on Linux the socket is as new and can connect again, on OpenBSD it is of no more use",
+                "on Linux the socket can connect again, on OpenBSD it cannot be used again",
             ),
         topic
-            .case("S7", "own sending shut down, TCP and unix stream: a byte, no bytes", own_shutdown)
+            .case("S7", "TCP and unix stream, this side has shut down sending: a byte, no bytes", own_shutdown)
             .kernels("EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("Disconnected, Disconnected, Disconnected, Disconnected"),
         topic
@@ -79,7 +79,7 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("ECONNRESET, EPIPE+SIGPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("Reset, Disconnected"),
         topic
-            .case("S8b", "TCP, 100 connections that are reset while a loop sends: the error, and the send after", reset_midst)
+            .case("S8b", "TCP, 100 connections that are reset while a loop sends: the error, and the next send", reset_midst)
             .kernels("each ended, then EPIPE")
             .promise("each ended, then Disconnected"),
         topic
@@ -87,19 +87,19 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("1, EPIPE+SIGPIPE")
             .promise("1, peer gone"),
         topic
-            .case("S10", "TCP, connected and then to nowhere (AF_UNSPEC): two sends", tcp_disconnected)
+            .case("S10", "TCP, connected, then connect with AF_UNSPEC: two sends", tcp_disconnected)
             .kernel("ECONNRESET, EPIPE+SIGPIPE", "1, 1")
             .differs(
                 "Reset, NotConnected",
                 "1, 1",
-                "OpenBSD cannot take a TCP connection back: connect fails with EISCONN, and the connection goes on",
+                "OpenBSD cannot dissolve a TCP connection: connect fails with EISCONN, and the connection goes on",
             ),
         topic
-            .case("S11", "TCP, the peer has shut receiving down", tcp_peer_deaf)
+            .case("S11", "TCP, the peer has shut down receiving", tcp_peer_deaf)
             .kernels("1, 1, 1")
             .promise("1, 1, 1"),
         topic
-            .case("S12", "unix stream and seqpacket, never connected; the same, listening", unix_never_connected)
+            .case("S12", "unix stream and seqpacket: never connected, then listening", unix_never_connected)
             .kernels("ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN")
             .promise("NotConnected, NotConnected, NotConnected, NotConnected"),
         topic
@@ -107,28 +107,28 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("ENOTCONN, ENOTCONN", "EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .differs("NotConnected, NotConnected", "Disconnected, Disconnected", OPENBSD_SHUTS_FIRST),
         topic
-            .case("S13", "unix stream, the peer has closed: two sends; the same with data that it did not read",
+            .case("S13", "unix stream, the peer has closed: two sends; the same with data that the peer did not read",
                 unix_stream_closed)
             .kernels("EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("Disconnected, Disconnected, Disconnected, Disconnected"),
         topic
-            .case("S14", "seqpacket, the peer has closed; with data that it did not read, two sends", seqpacket_closed)
+            .case("S14", "seqpacket, the peer has closed: a send; with data that the peer did not read: two sends", seqpacket_closed)
             .kernel("EPIPE, ECONNRESET, EPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("peer gone, peer gone, peer gone"),
         topic
-            .case("S15", "unix stream, seqpacket, datagram: the peer has shut receiving down", unix_peer_deaf)
+            .case("S15", "unix stream, seqpacket and datagram: the peer has shut down receiving", unix_peer_deaf)
             .kernel("EPIPE+SIGPIPE, EPIPE, EPIPE", "1, 1, ENOBUFS")
             .differs(
                 "Disconnected, Disconnected, Disconnected",
                 "1, 1, WouldBlock",
-                "OpenBSD queues the data all the same; a datagram is refused as if the receiver were full, for ever",
+                "OpenBSD still queues the data, but fails a datagram for ever, as if the receiver were full",
             ),
         topic
             .case("S16", "unix datagram, no peer and no address: a byte, no bytes", unix_datagram_alone)
             .kernel("ENOTCONN, ENOTCONN", "EDESTADDRREQ, EDESTADDRREQ")
             .promise("DestinationRequired, DestinationRequired"),
         topic
-            .case("S17", "unix datagram, the receiver that it is connected to has closed: two sends",
+            .case("S17", "unix datagram, the connected receiver has closed: two sends",
                 unix_datagram_closed)
             .kernel("ECONNREFUSED, ENOTCONN", "ECONNRESET, EDESTADDRREQ")
             .promise("Reset, DestinationRequired"),
@@ -137,15 +137,15 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("EDESTADDRREQ, EDESTADDRREQ")
             .promise("DestinationRequired, DestinationRequired"),
         topic
-            .case("S19", "UDP, nobody listens: it is said once, by the send after", udp_refused)
+            .case("S19", "UDP, nobody listens: the next send fails, once", udp_refused)
             .kernels("1, ECONNREFUSED, 1")
             .promise("1, Refused, 1"),
         topic
-            .case("S20", "own sending shut down: UDP, unix datagram, seqpacket", own_shutdown_records)
+            .case("S20", "UDP, unix datagram and seqpacket, this side has shut down sending", own_shutdown_records)
             .kernel("EPIPE, EPIPE, EPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("Disconnected, Disconnected, Disconnected"),
         topic
-            .case("S20b", "own sending shut down on UDP without a peer, and an address", own_shutdown_udp_alone)
+            .case("S20b", "UDP without a peer, this side has shut down sending: a send to an address", own_shutdown_udp_alone)
             .kernel("EPIPE", "EPIPE+SIGPIPE")
             .promise("Disconnected"),
     ]
@@ -162,7 +162,7 @@ fn tcp_never_connected(trial: &mut Trial) -> Result<(), Stop> {
 
 fn tcp_never_connected_shut(trial: &mut Trial) -> Result<(), Stop> {
     let fresh = scene::tcp()?;
-    // Linux says ENOTCONN and does nothing, OpenBSD does it.
+    // Linux fails with ENOTCONN and does nothing. OpenBSD shuts the socket down.
     let _ = scene::shutdown(&fresh, Shutdown::Write);
     trial.send(&SocketRef::tcp(&fresh), b"x");
     Ok(())
@@ -196,7 +196,7 @@ fn tcp_rejected(trial: &mut Trial) -> Result<(), Stop> {
     match scene::connect_to(&ours, rejected) {
         Err(Errno::EACCES | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => {}
         outcome => {
-            return scene::skip(format!("no route rejects {rejected} here: connect(2) gives {outcome:?}"));
+            return scene::skip(format!("no route rejects {rejected} here: connect(2) returned {outcome:?}"));
         }
     }
     trial.send(&SocketRef::tcp(&ours), b"x");
@@ -239,8 +239,8 @@ fn tcp_reset(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Linux begins such a connection in the first send, and accepts its bytes at once if the peer's cookie is known or none
-/// is needed. Without a byte to go with the handshake it says that the connection is being made.
+/// Linux begins such a connection in the first send. It accepts the bytes at once if the peer's cookie is known
+/// or none is needed. Without a byte to send with the handshake, it reports that the connection is being made.
 fn fast_open(trial: &mut Trial) -> Result<(), Stop> {
     const TCP_FASTOPEN_CONNECT: libc::c_int = 30;
     const WITHOUT_COOKIE: &str = "5";
@@ -269,8 +269,8 @@ fn fast_open(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// With two processors the reset comes now and then while a send is in the kernel. OpenBSD then gives it from the send,
-/// and leaves it pending too: in 13 of 400 runs, which is why these are as many.
+/// With two processors the reset sometimes arrives while a send is in the kernel. OpenBSD then returns it from
+/// the send and also leaves it pending: in 13 of 400 runs, which is why the case makes this many connections.
 fn reset_midst(trial: &mut Trial) -> Result<(), Stop> {
     let (mut ended, mut after) = (true, BTreeSet::new());
     for _ in 0..100 {
@@ -293,7 +293,7 @@ fn reset_midst(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Sends until the peer is gone; false if something else came of it.
+/// Sends until the peer is gone. Returns false if anything else happens.
 fn sends_until_gone(route: Route, socket: &SocketRef<'_, impl Sized>) -> Result<bool, Stop> {
     let deadline = std::time::Instant::now() + Duration::from_secs(5);
     while std::time::Instant::now() < deadline {
@@ -317,7 +317,7 @@ fn tcp_finished(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, theirs) = scene::tcp_pair()?;
     scene::finish(theirs, &ours)?;
     trial.send(&SocketRef::tcp(&ours), b"x");
-    // The answer to that byte is a reset: both systems then say "hung up".
+    // The peer answers that byte with a reset. Both systems then report "hung up".
     scene::wait_until(&ours, PollFlags::empty())?;
     trial.send_to_the_gone(&SocketRef::tcp(&ours), b"x");
     Ok(())
@@ -326,7 +326,7 @@ fn tcp_finished(trial: &mut Trial) -> Result<(), Stop> {
 fn tcp_disconnected(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::tcp_pair()?;
     raw::send(ours.as_fd(), b"x", 0)?;
-    // OpenBSD says EISCONN and does nothing.
+    // OpenBSD fails with EISCONN and does nothing.
     let _ = raw::disconnect(ours.as_fd());
     trial.send(&SocketRef::tcp(&ours), b"x");
     trial.send(&SocketRef::tcp(&ours), b"x");
@@ -441,7 +441,7 @@ fn own_shutdown_records(trial: &mut Trial) -> Result<(), Stop> {
 
 fn own_shutdown_udp_alone(trial: &mut Trial) -> Result<(), Stop> {
     let alone = std::net::UdpSocket::bind(scene::loopback()?)?;
-    // Linux says ENOTCONN, and does it.
+    // Linux fails with ENOTCONN, but shuts the socket down.
     let _ = scene::shutdown(&alone, Shutdown::Write);
     let to = Destination::Internet(alone.local_addr()?);
     trial.send_to(&SocketRef::udp_v4(&alone), b"x", to);

@@ -1,4 +1,4 @@
-//! The contract as a part of a page: each clause has an anchor, and links back to its case.
+//! The contract as a part of a page. Each clause has an anchor, and links back to its case.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 const CONTRACT: &str = include_str!("../../../../docs/contract.md");
 
-/// Whether the contract has this clause.
+/// Returns whether the contract has this clause.
 pub(super) fn has(clause: &str) -> bool {
     is_clause(clause) && CONTRACT.lines().any(|line| line.starts_with(&format!("| {clause} | ")))
 }
 
-/// The contract in HTML, with links to these cases.
+/// Returns the contract in HTML, with links to these cases.
 pub(super) fn to_html(cases: &BTreeSet<&str>) -> String {
     let mut in_first_cell = false;
     let events = Parser::new_ext(CONTRACT, Options::ENABLE_TABLES).map(|event| match event {
@@ -37,7 +37,7 @@ pub(super) fn to_html(cases: &BTreeSet<&str>) -> String {
     printed
 }
 
-/// A table that is wider than a telephone's screen is moved by itself.
+/// Lets a table that is wider than the screen scroll by itself.
 fn scrolling(event: Event<'_>) -> impl Iterator<Item = Event<'_>> {
     let tag = |tag: &'static str| Some(Event::Html(tag.into()));
     let before = matches!(event, Event::Start(Tag::Table(_))).then_some("<div class=\"wide\">");
@@ -45,7 +45,7 @@ fn scrolling(event: Event<'_>) -> impl Iterator<Item = Event<'_>> {
     before.and_then(tag).into_iter().chain([event]).chain(after.and_then(tag))
 }
 
-/// The page has a heading above the contract's own.
+/// The page has a heading above those of the contract.
 fn below(level: HeadingLevel) -> HeadingLevel {
     HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6)
 }
@@ -57,7 +57,8 @@ fn is_clause(text: &str) -> bool {
         && characters.all(|other| other.is_ascii_alphanumeric())
 }
 
-/// A clause's number, which others can link to. It has nothing that HTML has a meaning for.
+/// Returns whether this is the number of a clause. It has no character with a meaning in HTML, and others can
+/// link to it.
 fn anchor(clause: &str, cases: &BTreeSet<&str>) -> String {
     match cases.contains(clause) {
         true => format!("<a id=\"clause-{clause}\" href=\"#case-{clause}\">{clause}</a>"),

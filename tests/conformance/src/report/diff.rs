@@ -1,4 +1,4 @@
-//! Two runs beside each other: where the kernels differ and, which should be nowhere, where unisend does.
+//! Compares two runs: where the kernels differ, and where unisend does, which should be nowhere.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,12 +6,12 @@ use std::fmt::Write;
 use super::screen::{HEADING, Line, Screen, Title, style};
 use super::{Report, Row, Side, Verdict};
 
-/// What two runs show beside each other.
+/// The comparison of two runs.
 #[derive(Debug)]
 pub struct Difference {
-    /// For people.
+    /// For a reader.
     pub printed: String,
-    /// Whether unisend showed the same in both, but where the contract says that it differs.
+    /// Whether unisend showed the same in both runs, except where the contract says that it differs.
     pub unisend_agrees: bool,
 }
 
@@ -62,7 +62,7 @@ pub fn compare(a: &Report, b: &Report, screen: Screen) -> Difference {
     Difference { printed, unisend_agrees: unisend.is_empty() }
 }
 
-/// What a side showed, if it was run.
+/// Returns what a side showed, if it was run.
 fn shown(side: Option<&Side>) -> Option<&str> {
     let run = side.filter(|side| !matches!(side.verdict, Verdict::Skip | Verdict::Unrepresentable));
     run.and_then(|side| side.observed.as_deref())
@@ -72,8 +72,8 @@ fn differs(row: &Row) -> bool {
     row.portable.as_ref().is_some_and(|side| side.verdict == Verdict::Differs)
 }
 
-/// Whether each run showed what was promised, and the promises are not the same: the runs are of two versions of the
-/// contract.
+/// Returns whether each run showed what was promised although the promises are not the same: the runs are of
+/// two versions of the contract.
 fn have_other_promises(a: &Row, b: &Row) -> bool {
     let kept = |row: &Row| {
         let side = row.portable.as_ref().filter(|side| side.verdict == Verdict::Pass);

@@ -1,5 +1,5 @@
-//! A page that needs nothing beside it: what the run showed, and the contract's words. Without script it shows
-//! everything; with it, it can be searched.
+//! A page that needs no other file. It has what the run showed, and the text of the contract. Without script it
+//! shows everything; with script it can be searched.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{HEADINGS, Report, Row, Side, Verdict, contract, screen::printable};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Nothing is loaded from anywhere, whatever stands in the report.
+/// Nothing is loaded from anywhere, whatever the report contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 const VERDICTS: [Verdict; 5] =
@@ -79,7 +79,7 @@ fn counts(report: &Report) -> Markup {
             }
             dl.words {
                 dt { (badge(Verdict::Differs)) }
-                dd { "As the contract says of this system, which cannot be as it is on others. Counts as passed." }
+                dd { "As the contract says for this system, which cannot be the same as on others. Counts as passed." }
                 dt { (badge(Verdict::Unrepresentable)) }
                 dd { "A mistake that unisend's types do not let a program make. Counts as passed." }
             }
@@ -98,7 +98,7 @@ fn numbers(rows: &[Row]) -> Markup {
     }
 }
 
-/// What a person looks for first, in full.
+/// What a reader looks for first, in full.
 fn notable(report: &Report, heading: &str, verdict: Verdict) -> Markup {
     let rows: Vec<&Row> = report.cases.iter().filter(|row| row.outcome() == verdict).collect();
     html! {
@@ -122,7 +122,7 @@ fn notable(report: &Report, heading: &str, verdict: Verdict) -> Markup {
     }
 }
 
-/// The script shows it.
+/// The script makes it visible.
 fn filter(report: &Report) -> Markup {
     html! {
         form #filter role="search" hidden {
@@ -155,14 +155,14 @@ fn topic_table(topic: &str, rows: &[Row]) -> Markup {
     }
 }
 
-/// The roles keep it a row of a table where the style makes it a card.
+/// The roles keep it a table row where the style makes it a card.
 fn case(row: &Row) -> Markup {
     let [_, _, kernel, unisend, verdict] = HEADINGS;
     html! {
         tr role="row" id=(format!("case-{}", row.id)) class=(row.outcome()) data-verdict=(row.outcome()) {
             th scope="row" role="rowheader" {
                 @if contract::has(&row.id) {
-                    a href=(format!("#clause-{}", row.id)) title="its words in the contract" { (row.id) }
+                    a href=(format!("#clause-{}", row.id)) title="its text in the contract" { (row.id) }
                 } @else {
                     (row.id)
                 }
@@ -184,7 +184,7 @@ fn badge(verdict: Verdict) -> Markup {
     html! { span.badge.(verdict) { (verdict) } }
 }
 
-/// What a side showed and, if that was wrong, what was wanted.
+/// Returns what a side showed and, if that was wrong, what was expected.
 fn side(side: &Side) -> Markup {
     let observed = side.observed.as_deref().unwrap_or_default();
     html! {

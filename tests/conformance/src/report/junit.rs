@@ -1,4 +1,4 @@
-//! JUnit's XML: a suite for each topic, a test for each case.
+//! JUnit's XML, with a suite for each topic and a test for each case.
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 

@@ -18,7 +18,7 @@ fn line(cells: &[String; 5]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// A cell is one line, and has no bar or mark of its own.
+/// A cell is one line, without bars and without markup of its own.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! What a run showed, and the forms it can be printed in.
+//! What a run showed, and the forms in which it can be printed.
 
 mod contract;
 mod diff;
@@ -27,7 +27,7 @@ pub struct Report {
     pub version: String,
     /// Where it ran.
     pub host: Host,
-    /// How many cases came out how.
+    /// The number of cases by verdict.
     pub summary: Summary,
     /// Each case.
     pub cases: Vec<Row>,
@@ -36,7 +36,7 @@ pub struct Report {
 /// Where a run was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
-    /// The operating system, as uname(1) says it.
+    /// The operating system, as uname(1) reports it.
     pub os: String,
     /// Its release.
     pub release: String,
@@ -44,19 +44,20 @@ pub struct Host {
     pub arch: String,
     /// The C library that it was compiled for.
     pub libc: String,
-    /// Whether an emulator stands between the suite and the kernel.
+    /// Whether an emulator runs between the suite and the kernel.
     pub emulated: bool,
     /// The size of its pages, in bytes.
     #[serde(default = "small_page")]
     pub page_size: u64,
 }
 
-/// What reports that do not say it were made with.
+/// The size of a page in reports that do not name it.
 fn small_page() -> u64 {
     4096
 }
 
-/// How many cases came out how. A case fails if either side does; one that differs as the contract says passes.
+/// The number of cases by verdict. A case fails if either side fails. A case that differs as the contract says
+/// passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// As expected.
@@ -82,7 +83,7 @@ pub struct Row {
     pub portable: Option<Side>,
     /// Why it was skipped, differs or is unrepresentable.
     pub reason: Option<String>,
-    /// How long its runs took together.
+    /// How long its runs took in total.
     #[serde(default)]
     pub milliseconds: u64,
 }
@@ -90,15 +91,15 @@ pub struct Row {
 /// What one side of a case showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
-    /// What was seen, or why nothing was.
+    /// What was observed, or why nothing was.
     pub observed: Option<String>,
-    /// What was to be seen.
+    /// What was expected.
     pub expected: Option<String>,
-    /// What that makes.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What a side of a case comes down to.
+/// The verdict on a side of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -108,7 +109,7 @@ pub enum Verdict {
     Fail,
     /// Not run.
     Skip,
-    /// As the contract says it is here, which is not as it is elsewhere.
+    /// As the contract says for this system, which is not the same as on others.
     Differs,
     /// Impossible with unisend's types.
     Unrepresentable,
@@ -125,13 +126,13 @@ pub enum Format {
     Junit,
     /// Markdown, with a table for each topic.
     Markdown,
-    /// A page for a browser, with the contract's words; it needs nothing beside it.
+    /// A page for a browser, with the text of the contract; it needs no other file.
     Html,
-    /// JSON, for programs and to be kept.
+    /// JSON, for programs and to be stored.
     Json,
 }
 
-/// The cases for a screen: clause, topic and title.
+/// Returns the cases for a screen: clause, topic and title.
 #[must_use]
 pub fn list(cases: &[&Case], screen: Screen) -> String {
     let mut printed = String::new();
@@ -141,10 +142,10 @@ pub fn list(cases: &[&Case], screen: Screen) -> String {
     printed
 }
 
-/// What the columns of a table are.
+/// The headings of the columns of a table.
 const HEADINGS: [&str; 5] = ["clause", "case", "kernel", "unisend", "verdict"];
 
-/// What stands under the headings.
+/// The cells under the headings.
 fn cells(row: &Row) -> [String; 5] {
     [
         row.id.clone(),
@@ -158,7 +159,7 @@ fn cells(row: &Row) -> [String; 5] {
     ]
 }
 
-/// What a side showed and, if that was wrong, what was wanted.
+/// Returns what a side showed and, if that was wrong, what was expected.
 fn cell(side: &Side) -> String {
     let observed = side.observed.as_deref().unwrap_or_default();
     match (side.verdict, &side.expected) {
@@ -169,13 +170,13 @@ fn cell(side: &Side) -> String {
 }
 
 impl Report {
-    /// The cases by topic, in their order.
+    /// Returns the cases by topic, in their order.
     fn topics(&self) -> impl Iterator<Item = (&str, &[Row])> {
         let groups = self.cases.chunk_by(|a, b| a.topic == b.topic);
         groups.map(|rows| (rows[0].topic.as_str(), rows))
     }
 
-    /// The cases that are wanted, and their summary.
+    /// Returns the report with the cases that are wanted only, and their summary.
     #[must_use]
     pub fn only(mut self, wanted: impl FnMut(&Row) -> bool) -> Self {
         self.cases.retain(wanted);
@@ -183,14 +184,14 @@ impl Report {
         self
     }
 
-    /// The report for a screen, with escape sequences for colours. With `verbose` it has every case, else those
-    /// that failed or were skipped.
+    /// Returns the report for a screen, with escape sequences for colours. With `verbose` it shows every case,
+    /// otherwise those that failed or were skipped.
     #[must_use]
     pub fn table(&self, screen: Screen, verbose: bool) -> String {
         table::print(self, screen, verbose)
     }
 
-    /// The report in a form; a table is for a screen of the usual width, and has every case.
+    /// Returns the report in a form. A table has the usual width and shows every case.
     #[must_use]
     pub fn print(&self, format: Format) -> String {
         match format {
@@ -208,7 +209,7 @@ impl Report {
 }
 
 impl Host {
-    /// This one.
+    /// Returns this host.
     #[must_use]
     pub fn here() -> Self {
         let system = nix::sys::utsname::uname().ok();
@@ -255,7 +256,7 @@ impl std::fmt::Display for Summary {
 }
 
 impl Row {
-    /// What the case comes down to: pass, fail or skip.
+    /// Returns the verdict on the case: pass, fail or skip.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let sides = || std::iter::once(&self.kernel).chain(&self.portable).map(|side| side.verdict);
@@ -266,7 +267,7 @@ impl Row {
         }
     }
 
-    /// The reason, unless it is what a side says already.
+    /// Returns the reason, unless a side shows it already.
     fn further_reason(&self) -> Option<&str> {
         let said = |reason: &&str| {
             let sides = std::iter::once(&self.kernel).chain(&self.portable);
@@ -275,7 +276,7 @@ impl Row {
         self.reason.as_deref().filter(|reason| !said(reason))
     }
 
-    /// What a person wants to know of the case: why it passes, if it does.
+    /// Returns the verdict for a reader: why the case passes, if it does.
     #[must_use]
     pub fn outcome(&self) -> Verdict {
         match (self.verdict(), &self.portable) {
@@ -286,7 +287,7 @@ impl Row {
 }
 
 impl Side {
-    /// Why it was not run.
+    /// Returns why it was not run.
     #[must_use]
     pub(crate) fn skipped(&self) -> Option<&str> {
         self.observed.as_deref().filter(|_| self.verdict == Verdict::Skip)
@@ -294,7 +295,7 @@ impl Side {
 }
 
 impl Verdict {
-    /// Its word.
+    /// Returns its word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -17,7 +17,7 @@ function show() {
   filter.elements.count.value = `${shown} of ${cases.length} cases`;
 }
 
-// A link to a case that is filtered out shows it all the same.
+// A link to a case that is filtered out still shows it.
 function follow() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (target && target.closest("[hidden]")) {

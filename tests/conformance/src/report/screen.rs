@@ -1,4 +1,4 @@
-//! Text for people, on a screen of some width.
+//! Text for a reader, on a screen of some width.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -9,33 +9,33 @@ use textwrap::{Options, WordSplitter, fill};
 
 use super::Verdict;
 
-/// How wide the screen is that text for people is made for. Lines that are longer are broken between words, and
-/// nothing is cut off.
+/// The width of the screen that the text is for. Longer lines are broken between words, and nothing is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
     width: usize,
 }
 
-/// Narrower screens get lines of this width all the same: labels alone take half of it.
+/// The smallest width. Narrower screens get lines of this width, because labels alone take half of it.
 const NARROWEST: usize = 40;
 
-/// Where the text of an entry begins, under its clause.
+/// The column where the text of an entry begins, after its clause.
 const INDENT: usize = 6;
 
 pub(super) const HEADING: Style = Style::new().bold().underline();
 pub(super) const ASIDE: Style = Style::new().dimmed();
 
-/// What an entry is about: its clause, how that looks, and what was examined.
+/// The subject of an entry: its clause, its style, and what was examined.
 pub(super) struct Title<'a> {
     pub(super) id: &'a str,
     pub(super) style: Style,
     pub(super) text: &'a str,
 }
 
-/// The word in front of what was expected; verdicts take as much room.
+/// The label of what was expected. Verdicts take the same width.
 const EXPECTED: &str = "expected ";
 
-/// A line of an entry: who, how it came out, and what was seen. The labels of an entry have the same width.
+/// A line of an entry: the side, its verdict, and what was observed. The labels of an entry have the same
+/// width.
 pub(super) struct Line<'a> {
     pub(super) label: &'static str,
     pub(super) mark: Option<Mark>,
@@ -50,20 +50,20 @@ pub(super) enum Mark {
 }
 
 impl Default for Screen {
-    /// What is not a terminal gets lines of 80 columns.
+    /// Output that is not a terminal gets lines of 80 columns.
     fn default() -> Self {
         Self::new(80)
     }
 }
 
 impl Screen {
-    /// A screen of so many columns.
+    /// Returns a screen of this many columns.
     #[must_use]
     pub fn new(columns: usize) -> Self {
         Self { width: columns.max(NARROWEST) }
     }
 
-    /// A paragraph whose first line begins with `first`; the others are indented as far.
+    /// Prints a paragraph. Its first line begins with `first`, and the others are indented by the same width.
     pub(super) fn paragraph(self, printed: &mut String, first: &str, text: &str) {
         let text = printable(text);
         if text.trim().is_empty() {
@@ -78,7 +78,7 @@ impl Screen {
         writeln!(printed, "{}", fill(&text, options)).expect("a string takes all");
     }
 
-    /// A clause, its title, what each of two sides showed, and what more there is to say.
+    /// Prints a clause, its title, what each of two sides showed, and further lines.
     pub(super) fn entry(self, printed: &mut String, title: Title<'_>, sides: &[Line<'_>], more: &[Line<'_>]) {
         let Title { id, style, text } = title;
         let id = printable(id);
@@ -106,7 +106,7 @@ impl Screen {
         (self.width - INDENT) / 2
     }
 
-    /// Whether a line takes less than half of the screen, so that another fits beside it.
+    /// Returns whether a line takes less than half of the screen, so that another fits beside it.
     fn has_room_for(self, line: &Line<'_>) -> bool {
         line.width() < self.half()
     }
@@ -132,7 +132,7 @@ impl Line<'_> {
     }
 }
 
-/// How a verdict looks, beside its word.
+/// The style of a verdict, in addition to its word.
 pub(super) const fn style(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Pass => AnsiColor::Green.on_default(),
@@ -143,7 +143,7 @@ pub(super) const fn style(verdict: Verdict) -> Style {
     }
 }
 
-/// Text that does nothing to a terminal: a report can come from somebody else.
+/// Returns text that cannot control a terminal, because a report may come from somebody else.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! For people, on a terminal: the counts of each topic, then what failed and what was skipped, in full.
+//! For a reader, on a terminal: the counts of each topic, then what failed and what was skipped, in full.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::screen::{ASIDE, HEADING, Line, Mark, Screen, Title, printable, style};
 use super::{Report, Row, Side, Verdict};
 
-/// The columns of the counts: which verdicts of a row they count, and how they look if there are any.
+/// The columns of the counts: the verdicts that each counts, and its style.
 const COUNTS: [(&str, &[Verdict], Style); 5] = [
     ("passed", &[Verdict::Pass, Verdict::Differs, Verdict::Unrepresentable], style(Verdict::Pass)),
     ("failed", &[Verdict::Fail], style(Verdict::Fail)),
@@ -16,11 +16,11 @@ const COUNTS: [(&str, &[Verdict], Style); 5] = [
     ("unrepresentable", &[Verdict::Unrepresentable], ASIDE),
 ];
 
-const WORDS: &str = "differs: as the contract says of this system, which cannot be as it is on others. \
+const WORDS: &str = "differs: as the contract says for this system, which cannot be the same as on others. \
                      unrepresentable: a mistake that unisend's types do not let a program make. \
                      Both are among those that passed.";
 
-/// With `verbose` every case is shown, else those that failed or were skipped.
+/// With `verbose` every case is shown, otherwise those that failed or were skipped.
 pub(super) fn print(report: &Report, screen: Screen, verbose: bool) -> String {
     let mut printed = String::new();
     screen.paragraph(&mut printed, "", &format!("{} {}", report.suite, report.version));
@@ -47,7 +47,7 @@ pub(super) fn print(report: &Report, screen: Screen, verbose: bool) -> String {
     printed
 }
 
-/// A line for each topic, with the counts of what came out.
+/// Prints a line for each topic, with the counts of its verdicts.
 fn counts(printed: &mut String, report: &Report) {
     let width =
         report.topics().map(|(topic, _)| printable(topic).len()).max().unwrap_or(0).max("topic".len());
@@ -59,7 +59,7 @@ fn counts(printed: &mut String, report: &Report) {
     writeln!(printed, "{:width$}{}", "all", numbers(&report.cases)).expect("a string takes all");
 }
 
-/// How many rows each column counts. Nothing stands where there are none, so that the others are seen.
+/// Returns how many rows each column counts. A count of 0 is a dash, so that the others stand out.
 fn numbers(rows: &[Row]) -> String {
     let count = |wanted: &[Verdict]| rows.iter().filter(|row| wanted.contains(&row.outcome())).count();
     let columns = COUNTS.iter().map(|(heading, wanted, style)| (heading.len(), count(wanted), style));
@@ -88,7 +88,7 @@ fn entries(printed: &mut String, screen: Screen, heading: &str, rows: &[&Row]) {
     }
 }
 
-/// What a side showed and, if that was wrong, what was wanted.
+/// Returns what a side showed and, if that was wrong, what was expected.
 fn side<'a>(label: &'static str, side: &'a Side) -> Vec<Line<'a>> {
     let observed = side.observed.as_deref().unwrap_or_default();
     let mut lines = vec![Line { label, mark: Some(Mark::Verdict(side.verdict)), text: observed }];

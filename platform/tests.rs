@@ -1186,7 +1186,7 @@ const LINUX_64: ControlLayout = ControlLayout { length_bytes: 8, alignment: 8 };
 const OPENBSD_32: ControlLayout = ControlLayout { length_bytes: 4, alignment: 4 };
 const OPENBSD_64: ControlLayout = ControlLayout { length_bytes: 4, alignment: 8 };
 
-/// The room that OpenBSD reserves for descriptors, as measured: observed 5.1.
+/// The room that OpenBSD reserves for descriptors, as measured on OpenBSD 8.0-beta.
 #[rstest]
 #[case::r13b_one(1, 48)]
 #[case::r13b_two_take_no_more(2, 48)]
@@ -1199,7 +1199,7 @@ fn descriptors_take_room_on_openbsd_alone(#[case] count: usize, #[case] room: us
     assert_eq!(Linux::room_for_descriptors(LINUX_64, count), None);
 }
 
-/// The longest datagrams and records that fitted, as measured: observed 5.2.
+/// The longest datagrams and records that fitted, as measured on OpenBSD 8.0-beta.
 #[rstest]
 #[case::r13b_datagram_and_one(8192, 1, 8144)]
 #[case::r13b_datagram_and_ten(8192, 10, 8016)]

@@ -9,7 +9,7 @@ pub const SLICES_PER_MESSAGE: usize = 1024;
 /// The maximum number of bytes that one call can be asked to send (clauses L1 to L3): `SSIZE_MAX`.
 ///
 /// More are refused with [`ErrorKind::LengthOverflow`](crate::ErrorKind::LengthOverflow). OpenBSD would
-/// refuse them too, and Linux would clamp the length without an error. A call can accept much less: Linux
+/// refuse them too. Linux would clamp the length without an error in some calls, and refuse it in others. A call can accept much less: Linux
 /// never accepts more than 0x7fff_f000 bytes at once (clause L4).
 pub const BYTES_PER_CALL: usize = isize::MAX as usize;
 
@@ -20,7 +20,7 @@ pub const BYTES_PER_CALL: usize = isize::MAX as usize;
 pub const DESCRIPTORS_PER_MESSAGE: usize = 126;
 
 /// The maximum number of bytes that one call of [`sendfile`](crate::sendfile()) sends, on both systems
-/// (clause X5).
+/// (clause X5). On Linux with pages of more than 4 KiB it is a little less, because Linux sends whole pages.
 ///
 /// It is Linux's limit for any call. A longer range is not an error, and leads to a short count.
 pub const BYTES_PER_SENDFILE: u64 = 0x7fff_f000;

@@ -1,5 +1,5 @@
 //! sendfile: the kernel's sendfile(2) if it can send the file, and otherwise a loop of pread(2) and send(2) or
-//! write(2), which keeps the same clauses (X1 to X13).
+//! write(2), which keeps the same clauses (X1 to X16).
 //!
 //! The loop reads at an offset and counts the bytes that were accepted. Bytes that were read and not accepted
 //! are read again, so nothing is lost. Bytes that the loop has sent cannot change afterwards (X14). Against

@@ -1,4 +1,4 @@
-//! B1 to B8: sizes of messages and buffers.
+//! B1 to B10: sizes of messages and buffers.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;

@@ -1114,7 +1114,7 @@ fn the_copying_path_checks_what_linux_checks(
         match *answer {
             Answer::Admitted => Ok(()),
             Answer::Refused(refusal) => Err(Why::Refused(refusal)),
-            Answer::Errno(errno) => Err(Why::File(K::raw_errno(errno))),
+            Answer::Errno(errno) => Err(Why::Descriptor(K::raw_errno(errno))),
         }
     }
     assert_eq!(Linux::admit(input, output, count), expected::<Linux>(&answer));
@@ -1140,7 +1140,7 @@ fn a_count_hides_an_error_but_never_what_may_have_been_sent(#[case] errno: Errno
         assert!(!Linux::must_be_told(Some(kind), Why::Output(Linux::raw_errno(errno))), "{kind:?}");
     }
     assert!(!OpenBsd::must_be_told(None, Why::Output(OpenBsd::raw_errno(errno))), "a pipe or file");
-    assert!(!OpenBsd::must_be_told(Some(Tcp), Why::File(OpenBsd::raw_errno(errno))), "the input's");
+    assert!(!OpenBsd::must_be_told(Some(Tcp), Why::Descriptor(OpenBsd::raw_errno(errno))), "the input's");
     assert!(!OpenBsd::must_be_told(Some(Tcp), Why::Refused(Refusal::RangeOverflow)));
 }
 

@@ -65,6 +65,7 @@ impl fmt::Debug for ControlBuffer {
 /// program that must not wait takes the descriptors and drops them on another thread, or first sets their
 /// `SO_LINGER` to zero.
 #[derive(Debug)]
+#[must_use = "it says how much was received, and dropping it closes the descriptors"]
 pub struct Received<'buffer> {
     arrival: Arrival<'buffer>,
     end_of_file: bool,

@@ -458,7 +458,7 @@ fn refusal(sink: Sink<'_>, method: &Method<'_>) -> Option<Refusal> {
 fn error(sink: Sink<'_>, operation: Operation, stopped: Stopped) -> Error {
     match stopped.why {
         Why::Refused(refusal) => Error::refused(operation, refusal),
-        Why::File(errno) => Error::of_file(operation, errno),
+        Why::Descriptor(errno) => Error::of_file(operation, errno),
         Why::Output(errno) => {
             Error::of_kernel(sink.fd, sink.socket.unwrap_or(SocketKind::Other), operation, errno)
         }

@@ -31,7 +31,7 @@ pub(crate) enum Why {
     /// unisend refused the call.
     Refused(Refusal),
     /// A descriptor is not open for this use, or the input could not be read.
-    File(RawErrno),
+    Descriptor(RawErrno),
     /// The output failed.
     Output(RawErrno),
 }

@@ -177,7 +177,7 @@ pub(crate) trait Kernel: Sized {
     fn admit(input: FileKind, output: Option<(Status, FileKind)>, count: u64) -> Result<(), Why> {
         if let Some((status, kind)) = output {
             if !status.writable {
-                return Err(Why::File(Self::raw_errno(Errno::EBADF)));
+                return Err(Why::Descriptor(Self::raw_errno(Errno::EBADF)));
             }
             if status.appends && kind != FileKind::Pipe {
                 return Err(Why::Refused(Refusal::AppendingOutput));

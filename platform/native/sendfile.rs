@@ -157,7 +157,7 @@ impl<'a> FileSender<'a> {
         if self.admit(count)? != FileKind::Seekable {
             return Ok(0); // no bytes were asked for, and reading none can fail there
         }
-        let start = self.start().map_err(Why::File)?;
+        let start = self.start().map_err(Why::Descriptor)?;
         check_range(start, count)?;
         let count = count.min(limits::BYTES_PER_SENDFILE);
         let mut on_stack;
@@ -174,7 +174,7 @@ impl<'a> FileSender<'a> {
             match &mut self.offset {
                 Some(offset) => **offset += accepted,
                 None => file::set_position(self.input, start + accepted)
-                    .map_err(|errno| Stopped { accepted, why: Why::File(errno) })?,
+                    .map_err(|errno| Stopped { accepted, why: Why::Descriptor(errno) })?,
             }
             if let Method::Kernel = self.method {
                 self.method = Method::Copying; // the kernel cannot send this file
@@ -190,15 +190,18 @@ impl<'a> FileSender<'a> {
 
     /// Refuses the descriptors that Linux's sendfile refuses.
     fn admit(&self, count: u64) -> Result<FileKind, Why> {
-        let input = kind(self.input).map_err(Why::File)?;
+        let input = kind(self.input).map_err(Why::Descriptor)?;
         let output = match self.sink.socket {
             Some(_) => None,
-            None => Some((status(self.sink.fd).map_err(Why::File)?, kind(self.sink.fd).map_err(Why::File)?)),
+            None => Some((
+                status(self.sink.fd).map_err(Why::Descriptor)?,
+                kind(self.sink.fd).map_err(Why::Descriptor)?,
+            )),
         };
         // pread(2) itself checks a regular file, unless the call ends before it because the output appends.
         let is_read = input == FileKind::Seekable && !output.is_some_and(|(status, _)| status.appends);
-        if !is_read && !status(self.input).map_err(Why::File)?.readable {
-            return Err(Why::File(Native::raw_errno(Errno::EBADF)));
+        if !is_read && !status(self.input).map_err(Why::Descriptor)?.readable {
+            return Err(Why::Descriptor(Native::raw_errno(Errno::EBADF)));
         }
         Native::admit(input, output, count).map(|()| input)
     }
@@ -227,7 +230,7 @@ fn copy(
         let bytes = match file::read_at(input, &mut buffer[..length], start + accepted) {
             Ok([]) => return (accepted, None),
             Ok(bytes) => bytes,
-            Err(errno) => return (accepted, Some(Why::File(errno))),
+            Err(errno) => return (accepted, Some(Why::Descriptor(errno))),
         };
         match put(sink, bytes, sigpipe) {
             Ok(taken) => {

@@ -12,8 +12,7 @@ use crate::platform::Native;
 use crate::platform::kernel::{Calls, Kernel, RawErrno, SomebodysSigpipe};
 use crate::platform::posix::sigpipe::{change_mask, contains_sigpipe, is_pending, only_sigpipe};
 
-/// Keeps SIGPIPE from this thread while it lives, so that the calls made meanwhile need not do so one by one (clause
-/// X17).
+/// Keeps SIGPIPE from this thread while it lives, so that each call need not do so by itself (clause X17).
 ///
 /// Linux's sendfile(2), and write(2) to a pipe or a file, have no flag like `MSG_NOSIGNAL`. Without this guard each call of
 /// unisend that makes them blocks SIGPIPE before and restores the signal mask afterwards, which is two system calls. A thread that
@@ -103,18 +102,16 @@ impl Drop for SigpipeGuard {
     }
 }
 
-/// What keeps SIGPIPE from one call, or from the calls of one loop.
-pub(super) enum CallGuard {
-    /// It does so itself.
-    Own(SigpipeBlock),
-    /// The thread's guard does.
-    OfThread,
+/// Keeps SIGPIPE from one call, or from the calls of one loop.
+pub(super) struct CallGuard {
+    /// `None` if the thread's guard does it.
+    own: Option<SigpipeBlock>,
 }
 
 impl CallGuard {
     #[inline]
     pub(super) fn new() -> Self {
-        if GUARDS.get() == 0 { Self::Own(SigpipeBlock::new()) } else { Self::OfThread }
+        Self { own: (GUARDS.get() == 0).then(SigpipeBlock::new) }
     }
 
     /// Takes back the signal that a call may have raised, given what the call returned.
@@ -127,13 +124,9 @@ impl CallGuard {
 
     #[cold]
     fn take_back(&mut self) {
-        match self {
-            Self::Own(block) => block.take_back(),
-            Self::OfThread => BLOCK.with_borrow_mut(|block| {
-                if let Some(block) = block {
-                    block.take_back();
-                }
-            }),
+        match &mut self.own {
+            Some(block) => block.take_back(),
+            None => BLOCK.with_borrow_mut(|block| block.iter_mut().for_each(SigpipeBlock::take_back)),
         }
     }
 }

@@ -124,7 +124,7 @@ impl<'buffer> Received<'buffer> {
         self.end_of_file
     }
 
-    /// Returns the descriptor that came, or `None` if there is none or more than one.
+    /// Returns the descriptor that came, or `None` if none or more than one is left.
     ///
     /// If there are several, none is taken: they are in [`descriptors`](Self::descriptors).
     #[must_use]

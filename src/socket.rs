@@ -100,7 +100,7 @@ pub struct SocketRef<'fd, Sort = AnySocket> {
     fd: BorrowedFd<'fd>,
     kind: SocketKind,
     send_buffer: Option<NonZeroUsize>,
-    sort: PhantomData<Sort>,
+    sort: PhantomData<fn() -> Sort>,
 }
 
 /// The type parameter of a [`SocketRef`] of any kind, which can send to its peer only.

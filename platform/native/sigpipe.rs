@@ -5,7 +5,7 @@
 //! pending, and is taken back before the mask is restored. A SIGPIPE that another sender sends meanwhile stays
 //! pending too, and is delivered after that.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 use crate::platform::Native;
@@ -19,19 +19,24 @@ use crate::platform::posix::sigpipe::{change_mask, contains_sigpipe, is_pending,
 /// sends many small files makes one guard and keeps it. Sends on sockets do not need it.
 ///
 /// A SIGPIPE that a call of unisend raises is taken back at once. A SIGPIPE that another thread or process sends is
-/// delivered when the guard is dropped. Guards can be nested, and dropped in any order: the last one restores the signal mask.
+/// delivered when the guard is dropped. Guards can be nested, and dropped in any order: the last one unblocks SIGPIPE, unless it was
+/// blocked before the first one. A signal handler can use guards too.
 ///
-/// A thread that is started while the guard lives, and a process that is forked, begin with SIGPIPE blocked. std's
-/// `Command` unblocks it in the program that it starts.
+/// # Limits
 ///
-/// The guard cannot leave its thread. If it is leaked by [`forget`](std::mem::forget), SIGPIPE stays blocked until the thread ends, and
-/// then what others have sent is delivered. While the guard lives the program must not unblock SIGPIPE on this thread by
-/// itself. It can make calls of its own that raise SIGPIPE: that signal stays pending, and is delivered at the end.
+/// - The program must not change SIGPIPE in the signal mask of this thread while the guard lives.
+/// - The program should not raise SIGPIPE by calls of its own meanwhile. A later call of unisend can take it back as its own. The same
+///   holds for the signals that [`sendfile`](crate::sendfile()) lists under "SIGPIPE from elsewhere".
+/// - If SIGPIPE is pending when the guard is made, calls take nothing back, because their signals add nothing to it. Do not take it
+///   meanwhile.
+/// - A thread or a process that is started while the guard lives, and the program that it executes, begin with SIGPIPE blocked.
+/// - The guard cannot leave its thread. If it is leaked by [`forget`](std::mem::forget), SIGPIPE stays blocked until the thread ends, and a
+///   signal that came from elsewhere and was taken with a call's own is lost.
 ///
 /// # System calls
 ///
-/// `rt_sigprocmask` when it is made and when it is dropped; with SIGPIPE blocked already, `rt_sigpending` as well. On OpenBSD
-/// `sigprocmask` and `sigpending`; pledge(2) needs "stdio".
+/// `getpid` and `rt_sigprocmask` when it is made, and `getpid` and `rt_sigprocmask` when it is dropped; with SIGPIPE blocked already,
+/// `rt_sigpending` instead of the second `rt_sigprocmask`. On OpenBSD the same under its names; pledge(2) needs "stdio".
 ///
 /// # Examples
 ///
@@ -58,27 +63,51 @@ use crate::platform::posix::sigpipe::{change_mask, contains_sigpipe, is_pending,
 #[derive(Debug)]
 #[must_use = "SIGPIPE is kept away only while the guard lives"]
 pub struct SigpipeGuard {
-    /// It is not if the thread is at its very end.
-    is_counted: bool,
     stays_on_thread: PhantomData<*const ()>,
 }
 
-thread_local! {
-    /// How many guards live on this thread.
-    static GUARDS: Cell<usize> = const { Cell::new(0) };
+type Sigpipe = <Native as Calls>::SomebodysSigpipe;
 
-    /// What they share. It is dropped with the thread, if a guard was forgotten.
-    static BLOCK: RefCell<Option<SigpipeBlock>> = const { RefCell::new(None) };
+/// What the guards of a thread share. It has no destructor, so it can be used until the thread's very end. A signal handler
+/// can use it between any two statements: no borrow lasts, and the order of the statements matters.
+struct Shared {
+    /// How many guards live on this thread.
+    guards: Cell<usize>,
+    /// The process in which the first of them was made: a child of fork(2) owes no signal, and has none pending.
+    process: Cell<u32>,
+    was_blocked: Cell<bool>,
+    was_pending: Cell<bool>,
+    owed: [Cell<Option<Sigpipe>>; 2],
+}
+
+thread_local! {
+    static SHARED: Shared = const {
+        Shared {
+            guards: Cell::new(0),
+            process: Cell::new(0),
+            was_blocked: Cell::new(false),
+            was_pending: Cell::new(false),
+            owed: [Cell::new(None), Cell::new(None)],
+        }
+    };
 }
 
 impl SigpipeGuard {
     /// Blocks SIGPIPE on this thread.
     pub fn new() -> Self {
-        let is_counted = BLOCK.try_with(|block| {
-            block.borrow_mut().get_or_insert_with(SigpipeBlock::new);
-            GUARDS.set(GUARDS.get() + 1);
+        SHARED.with(|shared| match shared.guards.get() {
+            0 => {
+                // SIGPIPE is blocked before a guard counts: a handler that comes first blocks and restores by itself.
+                let block = SigpipeBlock::new();
+                shared.guards.set(1);
+                shared.process.set(std::process::id());
+                shared.was_blocked.set(block.was_blocked);
+                shared.was_pending.set(block.was_pending);
+                std::mem::forget(block); // the last guard does what its end would do
+            }
+            guards => shared.guards.set(guards + 1),
         });
-        Self { is_counted: is_counted.is_ok(), stays_on_thread: PhantomData }
+        Self { stays_on_thread: PhantomData }
     }
 }
 
@@ -90,43 +119,68 @@ impl Default for SigpipeGuard {
 
 impl Drop for SigpipeGuard {
     fn drop(&mut self) {
-        if !self.is_counted {
-            return;
+        SHARED.with(|shared| {
+            let was_blocked = shared.was_blocked.get();
+            shared.guards.set(shared.guards.get() - 1);
+            if shared.guards.get() == 0 {
+                let owed = shared.take_owed();
+                drop(SigpipeBlock { was_blocked, was_pending: false, owed, stays_on_thread: PhantomData });
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn take_owed(&self) -> [Option<Sigpipe>; 2] {
+        self.leave_what_is_the_parents();
+        [self.owed[0].take(), self.owed[1].take()]
+    }
+
+    #[cold]
+    fn take_back(&self) {
+        self.leave_what_is_the_parents();
+        let owed = [None, None];
+        let was_pending = self.was_pending.get();
+        let mut block = SigpipeBlock { was_blocked: true, was_pending, owed, stays_on_thread: PhantomData };
+        block.take_back();
+        for (mine, taken) in self.owed.iter().zip(&mut block.owed) {
+            if let Some(sigpipe) = taken.take() {
+                mine.set(Some(sigpipe));
+            }
         }
-        GUARDS.set(GUARDS.get() - 1);
-        if GUARDS.get() == 0 {
-            // It is taken out before it is dropped: a handler of the signal that is then delivered can make a guard.
-            let block = BLOCK.try_with(RefCell::take);
-            drop(block);
+    }
+
+    /// In a child of fork(2) forgets what the parent has to send again, and that a signal was pending there.
+    fn leave_what_is_the_parents(&self) {
+        let process = std::process::id();
+        if self.process.replace(process) != process {
+            self.was_pending.set(false);
+            self.owed.iter().for_each(|owed| owed.set(None));
         }
     }
 }
 
 /// Keeps SIGPIPE from one call, or from the calls of one loop.
 pub(super) struct CallGuard {
-    /// `None` if the thread's guard does it.
+    /// `None` if the thread's guards do it.
     own: Option<SigpipeBlock>,
 }
 
 impl CallGuard {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { own: (GUARDS.get() == 0).then(SigpipeBlock::new) }
+        Self { own: SHARED.with(|shared| shared.guards.get() == 0).then(SigpipeBlock::new) }
     }
 
     /// Takes back the signal that a call may have raised, given what the call returned.
     #[inline]
     pub(super) fn after(&mut self, outcome: Result<u64, RawErrno>, asked: u64) {
-        if Native::may_have_signalled(outcome, asked) {
-            self.take_back();
+        if !Native::may_have_signalled(outcome, asked) {
+            return;
         }
-    }
-
-    #[cold]
-    fn take_back(&mut self) {
         match &mut self.own {
             Some(block) => block.take_back(),
-            None => BLOCK.with_borrow_mut(|block| block.iter_mut().for_each(SigpipeBlock::take_back)),
+            None => SHARED.with(Shared::take_back),
         }
     }
 }
@@ -137,20 +191,21 @@ pub(super) struct SigpipeBlock {
     /// Whether a SIGPIPE was pending before. If it is pending for this thread, another one from a call adds
     /// nothing to it.
     was_pending: bool,
-    /// The signals that were taken but that others sent: one for the process and one for this thread. A second
-    /// signal adds nothing to the first.
-    owed: [Option<<Native as Calls>::SomebodysSigpipe>; 2],
+    /// The signals that were taken and came from elsewhere: one for this thread and one for the process, because a second
+    /// one adds nothing to the first.
+    owed: [Option<Sigpipe>; 2],
     stays_on_thread: PhantomData<*const ()>,
 }
 
 impl SigpipeBlock {
     fn new() -> Self {
         let was_blocked = contains_sigpipe(&change_mask(libc::SIG_BLOCK));
-        // If SIGPIPE was not blocked, none can be pending: it would have been delivered.
+        // If it was not blocked, none can have been pending: it would have been delivered.
         let was_pending = was_blocked && is_pending();
         Self { was_blocked, was_pending, owed: [None, None], stays_on_thread: PhantomData }
     }
 
+    #[cold]
     fn take_back(&mut self) {
         if self.was_pending {
             return;
@@ -181,6 +236,7 @@ mod tests {
     use std::io::Write;
     use std::os::fd::OwnedFd;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use nix::sys::signal::{SigHandler, Signal, kill, signal};
     use nix::sys::wait::{WaitStatus, waitpid};
@@ -348,22 +404,80 @@ mod tests {
         assert!(!is_blocked());
     }
 
+    /// SIGPIPE stays blocked, and calls rely on it until the thread's very end.
     #[test]
-    fn x17_what_a_forgotten_guard_owes_is_delivered_when_its_thread_ends() {
+    fn x17_a_forgotten_guard_keeps_sigpipe_away() {
         assert!(in_a_child(|| {
-            change_mask(libc::SIG_BLOCK);
+            // SAFETY: the default disposition has no handler that could do anything wrong.
+            unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
+            thread_local! {
+                static LAST: BreaksAPipe = const { BreaksAPipe };
+            }
+            struct BreaksAPipe;
+            impl Drop for BreaksAPipe {
+                fn drop(&mut self) {
+                    let mut guard = CallGuard::new();
+                    Call.send();
+                    guard.after(Err(Native::raw_errno(Errno::EPIPE)), 1);
+                    assert!(is_blocked() && !is_pending());
+                }
+            }
             let thread = std::thread::spawn(|| {
-                std::mem::forget(SigpipeGuard::new());
-                Process.send();
-                CallGuard::new().after(Err(Native::raw_errno(Errno::EPIPE)), 1);
-                assert!(!is_pending(), "it was taken");
+                LAST.with(|_| std::mem::forget(SigpipeGuard::new()));
             });
             thread.join().unwrap();
+        }));
+    }
+
+    /// A handler that makes a guard of its own, and a call, at any time.
+    #[test]
+    fn x17_a_guard_in_a_signal_handler() {
+        static HANDLED: AtomicUsize = AtomicUsize::new(0);
+        extern "C" fn guards(_: libc::c_int) {
+            let _guard = SigpipeGuard::new();
+            CallGuard::new().after(Err(Native::raw_errno(Errno::EPIPE)), 1);
+            HANDLED.fetch_add(1, SeqCst);
+        }
+        assert!(in_a_child(|| {
+            // SAFETY: the default disposition has no handler that could do anything wrong.
+            unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
+            // SAFETY: the handler makes system calls and sets what is this thread's, in an order that allows it.
+            unsafe { signal(Signal::SIGALRM, SigHandler::Handler(guards)) }.unwrap();
+            let interval = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+            let timer = libc::itimerval { it_interval: interval, it_value: interval };
+            // SAFETY: the pointer is to a structure that is only read.
+            unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+            while HANDLED.load(SeqCst) < 500 {
+                let guard = SigpipeGuard::new();
+                let mut call = CallGuard::new();
+                Call.send();
+                call.after(Err(Native::raw_errno(Errno::EPIPE)), 1);
+                drop(call);
+                drop(guard);
+                assert!(!is_blocked() && !is_pending());
+            }
+        }));
+    }
+
+    /// One that was taken in the parent is the parent's to send again.
+    #[test]
+    fn x17_a_child_owes_nothing() {
+        assert!(in_a_child(|| {
+            change_mask(libc::SIG_BLOCK);
+            let guard = SigpipeGuard::new();
+            Process.send();
+            CallGuard::new().after(Err(Native::raw_errno(Errno::EPIPE)), 1);
+            let guard = std::cell::Cell::new(Some(guard));
+            assert!(in_a_child(|| {
+                drop(guard.take());
+                assert_eq!(taken(), []);
+            }));
+            drop(guard.take());
             assert_eq!(taken(), [Process]);
         }));
     }
 
-    /// A guard that is made when the thread's own variables are gone counts for nothing, and does no harm.
+    /// A guard can be made when other variables of the thread are gone.
     #[test]
     fn x17_a_guard_at_the_very_end_of_a_thread() {
         struct AtTheEnd;

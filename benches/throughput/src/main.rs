@@ -16,7 +16,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use unisend::{Offset, SendFlags, SigpipeGuard, SocketRef, sendfile_all, sendfile_all_by_copying};
+#[cfg(target_os = "linux")]
+use unisend::SigpipeGuard;
+use unisend::{Offset, SendFlags, SocketRef, sendfile_all, sendfile_all_by_copying};
 
 /// The file, which stays in the page cache.
 const LENGTH: u64 = 64 << 20;

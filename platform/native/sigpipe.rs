@@ -237,6 +237,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
 
     use nix::sys::signal::{SigHandler, Signal, kill, signal};
     use nix::sys::wait::{WaitStatus, waitpid};
@@ -442,11 +443,16 @@ mod tests {
             // SAFETY: the default disposition has no handler that could do anything wrong.
             unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
             // SAFETY: the handler makes system calls and sets what is this thread's, in an order that allows it.
-            unsafe { signal(Signal::SIGALRM, SigHandler::Handler(guards)) }.unwrap();
-            let interval = libc::timeval { tv_sec: 0, tv_usec: 1000 };
-            let timer = libc::itimerval { it_interval: interval, it_value: interval };
-            // SAFETY: the pointer is to a structure that is only read.
-            unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+            unsafe { signal(Signal::SIGUSR1, SigHandler::Handler(guards)) }.unwrap();
+            // SAFETY: it takes nothing, and cannot fail.
+            let target = unsafe { libc::pthread_self() } as usize;
+            std::thread::spawn(move || {
+                loop {
+                    std::thread::sleep(Duration::from_micros(300));
+                    // SAFETY: it only sends a signal, to the thread at whose end the process ends.
+                    unsafe { libc::pthread_kill(target as libc::pthread_t, Signal::SIGUSR1 as libc::c_int) };
+                }
+            });
             while HANDLED.load(SeqCst) < 500 {
                 let guard = SigpipeGuard::new();
                 let mut call = CallGuard::new();

@@ -286,6 +286,7 @@ NOT_IN_C = {
     ("platform/kernel/control.rs", "RIGHTS_WORDS"): "room for what is compared in parts",
     ("platform/native/sendfile.rs", "STACK_BUFFER"): "what was found to do well",
     ("platform/kernel/socket_name.rs", "CAPACITY"): "room for the larger sockaddr_un, held to it at compile time",
+    ("platform/native/sigpipe.rs", "HANDLED"): "how many signals a test has handled",
     ("platform/native/receive.rs", "CONTROL_BYTES"): "room, as the contract has it",
     ("platform/contract/limits.rs", "DESCRIPTORS_PER_MESSAGE"): "the smaller of two kernels' limits, less one (clause L11)",
     ("platform/contract/limits.rs", "BYTES_PER_SENDFILE"): "what Linux takes in one call: in no header that a program sees",

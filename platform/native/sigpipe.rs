@@ -35,8 +35,9 @@ use crate::platform::posix::sigpipe::{change_mask, contains_sigpipe, is_pending,
 ///
 /// # System calls
 ///
-/// `getpid` and `rt_sigprocmask` when it is made, and `getpid` and `rt_sigprocmask` when it is dropped; with SIGPIPE blocked already,
-/// `rt_sigpending` instead of the second `rt_sigprocmask`. On OpenBSD the same under its names; pledge(2) needs "stdio".
+/// When the first guard of a thread is made, `rt_sigprocmask` and `getpid`. When the last one is dropped, `getpid` and `rt_sigprocmask`. If
+/// SIGPIPE was blocked before, there is no second `rt_sigprocmask`, but `rt_sigpending` when the guard is made. On OpenBSD these are
+/// `sigprocmask`, `getpid` and `sigpending`; pledge(2) needs "stdio".
 ///
 /// # Examples
 ///
@@ -66,8 +67,6 @@ pub struct SigpipeGuard {
     stays_on_thread: PhantomData<*const ()>,
 }
 
-type Sigpipe = <Native as Calls>::SomebodysSigpipe;
-
 /// What the guards of a thread share. It has no destructor, so it can be used until the thread's very end. A signal handler
 /// can use it between any two statements: no borrow lasts, and the order of the statements matters.
 struct Shared {
@@ -77,7 +76,7 @@ struct Shared {
     process: Cell<u32>,
     was_blocked: Cell<bool>,
     was_pending: Cell<bool>,
-    owed: [Cell<Option<Sigpipe>>; 2],
+    owed: Owed,
 }
 
 thread_local! {
@@ -87,7 +86,7 @@ thread_local! {
             process: Cell::new(0),
             was_blocked: Cell::new(false),
             was_pending: Cell::new(false),
-            owed: [Cell::new(None), Cell::new(None)],
+            owed: Owed::nothing(),
         }
     };
 }
@@ -97,13 +96,13 @@ impl SigpipeGuard {
     pub fn new() -> Self {
         SHARED.with(|shared| match shared.guards.get() {
             0 => {
-                // SIGPIPE is blocked before a guard counts: a handler that comes first blocks and restores by itself.
-                let block = SigpipeBlock::new();
+                // SIGPIPE is blocked before a guard counts, and what was before is kept after that: a handler that comes
+                // between blocks and restores by itself.
+                let before = block();
                 shared.guards.set(1);
                 shared.process.set(std::process::id());
-                shared.was_blocked.set(block.was_blocked);
-                shared.was_pending.set(block.was_pending);
-                std::mem::forget(block); // the last guard does what its end would do
+                shared.was_blocked.set(before.was_blocked);
+                shared.was_pending.set(before.was_pending);
             }
             guards => shared.guards.set(guards + 1),
         });
@@ -123,30 +122,20 @@ impl Drop for SigpipeGuard {
             let was_blocked = shared.was_blocked.get();
             shared.guards.set(shared.guards.get() - 1);
             if shared.guards.get() == 0 {
-                let owed = shared.take_owed();
-                drop(SigpipeBlock { was_blocked, was_pending: false, owed, stays_on_thread: PhantomData });
+                shared.leave_what_is_the_parents();
+                shared.owed.send_again();
+                restore(was_blocked);
             }
         });
     }
 }
 
 impl Shared {
-    fn take_owed(&self) -> [Option<Sigpipe>; 2] {
-        self.leave_what_is_the_parents();
-        [self.owed[0].take(), self.owed[1].take()]
-    }
-
     #[cold]
     fn take_back(&self) {
         self.leave_what_is_the_parents();
-        let owed = [None, None];
-        let was_pending = self.was_pending.get();
-        let mut block = SigpipeBlock { was_blocked: true, was_pending, owed, stays_on_thread: PhantomData };
-        block.take_back();
-        for (mine, taken) in self.owed.iter().zip(&mut block.owed) {
-            if let Some(sigpipe) = taken.take() {
-                mine.set(Some(sigpipe));
-            }
+        if !self.was_pending.get() {
+            self.owed.take_back();
         }
     }
 
@@ -155,21 +144,23 @@ impl Shared {
         let process = std::process::id();
         if self.process.replace(process) != process {
             self.was_pending.set(false);
-            self.owed.iter().for_each(|owed| owed.set(None));
+            self.owed.forget();
         }
     }
 }
 
-/// Keeps SIGPIPE from one call, or from the calls of one loop.
+/// Keeps SIGPIPE from one call, or from the calls of one loop. It stays on the thread that made it.
 pub(super) struct CallGuard {
     /// `None` if the thread's guards do it.
-    own: Option<SigpipeBlock>,
+    own: Option<(Before, Owed)>,
+    stays_on_thread: PhantomData<*const ()>,
 }
 
 impl CallGuard {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { own: SHARED.with(|shared| shared.guards.get() == 0).then(SigpipeBlock::new) }
+        let is_alone = SHARED.with(|shared| shared.guards.get() == 0);
+        Self { own: is_alone.then(|| (block(), Owed::nothing())), stays_on_thread: PhantomData }
     }
 
     /// Takes back the signal that a call may have raised, given what the call returned.
@@ -178,53 +169,65 @@ impl CallGuard {
         if !Native::may_have_signalled(outcome, asked) {
             return;
         }
-        match &mut self.own {
-            Some(block) => block.take_back(),
+        match &self.own {
+            Some((before, owed)) if !before.was_pending => owed.take_back(),
+            Some(_) => {}
             None => SHARED.with(Shared::take_back),
         }
     }
 }
 
-/// While it lives SIGPIPE is blocked on the thread that made it, on which it stays.
-pub(super) struct SigpipeBlock {
-    was_blocked: bool,
-    /// Whether a SIGPIPE was pending before. If it is pending for this thread, another one from a call adds
-    /// nothing to it.
-    was_pending: bool,
-    /// The signals that were taken and came from elsewhere: one for this thread and one for the process, because a second
-    /// one adds nothing to the first.
-    owed: [Option<Sigpipe>; 2],
-    stays_on_thread: PhantomData<*const ()>,
-}
-
-impl SigpipeBlock {
-    fn new() -> Self {
-        let was_blocked = contains_sigpipe(&change_mask(libc::SIG_BLOCK));
-        // If it was not blocked, none can have been pending: it would have been delivered.
-        let was_pending = was_blocked && is_pending();
-        Self { was_blocked, was_pending, owed: [None, None], stays_on_thread: PhantomData }
-    }
-
-    #[cold]
-    fn take_back(&mut self) {
-        if self.was_pending {
-            return;
-        }
-        if let Some(sigpipe) = Native::take_pending_sigpipe(&only_sigpipe()) {
-            let target = usize::from(sigpipe.is_for_thread());
-            self.owed[target] = Some(sigpipe);
-        }
-    }
-}
-
-impl Drop for SigpipeBlock {
+impl Drop for CallGuard {
     fn drop(&mut self) {
-        for sigpipe in self.owed.iter().flatten() {
-            sigpipe.send_again();
+        if let Some((before, owed)) = &self.own {
+            owed.send_again();
+            restore(before.was_blocked);
         }
-        if !self.was_blocked {
-            change_mask(libc::SIG_UNBLOCK);
+    }
+}
+
+/// How SIGPIPE was on this thread before it was blocked.
+struct Before {
+    was_blocked: bool,
+    /// If it was pending for this thread, another one from a call adds nothing to it.
+    was_pending: bool,
+}
+
+fn block() -> Before {
+    let was_blocked = contains_sigpipe(&change_mask(libc::SIG_BLOCK));
+    // If it was not blocked, none can have been pending: it would have been delivered.
+    Before { was_blocked, was_pending: was_blocked && is_pending() }
+}
+
+fn restore(was_blocked: bool) {
+    if !was_blocked {
+        change_mask(libc::SIG_UNBLOCK);
+    }
+}
+
+/// The signals that were taken and came from elsewhere: one for this thread and one for the process, because a second
+/// one adds nothing to the first.
+struct Owed([Cell<Option<<Native as Calls>::SomebodysSigpipe>>; 2]);
+
+impl Owed {
+    const fn nothing() -> Self {
+        Self([Cell::new(None), Cell::new(None)])
+    }
+
+    /// Takes a pending SIGPIPE, and keeps it if it came from elsewhere.
+    #[cold]
+    fn take_back(&self) {
+        if let Some(sigpipe) = Native::take_pending_sigpipe(&only_sigpipe()) {
+            self.0[usize::from(sigpipe.is_for_thread())].set(Some(sigpipe));
         }
+    }
+
+    fn send_again(&self) {
+        self.0.iter().filter_map(Cell::take).for_each(|sigpipe| sigpipe.send_again());
+    }
+
+    fn forget(&self) {
+        self.0.iter().for_each(|owed| owed.set(None));
     }
 }
 

@@ -314,7 +314,8 @@ fn goes_on_with_a_slow_reader(kind: SocketKind, how: Loop, with_signals: bool) {
     const LIMIT: Duration = Duration::from_millis(1500);
     let Pair { ours, theirs, .. } = narrow(kind);
     set_send_timeout(&ours, LIMIT);
-    let data = pattern(2 << 20);
+    // Much more than the buffers hold: on pages of 64 KiB that is near 1 MiB.
+    let data = pattern(8 << 20);
     let expected = data.clone();
     let worker = start(move || {
         let started = Instant::now();

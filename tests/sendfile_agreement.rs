@@ -8,9 +8,11 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sockets::{Pair, bounded, declared, differs, fill, shutdown};
+use sockets::{PATIENCE, Pair, declared, differs, fill, shutdown};
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
 use unisend::{Offset, Output, sendfile, sendfile_by_copying};
@@ -347,8 +349,18 @@ fn agree(input: &Input, to: &To, case: Case, best: &Seen, copied: &Seen) -> bool
 fn x7_both_ways_say_the_same() {
     let at_work = Arc::new(Mutex::new(String::new()));
     let shown = Arc::clone(&at_work);
-    let outcome = std::panic::catch_unwind(move || bounded(move || compare_all(&at_work)));
-    let differences = outcome.unwrap_or_else(|_| panic!("it stopped at {}", shown.lock().unwrap()));
+    let worker = thread::spawn(move || compare_all(&at_work));
+    // There are thousands of cases, and each can have the time that one call can have.
+    let (mut case, mut since) = (String::new(), Instant::now());
+    while !worker.is_finished() {
+        let now = shown.lock().unwrap().clone();
+        if now != case {
+            (case, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < PATIENCE, "it stopped at {case}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let differences = worker.join().unwrap();
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
 

@@ -7,12 +7,11 @@ mod sockets;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::panic::catch_unwind;
+use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sockets::{PATIENCE, Pair, declared, differs, fill, shutdown};
+use sockets::{Pair, bounded, declared, differs, fill, shutdown};
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
 use unisend::{Offset, Output, sendfile, sendfile_by_copying};
@@ -347,47 +346,43 @@ fn agree(input: &Input, to: &To, case: Case, best: &Seen, copied: &Seen) -> bool
 
 #[test]
 fn x7_both_ways_say_the_same() {
-    let at_work = Arc::new(Mutex::new(String::new()));
-    let shown = Arc::clone(&at_work);
-    let worker = thread::spawn(move || compare_all(&at_work));
-    // There are thousands of cases, and each can have the time that one call can have.
-    let (mut case, mut since) = (String::new(), Instant::now());
-    while !worker.is_finished() {
-        let now = shown.lock().unwrap().clone();
-        if now != case {
-            (case, since) = (now, Instant::now());
-        }
-        assert!(since.elapsed() < PATIENCE, "it stopped at {case}");
-        thread::sleep(Duration::from_millis(10));
+    let directory = tempfile::tempdir().unwrap();
+    let table = Arc::new((inputs(directory.path()), outputs(directory.path())));
+    let (rows, columns) = (table.0.len(), table.1.len());
+    let mut differences = Vec::new();
+    let mut compared = 0;
+    for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+        let shared = Arc::clone(&table);
+        let cell = catch_unwind(|| bounded(move || compare(&shared.0[row], &shared.1[column])));
+        let (cases, different) = cell.unwrap_or_else(|_| {
+            panic!("it stopped at {} to {}", table.0[row].name, table.1[column].name);
+        });
+        compared += cases;
+        differences.extend(different);
     }
-    let differences = worker.join().unwrap();
+    assert!(compared > rows * columns * 9, "{compared}");
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
 
-fn compare_all(at_work: &Mutex<String>) -> Vec<String> {
-    let directory = tempfile::tempdir().unwrap();
-    let (inputs, outputs) = (inputs(directory.path()), outputs(directory.path()));
+/// How many cases were compared, and those in which the two ways differ.
+fn compare(input: &Input, to: &To) -> (usize, Vec<String>) {
     let mut differences = Vec::new();
     let mut compared = 0;
-    for (input, to) in inputs.iter().flat_map(|input| outputs.iter().map(move |to| (input, to))) {
-        for (offset, count) in
-            [None, Some(0), Some(100)].into_iter().flat_map(|at| [0, 1, 100_000].map(|n| (at, n)))
-        {
-            for blocking in [false, true] {
-                let case = Case { offset, count, blocking };
-                *at_work.lock().unwrap() = format!("{} to {}: {case:?}", input.name, to.name);
-                let (best, copied) = (run(input, to, case, false), run(input, to, case, true));
-                compared += 1;
-                if !agree(input, to, case, &best, &copied) {
-                    differences.push(format!("{}: {best:?}, {copied:?}", at_work.lock().unwrap()));
-                }
-                // What waits for room, or for data, would wait for ever.
-                if [&best, &copied].iter().any(|seen| seen.outcome == Err(WouldBlock)) {
-                    break;
-                }
+    for (offset, count) in
+        [None, Some(0), Some(100)].into_iter().flat_map(|at| [0, 1, 100_000].map(|n| (at, n)))
+    {
+        for blocking in [false, true] {
+            let case = Case { offset, count, blocking };
+            let (best, copied) = (run(input, to, case, false), run(input, to, case, true));
+            compared += 1;
+            if !agree(input, to, case, &best, &copied) {
+                differences.push(format!("{} to {}: {case:?}: {best:?}, {copied:?}", input.name, to.name));
+            }
+            // What waits for room, or for data, would wait for ever.
+            if [&best, &copied].iter().any(|seen| seen.outcome == Err(WouldBlock)) {
+                break;
             }
         }
     }
-    assert!(compared > inputs.len() * outputs.len() * 9, "{compared}");
-    differences
+    (compared, differences)
 }

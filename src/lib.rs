@@ -50,8 +50,8 @@
 //! | [`SocketRef::receive_without_descriptors`] | receives data, and has the kernel close descriptors | one |
 //! | [`SocketRef::peer_credentials`] | returns the credentials of a unix socket's peer | one; two on Linux |
 //! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: they handle short counts, interruptions and the limit on slices | one for each part that the kernel accepts |
-//! | [`sendfile()`], [`sendfile_all`] | send a range of a file, with the semantics of Linux on both systems | Linux: sendfile(2), and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
-//! | [`sendfile_by_copying`], [`sendfile_all_by_copying`] | the same, but the data that was sent cannot change any more | pread(2) and send(2) in turn |
+//! | [`sendfile()`] | sends a range of a file, with the semantics of Linux on both systems | Linux: sendfile(2), and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
+//! | [`Transfer::send`], [`Transfer::send_all`] | send a header, a range of a file and a trailer; can be resumed | those of `send` and of `sendfile` |
 //!
 //! # Supported systems
 //!
@@ -61,9 +61,11 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod cork;
 mod credentials;
 mod error;
 mod message;
+mod output;
 #[path = "../platform/mod.rs"]
 #[allow(unsafe_code)]
 mod platform;
@@ -72,15 +74,19 @@ mod send;
 mod send_all;
 mod sendfile;
 mod socket;
+mod transfer;
 
 pub use address::Address;
+pub use cork::Cork;
 pub use error::{Error, SendAllError};
 pub use message::Message;
+pub use output::Output;
 pub use platform::contract::{ErrorKind, Operation, PeerCredentials, SendFlags, SocketKind, limits};
 pub use platform::{Descriptors, SigpipeGuard};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
-pub use sendfile::{Offset, Output, sendfile, sendfile_all, sendfile_all_by_copying, sendfile_by_copying};
+pub use sendfile::{Offset, sendfile};
 pub use socket::{AnySocket, BorrowFd, DatagramSocket, KnownSocket, SocketRef};
+pub use transfer::{Outcome, Sent, Transfer};
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

@@ -344,7 +344,7 @@ fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
 
 /// Returns why this number of descriptors cannot go with this number of bytes on this socket.
 #[inline]
-fn refusal_of_descriptors<Sort>(
+pub(crate) fn refusal_of_descriptors<Sort>(
     socket: &SocketRef<'_, Sort>,
     length: usize,
     count: usize,

@@ -17,7 +17,6 @@ use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, u
 use unisend::SocketKind::{self, *};
 use unisend::{
     Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SocketRef, sendfile,
-    sendfile_all, sendfile_by_copying,
 };
 
 /// The system's allocator, which counts what one thread asks of it.
@@ -204,8 +203,9 @@ fn files() {
             [
                 sendfile(output, &file, Offset::At(&mut 0), 5),
                 sendfile(output, &unreadable, Offset::At(&mut 0), 4),
-                sendfile_by_copying(output, &file, Offset::At(&mut 0), 5, &mut buffer),
-                sendfile_all(output, &file, Offset::At(&mut 0), 5).map_err(|stopped| stopped.error()),
+                sockets::transfer(output, &file, Offset::At(&mut 0), 5, Some(&mut buffer)),
+                sockets::transfer_all(output, &file, Offset::At(&mut 0), 5, None)
+                    .map_err(|stopped| stopped.error()),
             ]
         });
         assert_eq!((allocations, sent), (0, [Ok(4); 4]));

@@ -15,11 +15,11 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use rstest::rstest;
 use sockets::{
     Call, NO_FLAGS, OPENBSD, Pair, close_with_reset, differs, fill, finished, narrow, pattern, read_exactly,
-    received, set_send_timeout, wait_readable,
+    received, set_send_timeout, transfer_all, wait_readable,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Error, Message, Offset, SendAllError, SocketRef, sendfile_all, sendfile_all_by_copying};
+use unisend::{Error, Message, Offset, SendAllError, SocketRef};
 
 /// Interrupts calls: its handler is without SA_RESTART.
 const INTERRUPTS: Signal = Signal::SIGUSR1;
@@ -239,9 +239,9 @@ impl Loop {
             Self::Bytes => socket.send_all(data, NO_FLAGS).map_err(stopped),
             Self::Slices => socket.send_all_vectored(&mut &mut slices[..], NO_FLAGS).map_err(stopped),
             Self::Message => Message::new(&mut slices).send_all(socket, NO_FLAGS).map_err(stopped),
-            Self::File => sent(sendfile_all(*socket, file(), at, length)),
+            Self::File => sent(transfer_all(*socket, file(), at, length, None)),
             Self::FileByCopying => {
-                sent(sendfile_all_by_copying(*socket, file(), at, length, &mut vec![0; 10_000]))
+                sent(transfer_all(*socket, file(), at, length, Some(&mut vec![0; 10_000])))
             }
         }
     }

@@ -12,7 +12,6 @@ use sockets::{CONNECTED_KINDS, Pair, declared, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
     Address, ControlBuffer, Error, ErrorKind, Message, Offset, ReceiveFlags, SendFlags, SocketRef, limits,
-    sendfile_all_by_copying, sendfile_by_copying,
 };
 
 /// The mistakes, in the order of the clause. What has too many bytes does not fit into 64 bits.
@@ -182,11 +181,12 @@ fn g5_sendfile() {
         (pair.socket(), 9, 0, ErrorKind::BadDescriptor, "EBADF"),
     ] {
         let mut buffer = vec![0; room];
-        let error = sendfile_by_copying(socket, &not_for_reading, Offset::At(&mut { at }), 1, &mut buffer)
-            .unwrap_err();
+        let error =
+            sockets::transfer(socket, &not_for_reading, Offset::At(&mut { at }), 1, Some(&mut buffer))
+                .unwrap_err();
         assert!(error.kind() == kind && error.to_string().contains(says), "{error}");
         let stopped =
-            sendfile_all_by_copying(socket, &not_for_reading, Offset::At(&mut { at }), 1, &mut buffer)
+            sockets::transfer_all(socket, &not_for_reading, Offset::At(&mut { at }), 1, Some(&mut buffer))
                 .unwrap_err();
         assert!(stopped.kind() == kind && stopped.to_string().contains(says), "{stopped}");
     }

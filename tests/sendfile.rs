@@ -17,14 +17,11 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use rstest::rstest;
 use sockets::{
     Pair, close_with_reset, declared, differs, finished, pattern, polled, set_nonblocking, set_send_timeout,
-    shutdown, unconnected, wait_readable,
+    shutdown, transfer, transfer_all, unconnected, wait_readable,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{
-    Error, Offset, Output, SendAllError, limits, sendfile, sendfile_all, sendfile_all_by_copying,
-    sendfile_by_copying,
-};
+use unisend::{Error, Offset, Output, SendAllError, limits, sendfile};
 
 /// The ways to send a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +45,7 @@ impl Way {
     ) -> Result<u64, Error> {
         match self {
             Best => sendfile(output, input, offset, count),
-            Copying(bytes) => sendfile_by_copying(output, input, offset, count, &mut vec![0; bytes]),
+            Copying(bytes) => transfer(output, input, offset, count, Some(&mut vec![0; bytes])),
         }
     }
 
@@ -60,8 +57,8 @@ impl Way {
         count: u64,
     ) -> Result<u64, SendAllError<u64>> {
         match self {
-            Best => sendfile_all(output, input, offset, count),
-            Copying(bytes) => sendfile_all_by_copying(output, input, offset, count, &mut vec![0; bytes]),
+            Best => transfer_all(output, input, offset, count, None),
+            Copying(bytes) => transfer_all(output, input, offset, count, Some(&mut vec![0; bytes])),
         }
     }
 
@@ -1096,10 +1093,10 @@ fn x14_a_file_that_is_truncated_after_it_was_sent(
 fn a_failure_names_its_call_and_how_far_it_got() {
     let file = file_with(&long()[..LONG]);
     let channel = Channel::nonblocking(UNIX);
-    let stopped = sendfile_all(channel.output(), &file, Offset::Position, LONG as u64).unwrap_err();
+    let stopped = transfer_all(channel.output(), &file, Offset::Position, LONG as u64, None).unwrap_err();
     assert!(stopped.accepted() > 0);
     let text = stopped.to_string();
-    assert!(text.starts_with("sendfile_all failed: WouldBlock"), "{text}");
+    assert!(text.starts_with("Transfer::send_all failed: WouldBlock"), "{text}");
     assert!(text.ends_with(&format!("after {} bytes were accepted", stopped.accepted())), "{text}");
     assert_eq!(Error::from(stopped), stopped.error());
     assert_eq!(std::io::Error::from(stopped).kind(), std::io::ErrorKind::WouldBlock);

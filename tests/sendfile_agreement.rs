@@ -1,4 +1,4 @@
-//! Clause X7 and its neighbours: `sendfile`, which on Linux is the kernel's, and `sendfile_by_copying` return
+//! Clause X7 and its neighbours: `sendfile`, which on Linux is the kernel's, and a transfer by copying return
 //! the same for every input with every output, except where clause X7b says otherwise. On a kernel without
 //! sendfile(2) both copy.
 
@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sockets::{Pair, bounded, declared, differs, fill, shutdown};
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
-use unisend::{Offset, Output, sendfile, sendfile_by_copying};
+use unisend::{Offset, Output, sendfile};
 
 /// What a row of inputs is, as far as the clauses tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -306,7 +306,7 @@ fn run(input: &Input, to: &To, case: Case, copying: bool) -> Seen {
     let mut at = case.offset;
     let offset = at.as_mut().map_or(Offset::Position, Offset::At);
     let outcome = match copying {
-        true => sendfile_by_copying(to.output(), &input.fd, offset, case.count, &mut [0; 4096]),
+        true => sockets::transfer(to.output(), &input.fd, offset, case.count, Some(&mut [0; 4096])),
         false => sendfile(to.output(), &input.fd, offset, case.count),
     };
     Seen { outcome: outcome.map_err(|error| error.kind()), offset: at, position: input.position() }

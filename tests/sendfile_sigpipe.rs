@@ -20,7 +20,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 use rstest::rstest;
 use sockets::{Pair, differs};
 use unisend::SocketKind::{Tcp, UnixStream};
-use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, sendfile, sendfile_all, sendfile_by_copying};
+use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, sendfile};
 
 const CASE: &str = "UNISEND_SENDFILE_SIGPIPE_CASE";
 const SURVIVED: &str = "survived SIGPIPE";
@@ -164,8 +164,8 @@ fn send(way: Way, to: To, fd: &OwnedFd, file: &File, count: u64) -> Result<u64, 
     let offset = Offset::At(&mut start);
     match way {
         Way::Best => sendfile(output(to, fd), file, offset, count),
-        Way::Copying => sendfile_by_copying(output(to, fd), file, offset, count, &mut [0; 100_000]),
-        Way::All => sendfile_all(output(to, fd), file, offset, count).map_err(Error::from),
+        Way::Copying => sockets::transfer(output(to, fd), file, offset, count, Some(&mut [0; 100_000])),
+        Way::All => sockets::transfer_all(output(to, fd), file, offset, count, None).map_err(Error::from),
         Way::Guarded => {
             let (first, _second) = (SigpipeGuard::new(), SigpipeGuard::new());
             let sent = sendfile(output(to, fd), file, offset, count);
@@ -423,7 +423,7 @@ fn to_both_the_thread_and_the_process() {
         set_disposition(SigHandler::Handler(count));
         let file = tempfile::tempfile().unwrap();
         file.set_len(length).unwrap();
-        let sent = sendfile_all(Output::file(&writer), file, Offset::At(&mut 0), length);
+        let sent = sockets::transfer_all(Output::file(&writer), file, Offset::At(&mut 0), length, None);
         assert_eq!((sent, HANDLED.load(SeqCst)), (Ok(length), 2));
     };
     with_one_thread(writes, |child| {

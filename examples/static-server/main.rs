@@ -1,21 +1,20 @@
-//! A small HTTP/1.1 file server for Linux and OpenBSD, with GET, HEAD and ranges.
+//! A small HTTP/1.1 file server for Linux and OpenBSD, with GET, HEAD, ranges and conditional requests.
 //!
 //!     cargo run --release --example static-server -- DIRECTORY [ADDRESS:PORT]
 //!
-//! [`Reply::send`] uses unisend. The header and the beginning of the file are sent as one message, and the rest of
-//! the file by sendfile, if the kernel has it. If the client closes the connection, that is an error and not a signal.
+//! [`Reply::send`] uses unisend. One transfer sends the header and the file together, by sendfile if the kernel has it. If
+//! the client closes the connection, that is an error and not a signal.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use unisend::{Error, Offset, SendFlags, SocketRef, sendfile_all};
+use unisend::{Outcome, SendFlags, SocketRef, Transfer};
 
 /// The maximum length of a request header, and how long the server waits for a whole one.
 const HEADER_BYTES: usize = 8 * 1024;
@@ -23,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much the server reads and discards after the last reply.
 const BODY_BYTES: u64 = 1024 * 1024;
-
-/// How much of a file is sent with the header, so that a small file is sent in one message.
-const FIRST_BYTES: usize = 16 * 1024;
 
 #[allow(dead_code, reason = "the tests call serve instead")]
 fn main() -> io::Result<()> {
@@ -137,7 +133,13 @@ fn answer(request: &httparse::Request<'_, '_>, root: &Path) -> Reply {
         _ => return Reply::error(405),
     };
     let mut reply = match request.path.and_then(|target| find(root, path_of(target))) {
-        Some((path, file, length)) => Reply::of_file(&path, file, length, range(request)),
+        Some((path, file, metadata)) => {
+            let version = Version::of(&metadata);
+            match version.is_known_to(request) {
+                true => Reply::not_modified(&version),
+                false => Reply::of_file(&path, file, metadata.len(), &version, range(request, &version)),
+            }
+        }
         None => Reply::error(404),
     };
     reply.with_body = with_body;
@@ -155,10 +157,11 @@ fn goes_on(request: &httparse::Request<'_, '_>) -> bool {
         && values(request, "content-length").all(|value| value == b"0")
 }
 
-/// Returns the range that is asked for. Only GET has ranges. If-Range asks for a range of a certain version
-/// of the file, and this server does not name versions, so it ignores the range.
-fn range<'a>(request: &httparse::Request<'_, 'a>) -> Option<&'a str> {
-    if request.method != Some("GET") || values(request, "if-range").next().is_some() {
+/// Returns the range that is asked for. Only GET has ranges. If-Range asks for a range of a certain version of the file,
+/// and for the whole file if there is a newer one.
+fn range<'a>(request: &httparse::Request<'_, 'a>, version: &Version) -> Option<&'a str> {
+    let is_other_version = values(request, "if-range").any(|wanted| wanted != version.tag.as_bytes());
+    if request.method != Some("GET") || is_other_version {
         return None;
     }
     std::str::from_utf8(values(request, "range").next()?).ok()
@@ -176,7 +179,7 @@ fn path_of(target: &str) -> &str {
 }
 
 /// Returns the file that a path names, if it is a regular file below the root after links are followed.
-fn find(root: &Path, path: &str) -> Option<(PathBuf, File, u64)> {
+fn find(root: &Path, path: &str) -> Option<(PathBuf, File, Metadata)> {
     let path = percent_decoded(path)?;
     let path = Path::new(OsStr::from_bytes(&path)).strip_prefix("/").ok()?;
     if !path.components().all(|component| matches!(component, Component::Normal(_))) {
@@ -191,8 +194,8 @@ fn find(root: &Path, path: &str) -> Option<(PathBuf, File, u64)> {
         return None;
     }
     let file = File::open(&path).ok()?;
-    let length = file.metadata().ok()?.len();
-    Some((path, file, length))
+    let metadata = file.metadata().ok()?;
+    Some((path, file, metadata))
 }
 
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {
@@ -253,16 +256,27 @@ impl Reply {
         Self::new(status, headers, Body::Text(format!("{status}\n")))
     }
 
-    fn of_file(path: &Path, file: File, length: u64, range: Option<&str>) -> Self {
+    fn not_modified(version: &Version) -> Self {
+        Self {
+            head: format!("HTTP/1.1 304 Not Modified\r\n{}", version.headers()),
+            body: Body::Text(String::new()),
+            with_body: false,
+            goes_on: false,
+        }
+    }
+
+    fn of_file(path: &Path, file: File, length: u64, version: &Version, range: Option<&str>) -> Self {
         let kind = content_type(path);
+        let version = version.headers();
         match range.map_or(Range::All, |range| Range::parse(range, length)) {
             Range::All => {
-                let headers = format!("Content-Type: {kind}\r\nAccept-Ranges: bytes\r\n");
+                let headers = format!("Content-Type: {kind}\r\nAccept-Ranges: bytes\r\n{version}");
                 Self::new(200, &headers, Body::File(file, 0, length))
             }
             Range::Part(first, last) => {
-                let headers =
-                    format!("Content-Type: {kind}\r\nContent-Range: bytes {first}-{last}/{length}\r\n");
+                let headers = format!(
+                    "Content-Type: {kind}\r\nContent-Range: bytes {first}-{last}/{length}\r\n{version}"
+                );
                 Self::new(206, &headers, Body::File(file, first, last - first + 1))
             }
             Range::Unsatisfiable => {
@@ -274,32 +288,60 @@ impl Reply {
 
     /// Sends the reply, and returns whether the connection continues.
     fn send(mut self, stream: &TcpStream) -> io::Result<bool> {
-        let socket = SocketRef::from(stream);
         self.head += if self.goes_on { "\r\n" } else { "Connection: close\r\n\r\n" };
-        match self.body {
-            _ if !self.with_body => together(&socket, &self.head, &[], SendFlags::empty())?,
-            Body::Text(text) => together(&socket, &self.head, text.as_bytes(), SendFlags::empty())?,
-            Body::File(file, mut offset, length) => {
-                let mut first = [0; FIRST_BYTES];
-                let wanted = length.min(FIRST_BYTES as u64) as usize;
-                let count = file.read_at(&mut first[..wanted], offset)?;
-                let rest = length - count as u64;
-                let flags = if rest > 0 { SendFlags::MORE } else { SendFlags::empty() };
-                together(&socket, &self.head, &first[..count], flags)?;
-                offset += count as u64;
-                if sendfile_all(socket, &file, Offset::At(&mut offset), rest)? < rest {
-                    return Ok(false); // the file was truncated, so less was sent than Content-Length says
-                }
+        let head = IoSlice::new(self.head.as_bytes());
+        match &self.body {
+            Body::File(file, offset, length) if self.with_body => {
+                let header = [head];
+                let mut transfer = Transfer::new(file).at(*offset).count(*length).with_header(&header);
+                // After a file that was truncated, less was sent than Content-Length says.
+                let is_whole = transfer.send_all(stream)? == Outcome::Whole;
+                return Ok(self.goes_on && is_whole);
             }
+            Body::Text(text) if self.with_body => {
+                let mut slices = [head, IoSlice::new(text.as_bytes())];
+                SocketRef::from(stream).send_all_vectored(&mut &mut slices[..], SendFlags::empty())?;
+            }
+            _ => SocketRef::from(stream).send_all(&head, SendFlags::empty())?,
         }
         Ok(self.goes_on)
     }
 }
 
-/// Sends a header and the data after it as one message.
-fn together(socket: &SocketRef<'_>, head: &str, body: &[u8], flags: SendFlags) -> Result<(), Error> {
-    let mut slices = [IoSlice::new(head.as_bytes()), IoSlice::new(body)];
-    Ok(socket.send_all_vectored(&mut &mut slices[..], flags)?)
+/// The version of a file, as clients that have it already name it.
+struct Version {
+    tag: String,
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Self {
+        let modified = metadata.modified().ok();
+        let since_1970 = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let tag = format!("\"{:x}-{:x}\"", since_1970.unwrap_or_default().as_nanos(), metadata.len());
+        Self { tag, modified }
+    }
+
+    fn headers(&self) -> String {
+        let modified =
+            self.modified.map(|time| format!("Last-Modified: {}\r\n", httpdate::fmt_http_date(time)));
+        format!("ETag: {}\r\n{}", self.tag, modified.unwrap_or_default())
+    }
+
+    /// Returns whether the client has this version. The date counts only if it sends no tags.
+    fn is_known_to(&self, request: &httparse::Request<'_, '_>) -> bool {
+        let mut tags = values(request, "if-none-match").flat_map(|value| value.split(|&byte| byte == b','));
+        if values(request, "if-none-match").next().is_some() {
+            let is_ours =
+                |tag: &[u8]| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag.as_bytes();
+            return tags.any(|tag| is_ours(tag.trim_ascii()));
+        }
+        let date =
+            values(request, "if-modified-since").next().and_then(|date| std::str::from_utf8(date).ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        // A date of HTTP has no parts of a second.
+        date.zip(self.modified).is_some_and(|(date, modified)| modified < date + Duration::from_secs(1))
+    }
 }
 
 /// The range that a Range header asks for: its first and last byte. A header with more than one range, or one

@@ -27,10 +27,14 @@ pub enum Operation {
     Receive,
     /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
     PeerCredentials,
-    /// [`sendfile`](crate::sendfile()) and [`sendfile_by_copying`](crate::sendfile_by_copying).
+    /// [`sendfile`](crate::sendfile()).
     Sendfile,
-    /// [`sendfile_all`](crate::sendfile_all) and [`sendfile_all_by_copying`](crate::sendfile_all_by_copying).
-    SendfileAll,
+    /// [`Transfer::send`](crate::Transfer::send).
+    Transfer,
+    /// [`Transfer::send_all`](crate::Transfer::send_all).
+    TransferAll,
+    /// [`Cork::new`](crate::Cork::new).
+    Cork,
     /// [`SocketRef::send_all`](crate::SocketRef::send_all).
     SendAll,
     /// [`SocketRef::send_all_vectored`](crate::SocketRef::send_all_vectored).
@@ -56,7 +60,9 @@ impl Operation {
         Self::Receive,
         Self::PeerCredentials,
         Self::Sendfile,
-        Self::SendfileAll,
+        Self::Transfer,
+        Self::TransferAll,
+        Self::Cork,
         Self::SendAll,
         Self::SendAllVectored,
     ];
@@ -76,7 +82,9 @@ impl Operation {
             Self::Receive => "receive",
             Self::PeerCredentials => "peer_credentials",
             Self::Sendfile => "sendfile",
-            Self::SendfileAll => "sendfile_all",
+            Self::Transfer => "Transfer::send",
+            Self::TransferAll => "Transfer::send_all",
+            Self::Cork => "Cork::new",
             Self::SendAll => "send_all",
             Self::SendAllVectored => "send_all_vectored",
         }

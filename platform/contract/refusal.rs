@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     AppendingOutput,
     RecordOutput,
     EmptyBuffer,
+    ResumedBeyond,
+    CorkOfStreams,
     NotInternetV4,
     NotInternetV6,
     NotUnix,
@@ -62,6 +64,8 @@ impl Refusal {
         Self::AppendingOutput,
         Self::RecordOutput,
         Self::EmptyBuffer,
+        Self::ResumedBeyond,
+        Self::CorkOfStreams,
         Self::NotInternetV4,
         Self::NotInternetV6,
         Self::NotUnix,
@@ -87,10 +91,14 @@ impl Refusal {
             Self::TooManyDescriptors => ErrorKind::TooManyDescriptors,
             Self::DescriptorsWithoutData => ErrorKind::DescriptorsWithoutData,
             Self::RecordNeverFits => ErrorKind::MessageTooLong,
-            Self::UnsupportedFlag | Self::UrgentInLoop | Self::RecordOutput => ErrorKind::Unsupported,
-            Self::RangeOverflow | Self::InputNotSeekable | Self::AppendingOutput | Self::EmptyBuffer => {
-                ErrorKind::InvalidInput
+            Self::UnsupportedFlag | Self::UrgentInLoop | Self::RecordOutput | Self::CorkOfStreams => {
+                ErrorKind::Unsupported
             }
+            Self::RangeOverflow
+            | Self::InputNotSeekable
+            | Self::AppendingOutput
+            | Self::EmptyBuffer
+            | Self::ResumedBeyond => ErrorKind::InvalidInput,
             Self::NotInternetV4
             | Self::NotInternetV6
             | Self::NotUnix
@@ -155,6 +163,12 @@ impl Refusal {
                 "the output is a socket of records or datagrams, and a file is a stream; read the file, and send each one"
             }
             Self::EmptyBuffer => "the buffer to copy through is empty; use a larger one, such as 64 KiB",
+            Self::ResumedBeyond => {
+                "more was sent than the transfer has; resume it with the header, the count and the trailer that it had"
+            }
+            Self::CorkOfStreams => {
+                "only a stream is corked, because datagrams would be joined; send each one by itself"
+            }
             Self::NotInternetV4 => "the socket is an IPv4 socket, and the address is not an IPv4 address",
             Self::NotInternetV6 => "the socket is an IPv6 socket, and the address is not an IPv6 address",
             Self::NotUnix => "the socket is a unix socket, and the address is not a unix address",

@@ -32,6 +32,8 @@ pub(crate) enum Why {
     Refused(Refusal),
     /// A descriptor is not open for this use, or the input could not be read.
     Descriptor(RawErrno),
+    /// The file position could not be set after bytes were sent.
+    Position(RawErrno),
     /// The output failed.
     Output(RawErrno),
 }

@@ -37,6 +37,9 @@ pub(crate) trait Kernel: Sized {
     /// The device number of /dev/null, if it must be kept away from sendfile(2) (clause X7).
     const NULL_DEVICE: Option<libc::dev_t>;
 
+    /// The option by which TCP keeps back a segment that is not full (clause T10).
+    const CORK: c_int;
+
     /// Whether the kernel has sendfile(2).
     const HAS_SENDFILE: bool;
 
@@ -206,7 +209,10 @@ pub(crate) trait Kernel: Sized {
     fn must_be_told(socket: Option<SocketKind>, why: Why) -> bool {
         use ErrorKind::{Aborted, Disconnected, Reset, TimedOut};
 
-        let (Some(kind), Why::Output(errno)) = (socket, why) else { return false };
+        let (kind, errno) = match (socket, why) {
+            (Some(kind), Why::Output(errno)) => (kind, errno),
+            (_, why) => return matches!(why, Why::Position(_)),
+        };
         let error = Self::plain_meaning(errno);
         Self::hides_count(kind, error) && !matches!(error, Disconnected | Reset | TimedOut | Aborted)
     }

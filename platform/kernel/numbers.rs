@@ -22,6 +22,8 @@ pub(crate) struct Numbers {
     pub(in crate::platform) SOCK_SEQPACKET: c_int,
     pub(in crate::platform) IPPROTO_TCP: c_int,
     pub(in crate::platform) IPPROTO_UDP: c_int,
+    pub(in crate::platform) TCP_CORK: c_int,
+    pub(in crate::platform) TCP_NOPUSH: c_int,
     pub(in crate::platform) SOL_SOCKET: c_int,
     pub(in crate::platform) SO_DOMAIN: c_int,
     pub(in crate::platform) SO_TYPE: c_int,

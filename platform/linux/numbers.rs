@@ -1,6 +1,6 @@
 //! Linux's numbers. They are the same on every architecture that unisend supports, except one.
 
-use crate::platform::kernel::{Numbers, held_to_libc};
+use crate::platform::kernel::{ABSENT, Numbers, held_to_libc};
 
 pub(super) const NUMBERS: Numbers = Numbers {
     AF_UNIX: 1,
@@ -11,6 +11,8 @@ pub(super) const NUMBERS: Numbers = Numbers {
     SOCK_SEQPACKET: 5,
     IPPROTO_TCP: 6,
     IPPROTO_UDP: 17,
+    TCP_CORK: 3,
+    TCP_NOPUSH: ABSENT,
     SOL_SOCKET: 1,
     SO_DOMAIN: 39,
     SO_TYPE: 3,
@@ -39,7 +41,7 @@ pub(super) const NUMBERS: Numbers = Numbers {
 
 held_to_libc!("linux", [
     AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
-    SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR SO_ACCEPTCONN
+    TCP_CORK SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR SO_ACCEPTCONN
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL MSG_MORE MSG_CONFIRM
     MSG_TRUNC MSG_CTRUNC MSG_CMSG_CLOEXEC SCM_RIGHTS SO_PEERCRED O_PATH
 ]);

@@ -1,6 +1,7 @@
 //! What unisend does on the kernel that this is compiled for. Each file is one act, made of that kernel's
 //! numbers, decisions and calls.
 
+mod cork;
 mod errno;
 mod file;
 mod probe;
@@ -8,10 +9,13 @@ mod receive;
 mod send;
 mod sendfile;
 mod sigpipe;
+mod transfer;
 
+pub(crate) use cork::Corked;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;
 pub(crate) use receive::{Arrival, ControlBytes, receive_message};
 pub(crate) use send::{send, send_slices, send_to, send_with};
-pub(crate) use sendfile::{FileSender, Method, Sink, Stopped};
+pub(crate) use sendfile::{FileSender, Method, Sink};
 pub use sigpipe::SigpipeGuard;
+pub(crate) use transfer::{Progress, Whole, length};

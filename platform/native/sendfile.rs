@@ -5,12 +5,14 @@
 //! are read again, so nothing is lost. Bytes that the loop has sent cannot change afterwards (X14). Against
 //! that, it copies, and it can only send bytes that can be read again.
 
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::file::{kind, kind_and_length, status};
-use super::send::send;
+use super::send::{send, send_with};
 use super::sigpipe::CallGuard;
+use super::transfer::{Messages, Progress, Whole};
 use crate::platform::Native;
 use crate::platform::contract::{Errno, Refusal, SocketKind, limits};
 use crate::platform::kernel::{Calls, FileKind, Kernel, RawErrno, RawFlags, Why};
@@ -41,16 +43,19 @@ pub(crate) enum Method<'buffer> {
 
 /// An input, an output and a method, for any number of calls. The calls share one guard against SIGPIPE.
 pub(crate) struct FileSender<'a> {
-    sink: Sink<'a>,
-    input: BorrowedFd<'a>,
-    /// Where to read. `None` is the file's own position.
-    offset: Option<&'a mut u64>,
-    method: Method<'a>,
+    pub(super) output: Output<'a>,
+    pub(super) input: BorrowedFd<'a>,
+    pub(super) method: Method<'a>,
+}
+
+/// A sink, and what keeps SIGPIPE away from it.
+pub(super) struct Output<'a> {
+    pub(super) sink: Sink<'a>,
     sigpipe: Option<CallGuard>,
 }
 
-/// A failure, and how much this call had sent before it. The count is above 0 only if the data must not be sent
-/// again.
+/// A failure, and how much of the file this call had sent before it. The count is above 0 only if the data must
+/// not be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) accepted: u64,
@@ -64,31 +69,28 @@ impl From<Why> for Stopped {
 }
 
 impl<'a> FileSender<'a> {
-    pub(crate) fn new(
-        sink: Sink<'a>,
-        input: BorrowedFd<'a>,
-        offset: Option<&'a mut u64>,
-        method: Method<'a>,
-    ) -> Self {
+    #[inline]
+    pub(crate) fn new(sink: Sink<'a>, input: BorrowedFd<'a>, method: Method<'a>) -> Self {
         let method = match method {
             Method::Kernel if !Native::HAS_SENDFILE => Method::Copying,
             method => method,
         };
-        Self { sink, input, offset, method, sigpipe: None }
+        Self { output: Output { sink, sigpipe: None }, input, method }
     }
 
     /// Sends at most this many bytes, as one call, and returns how many were accepted. A short count means the
-    /// end of the file, or that the output took no more.
+    /// end of the file, or that the output took no more. Without an offset it begins at the file's own position,
+    /// and moves it.
     #[inline]
-    pub(crate) fn send(&mut self, count: u64) -> Result<u64, Stopped> {
-        self.check_range(count)?;
+    pub(crate) fn send(&mut self, offset: Option<u64>, count: u64) -> Result<u64, Stopped> {
+        self.check_range(offset, count)?;
         match self.method {
-            Method::Kernel if !self.needs_no_room(count) => match self.by_kernel(count) {
+            Method::Kernel if !self.needs_no_room(offset, count) => match self.by_kernel(offset, count) {
                 Ok(sent) => Ok(sent),
-                Err(errno) if Native::copying_may_do(errno) => self.by_copying(count),
+                Err(errno) if Native::copying_may_do(errno) => self.by_copying(offset, count),
                 Err(errno) => Err(Why::Output(errno).into()),
             },
-            _ => self.by_copying(count),
+            _ => self.by_copying(offset, count),
         }
     }
 
@@ -96,27 +98,27 @@ impl<'a> FileSender<'a> {
     /// before it looks at the count (L14) and at the input (X3, X7): it would wait for room, or report that
     /// there is none, or that the reader is gone. On a socket it checks the room last.
     #[inline]
-    fn needs_no_room(&self, count: u64) -> bool {
-        let is_full = || self.sink.socket.is_none() && !has_room(self.sink.fd);
-        count == 0 || is_full() && !self.has_something_to_send()
+    fn needs_no_room(&self, offset: Option<u64>, count: u64) -> bool {
+        let is_full = || self.output.sink.socket.is_none() && !has_room(self.output.sink.fd);
+        count == 0 || is_full() && !self.has_something_to_send(offset)
     }
 
     /// Refuses a range that no file can have (X4). The kernel checks the range against the file's own position,
     /// except on 32 bits, where it would be given a smaller count.
     #[inline]
-    fn check_range(&self, count: u64) -> Result<(), Why> {
-        let start = match &self.offset {
-            Some(offset) => **offset,
-            None if usize::BITS < 64 && count > isize::MAX as u64 => self.start().unwrap_or(0),
+    pub(super) fn check_range(&self, offset: Option<u64>, count: u64) -> Result<(), Why> {
+        let start = match offset {
+            Some(offset) => offset,
+            None if usize::BITS < 64 && count > isize::MAX as u64 => self.start(None).unwrap_or(0),
             None => 0,
         };
         check_range(start, count)
     }
 
     /// Returns where to read.
-    fn start(&self) -> Result<u64, RawErrno> {
-        match &self.offset {
-            Some(offset) => Ok(**offset),
+    pub(super) fn start(&self, offset: Option<u64>) -> Result<u64, RawErrno> {
+        match offset {
+            Some(offset) => Ok(offset),
             None => file::position(self.input),
         }
     }
@@ -124,9 +126,9 @@ impl<'a> FileSender<'a> {
     /// Returns whether the input may have bytes for the kernel's sendfile. A socket or a character device is
     /// assumed to have some: some kernels can send them (X7b), and their bytes could not be read again.
     #[cold]
-    fn has_something_to_send(&self) -> bool {
+    pub(super) fn has_something_to_send(&self, offset: Option<u64>) -> bool {
         match kind_and_length(self.input) {
-            Ok((FileKind::Seekable, length)) => self.start().is_ok_and(|start| {
+            Ok((FileKind::Seekable, length)) => self.start(offset).is_ok_and(|start| {
                 // A single byte cannot be read from a file that is open with O_DIRECT.
                 start < length || self.has_byte_at(start)
             }),
@@ -141,115 +143,116 @@ impl<'a> FileSender<'a> {
     }
 
     #[inline]
-    fn by_kernel(&mut self, count: u64) -> Result<u64, RawErrno> {
-        let sigpipe = self.sigpipe.get_or_insert_with(CallGuard::new);
-        let outcome = Native::sendfile(self.sink.fd, self.input, self.offset.as_deref().copied(), count);
+    fn by_kernel(&mut self, offset: Option<u64>, count: u64) -> Result<u64, RawErrno> {
+        let Output { sink, sigpipe } = &mut self.output;
+        let sigpipe = sigpipe.get_or_insert_with(CallGuard::new);
+        let outcome = Native::sendfile(sink.fd, self.input, offset, count);
         sigpipe.after(outcome, count);
-        let sent = outcome?;
-        if let Some(offset) = &mut self.offset {
-            **offset += sent;
-        }
-        Ok(sent)
+        outcome
     }
 
-    #[inline(never)] // its frame is large, and the kernel's method must not pay for it
-    fn by_copying(&mut self, count: u64) -> Result<u64, Stopped> {
-        if self.admit(count)? != FileKind::Seekable {
-            return Ok(0); // no bytes were asked for, and reading none can fail there
+    fn by_copying(&mut self, offset: Option<u64>, count: u64) -> Result<u64, Stopped> {
+        let mut sent = Progress::default();
+        let outcome = self.copy(&Whole::of_file(offset, count), &mut sent);
+        let accepted = sent.file;
+        if let (Method::Kernel, 1..) = (&self.method, accepted) {
+            self.method = Method::Copying; // the kernel cannot send this file
         }
-        let start = self.start().map_err(Why::Descriptor)?;
-        check_range(start, count)?;
-        let count = count.min(limits::BYTES_PER_SENDFILE);
-        let mut on_stack;
-        let buffer = match &mut self.method {
-            // SAFETY: only the kernel writes to it, and it writes the bytes that it has read.
-            Method::CopyingThrough(buffer) => unsafe { file::as_uninit(buffer) },
-            Method::Kernel | Method::Copying => {
-                on_stack = [MaybeUninit::uninit(); STACK_BUFFER];
-                &mut on_stack[..]
-            }
-        };
-        let (accepted, failure) = copy(self.sink, self.input, start, count, buffer, &mut self.sigpipe);
-        if accepted > 0 {
-            match &mut self.offset {
-                Some(offset) => **offset += accepted,
-                None => file::set_position(self.input, start + accepted)
-                    .map_err(|errno| Stopped { accepted, why: Why::Descriptor(errno) })?,
-            }
-            if let Method::Kernel = self.method {
-                self.method = Method::Copying; // the kernel cannot send this file
-            }
-        }
-        match failure {
-            Some(why) if accepted == 0 || Native::must_be_told(self.sink.socket, why) => {
+        match outcome {
+            Err(why) if accepted == 0 || Native::must_be_told(self.output.sink.socket, why) => {
                 Err(Stopped { accepted, why })
             }
             _ => Ok(accepted),
         }
     }
 
-    /// Refuses the descriptors that Linux's sendfile refuses.
-    fn admit(&self, count: u64) -> Result<FileKind, Why> {
-        let input = kind(self.input).map_err(Why::Descriptor)?;
-        let output = match self.sink.socket {
+    /// Sends what is left of a transfer by copying, until the output accepts only a part of it.
+    #[inline(never)] // its frame is large, and the kernel's method must not pay for it
+    pub(super) fn copy<Descriptor: AsFd>(
+        &mut self,
+        whole: &Whole<'_, Descriptor>,
+        sent: &mut Progress,
+    ) -> Result<(), Why> {
+        let room = match &self.method {
+            Method::CopyingThrough(buffer) => buffer.len(),
+            Method::Kernel | Method::Copying => STACK_BUFFER,
+        };
+        self.admit(whole, sent, |_| whole.header_left(sent) < room)?;
+        let mut on_stack;
+        let buffer = match &mut self.method {
+            // SAFETY: what is written to it are bytes of memory, and bytes that the kernel has read.
+            Method::CopyingThrough(buffer) => unsafe { file::as_uninit(buffer) },
+            Method::Kernel | Method::Copying => {
+                on_stack = [MaybeUninit::uninit(); STACK_BUFFER];
+                &mut on_stack[..]
+            }
+        };
+        let messages = Messages { input: self.input, buffer, begins: None };
+        messages.send(&mut self.output, whole, sent).map(drop)
+    }
+
+    /// Refuses the descriptors that Linux's sendfile refuses. After the file they are not looked at again.
+    ///
+    /// `is_read` says, for a file of this length, whether pread(2) is called before anything is sent. It is returned.
+    pub(super) fn admit<Descriptor>(
+        &self,
+        whole: &Whole<'_, Descriptor>,
+        sent: &Progress,
+        is_read: impl FnOnce(u64) -> bool,
+    ) -> Result<bool, Why> {
+        let count = whole.file_left(sent);
+        if count == 0 && sent.total() > 0 {
+            return Ok(false);
+        }
+        let (input, length) = kind_and_length(self.input).map_err(Why::Descriptor)?;
+        let output = match self.output.sink.socket {
             Some(_) => None,
             None => Some((
-                status(self.sink.fd).map_err(Why::Descriptor)?,
-                kind(self.sink.fd).map_err(Why::Descriptor)?,
+                status(self.output.sink.fd).map_err(Why::Descriptor)?,
+                kind(self.output.sink.fd).map_err(Why::Descriptor)?,
             )),
         };
-        // pread(2) itself checks a regular file, unless the call ends before it because the output appends.
-        let is_read = input == FileKind::Seekable && !output.is_some_and(|(status, _)| status.appends);
-        if !is_read && !status(self.input).map_err(Why::Descriptor)?.readable {
+        let is_read = is_read(length);
+        // pread(2) itself checks a regular file.
+        let is_checked = input == FileKind::Seekable
+            && count > 0
+            && is_read
+            && !output.is_some_and(|(status, _)| status.appends);
+        if !is_checked && !status(self.input).map_err(Why::Descriptor)?.readable {
             return Err(Why::Descriptor(Native::raw_errno(Errno::EBADF)));
         }
-        Native::admit(input, output, count).map(|()| input)
+        Native::admit(input, output, count)?;
+        Ok(is_read)
     }
 }
 
 /// Refuses a range that no file can have (X4).
-fn check_range(start: u64, count: u64) -> Result<(), Why> {
+pub(super) fn check_range(start: u64, count: u64) -> Result<(), Why> {
     match start.checked_add(count) {
         Some(end) if end <= limits::FILE_OFFSET => Ok(()),
         _ => Err(Why::Refused(Refusal::RangeOverflow)),
     }
 }
 
-/// Copies until everything was accepted, the file ends, the output accepts only a part, or a call fails.
-fn copy(
-    sink: Sink<'_>,
-    input: BorrowedFd<'_>,
-    start: u64,
-    count: u64,
-    buffer: &mut [MaybeUninit<u8>],
-    sigpipe: &mut Option<CallGuard>,
-) -> (u64, Option<Why>) {
-    let mut accepted = 0;
-    loop {
-        let length = usize::try_from(count - accepted).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let bytes = match file::read_at(input, &mut buffer[..length], start + accepted) {
-            Ok([]) => return (accepted, None),
-            Ok(bytes) => bytes,
-            Err(errno) => return (accepted, Some(Why::Descriptor(errno))),
-        };
-        match put(sink, bytes, sigpipe) {
-            Ok(taken) => {
-                accepted += taken as u64;
-                if taken < bytes.len() || accepted == count {
-                    return (accepted, None);
-                }
+impl Output<'_> {
+    /// Sends bytes as one message, with descriptors if there are any.
+    pub(super) fn put<Descriptor: AsFd>(
+        &mut self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        flags: RawFlags,
+    ) -> Result<usize, Why> {
+        let Self { sink, sigpipe } = self;
+        let outcome = match sink.socket {
+            Some(_) if descriptors.is_empty() => send(sink.fd, bytes, flags),
+            Some(_) => send_with(sink.fd, &[IoSlice::new(bytes)], None, descriptors, flags),
+            None => {
+                let sigpipe = sigpipe.get_or_insert_with(CallGuard::new);
+                let outcome = file::write(sink.fd, bytes);
+                sigpipe.after(outcome.map(|taken| taken as u64), bytes.len() as u64);
+                outcome
             }
-            Err(errno) => return (accepted, Some(Why::Output(errno))),
-        }
+        };
+        outcome.map_err(Why::Output)
     }
-}
-
-fn put(sink: Sink<'_>, bytes: &[u8], sigpipe: &mut Option<CallGuard>) -> Result<usize, RawErrno> {
-    if sink.socket.is_some() {
-        return send(sink.fd, bytes, RawFlags(Native::NUMBERS.MSG_NOSIGNAL));
-    }
-    let sigpipe = sigpipe.get_or_insert_with(CallGuard::new);
-    let outcome = file::write(sink.fd, bytes);
-    sigpipe.after(outcome.map(|taken| taken as u64), bytes.len() as u64);
-    outcome
 }

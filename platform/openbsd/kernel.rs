@@ -19,6 +19,7 @@ impl Kernel for OpenBsd {
     const STREAMS_DELIVER_NO_BYTES: bool = true;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
     const NULL_DEVICE: Option<libc::dev_t> = None;
+    const CORK: c_int = Self::NUMBERS.TCP_NOPUSH;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 

@@ -2,9 +2,11 @@
 //! answers.
 
 pub(super) mod file;
+mod filled;
 pub(super) mod option;
 mod returned;
 pub(super) mod sigpipe;
 pub(super) mod status;
 
+pub(super) use filled::Filled;
 pub(super) use returned::{count, last_errno};

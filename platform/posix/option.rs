@@ -1,4 +1,4 @@
-//! getsockopt(2).
+//! getsockopt(2) and setsockopt(2).
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -43,4 +43,17 @@ pub(in crate::platform) fn get_int(fd: BorrowedFd<'_>, level: c_int, name: c_int
     let mut value = 0;
     get(fd, level, name, &mut value)?;
     Ok(value)
+}
+
+/// Sets an option that is an int.
+pub(in crate::platform) fn set_int(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: c_int,
+) -> Result<(), RawErrno> {
+    let (start, length) = ((&raw const value).cast(), size_of::<c_int>() as libc::socklen_t);
+    // SAFETY: the pointer and the length are of one int, which outlives the call and is only read.
+    let returned = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, start, length) };
+    if returned < 0 { Err(last_errno()) } else { Ok(()) }
 }

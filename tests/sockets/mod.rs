@@ -4,13 +4,13 @@
 
 use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket as raw;
-use unisend::{Error, SendAllError, SendFlags, SocketKind, SocketRef};
+use unisend::{Error, Offset, Outcome, Output, SendAllError, SendFlags, SocketKind, SocketRef, Transfer};
 
 /// Whether this is OpenBSD: where the systems differ, a test says how.
 pub(crate) const OPENBSD: bool = cfg!(target_os = "openbsd");
@@ -486,4 +486,67 @@ pub(crate) fn open_path_only(path: &std::path::Path) -> std::fs::File {
     use nix::sys::stat::Mode;
 
     nix::fcntl::open(path, OFlag::O_PATH, Mode::empty()).unwrap().into()
+}
+
+/// Sends a range of a file as one pass of a transfer, by copying if there is a buffer. The offset moves as
+/// that of `sendfile` does.
+pub(crate) fn transfer<'fd>(
+    output: impl Into<Output<'fd>>,
+    input: impl AsFd,
+    offset: Offset<'_>,
+    count: u64,
+    buffer: Option<&mut [u8]>,
+) -> Result<u64, Error> {
+    moving(offset, |at| {
+        let mut transfer = of_range(input.as_fd(), at, count, buffer);
+        let outcome = transfer.send(output);
+        (transfer.sent().file, outcome)
+    })
+}
+
+/// Sends all of a range of a file by a transfer, and returns how much there was.
+pub(crate) fn transfer_all<'fd>(
+    output: impl Into<Output<'fd>>,
+    input: impl AsFd,
+    offset: Offset<'_>,
+    count: u64,
+    buffer: Option<&mut [u8]>,
+) -> Result<u64, SendAllError<u64>> {
+    moving(offset, |at| {
+        let mut transfer = of_range(input.as_fd(), at, count, buffer);
+        let outcome = transfer.send_all(output);
+        let sent = transfer.sent().file;
+        if let Ok(outcome) = outcome {
+            let expected = match count - sent {
+                0 => Outcome::Whole,
+                missing => Outcome::FileEnded { missing },
+            };
+            assert_eq!(outcome, expected);
+        }
+        (sent, outcome.map(|_| sent))
+    })
+}
+
+fn of_range<'a>(
+    input: BorrowedFd<'a>,
+    at: Option<u64>,
+    count: u64,
+    buffer: Option<&'a mut [u8]>,
+) -> Transfer<'a> {
+    let mut transfer = Transfer::new(input).count(count);
+    if let Some(at) = at {
+        transfer = transfer.at(at);
+    }
+    match buffer {
+        Some(buffer) => transfer.by_copying(buffer),
+        None => transfer,
+    }
+}
+
+/// Calls with an offset, and advances it by the first result.
+fn moving<T>(offset: Offset<'_>, call: impl FnOnce(Option<u64>) -> (u64, T)) -> T {
+    let Offset::At(at) = offset else { return call(None).1 };
+    let (sent, outcome) = call(Some(*at));
+    *at += sent;
+    outcome
 }

@@ -1,4 +1,5 @@
-//! Sending a file, with unisend and by hand, as ratios of throughput: above 1 unisend is faster.
+//! Sending a file, with unisend and by hand, as ratios of throughput: above 1 unisend is faster. It prints the table of
+//! docs/costs.md.
 //!
 //! Each ratio is the median of pairs that are run in turn, so that what the machine does besides meets both. A
 //! reader in another thread drains the socket; a run ends when it has everything. On Linux both threads share one
@@ -8,56 +9,59 @@
 //!     cargo run --release --package unisend-throughput [PAIRS]
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{IoSlice, Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
-use unisend::SigpipeGuard;
-use unisend::{Offset, SendFlags, SocketRef, sendfile_all, sendfile_all_by_copying};
+use unisend::{Offset, SigpipeGuard, sendfile};
+use unisend::{Outcome, SendFlags, SocketRef, Transfer};
 
 /// The file, which stays in the page cache.
 const LENGTH: u64 = 64 << 20;
 
-/// A socket whose other end is read to nowhere, and told of whenever it has a file's length more.
-struct Sink<'fd> {
-    name: &'static str,
-    socket: SocketRef<'fd>,
+/// The header of a web server's reply.
+const HEADER: [u8; 200] = [b'h'; 200];
+
+/// A socket whose other end reads as much as it is told, and says when it has it.
+struct Sink<'a> {
+    socket: SocketRef<'a>,
+    copy: &'a dyn Fn(&File) -> std::io::Result<u64>,
+    expect: Sender<u64>,
     arrived: Receiver<()>,
 }
 
-impl<'fd> Sink<'fd> {
-    fn new(name: &'static str, socket: SocketRef<'fd>, mut theirs: impl Read + Send + 'static) -> Self {
+impl<'a> Sink<'a> {
+    fn new(
+        socket: SocketRef<'a>,
+        copy: &'a dyn Fn(&File) -> std::io::Result<u64>,
+        mut theirs: impl Read + Send + 'static,
+    ) -> Self {
+        let (expect, expected) = channel();
         let (tell, arrived) = channel();
         std::thread::spawn(move || {
             let mut buffer = vec![0; 256 << 10];
-            let mut total = 0;
-            while let Ok(count @ 1..) = theirs.read(&mut buffer) {
-                total += count as u64;
-                if total == LENGTH {
-                    total = 0;
-                    let _ = tell.send(());
+            for mut left in expected {
+                while left > 0 {
+                    left -= theirs.read(&mut buffer).expect("it is sent") as u64;
                 }
+                let _ = tell.send(());
             }
         });
-        Self { name, socket, arrived }
+        Self { socket, copy, expect, arrived }
     }
 
-    /// How long it takes to send the file and to have it read.
-    fn time(&self, send: impl FnOnce()) -> Duration {
+    /// How long it takes to send this many bytes and to have them read.
+    fn time(&self, bytes: u64, send: impl FnOnce()) -> Duration {
         let start = Instant::now();
+        self.expect.send(bytes).expect("the reader is there");
         send();
         self.arrived.recv().expect("the reader is there");
         start.elapsed()
-    }
-
-    /// The median of how many times faster the first is than the second.
-    fn ratio(&self, pairs: usize, ours: impl Fn(), theirs: impl Fn()) -> f64 {
-        median_of_pairs(pairs, || self.time(&ours), || self.time(&theirs))
     }
 }
 
@@ -82,6 +86,76 @@ fn median_of_pairs(pairs: usize, ours: impl Fn() -> Duration, theirs: impl Fn() 
     ratios[pairs / 2]
 }
 
+/// A way to send all of the file to this sink, in parts of this many bytes.
+type Way = fn(&Sink<'_>, &File, usize);
+
+/// What is compared: its name, that of the other, and both.
+struct Comparison {
+    ours: (&'static str, Way),
+    theirs: (&'static str, Way),
+    /// The sizes of the parts.
+    kib: &'static [usize],
+    /// Whether each part has a header.
+    has_header: bool,
+}
+
+const SMALL: &[usize] = &[1, 4, 16, 64, 256, 1024];
+
+const COMPARISONS: &[Comparison] = &[
+    #[cfg(target_os = "linux")]
+    Comparison {
+        ours: ("`sendfile`", in_calls),
+        theirs: ("sendfile(2)", by_hand::sendfile),
+        kib: SMALL,
+        has_header: false,
+    },
+    #[cfg(target_os = "linux")]
+    Comparison {
+        ours: ("`sendfile` under a `SigpipeGuard`", under_a_guard),
+        theirs: ("sendfile(2)", by_hand::sendfile),
+        kib: SMALL,
+        has_header: false,
+    },
+    #[cfg(target_os = "linux")]
+    Comparison {
+        ours: ("`Transfer` with a header", replies),
+        theirs: ("send(2) with `MSG_MORE`, sendfile(2)", by_hand::replies),
+        kib: SMALL,
+        has_header: true,
+    },
+    Comparison {
+        ours: ("`Transfer` with a header", replies),
+        theirs: ("one writev(2) of what pread(2) reads", by_hand::replies_by_writev),
+        kib: SMALL,
+        has_header: true,
+    },
+    #[cfg(target_os = "linux")]
+    Comparison {
+        ours: ("`Transfer` of the whole file", whole),
+        theirs: ("a loop of sendfile(2), parts of", by_hand::sendfile),
+        kib: &[1024],
+        has_header: false,
+    },
+    Comparison {
+        ours: ("`Transfer` by copying, a buffer of", copying),
+        theirs: ("pread(2) and send(2)", by_hand::copying),
+        kib: &[16, 64, 256, 1024],
+        has_header: false,
+    },
+    Comparison {
+        ours: ("`Transfer` of the whole file", whole),
+        theirs: ("`std::io::copy`", standard),
+        kib: &[],
+        has_header: false,
+    },
+    Comparison {
+        ours: ("`Transfer` by copying, a buffer of 256 KiB", copying_well),
+        theirs: ("`std::io::copy`", standard),
+        kib: &[],
+        has_header: false,
+    },
+];
+
 fn main() -> std::io::Result<()> {
     let pairs = std::env::args().nth(1).and_then(|pairs| pairs.parse().ok()).unwrap_or(15).max(9);
     stay_on_one_processor()?;
@@ -92,24 +166,169 @@ fn main() -> std::io::Result<()> {
     let tcp = TcpStream::connect(listener.local_addr()?)?;
     let (tcp_theirs, _) = listener.accept()?;
     let (unix, unix_theirs) = UnixStream::pair()?;
+    let (copy_to_tcp, copy_to_unix) = (
+        |mut file: &File| std::io::copy(&mut file, &mut &tcp),
+        |mut file: &File| std::io::copy(&mut file, &mut &unix),
+    );
     let sinks = [
-        Sink::new("TCP", SocketRef::from(&tcp), tcp_theirs),
-        Sink::new("unix", SocketRef::from(&unix), unix_theirs),
+        Sink::new(SocketRef::from(&tcp), &copy_to_tcp, tcp_theirs),
+        Sink::new(SocketRef::from(&unix), &copy_to_unix, unix_theirs),
     ];
-    would_block(pairs)?;
-    println!("ratios of throughput, median of {pairs} pairs, {} MiB each", LENGTH >> 20);
-    for sink in &sinks {
-        for kib in [4, 16, 64, 256, 1024] {
-            kernel(sink, &file, kib << 10, pairs);
-        }
-        for kib in [16, 64, 128, 256, 1024] {
-            copying(sink, &file, kib << 10, pairs);
+    println!("| | compared with | TCP | unix |\n|---|---|---|---|");
+    for comparison in COMPARISONS {
+        match comparison.kib {
+            [] => compare(comparison, "", LENGTH as usize, &sinks, &file, pairs),
+            sizes => {
+                for kib in sizes {
+                    compare(comparison, &format!(", {kib} KiB"), kib << 10, &sinks, &file, pairs);
+                }
+            }
         }
     }
-    let [on_tcp, on_unix] = &sinks;
-    standard(on_tcp, &file, pairs, |mut file| std::io::copy(&mut file, &mut &tcp));
-    standard(on_unix, &file, pairs, |mut file| std::io::copy(&mut file, &mut &unix));
-    Ok(())
+    would_block(pairs)
+}
+
+fn compare(
+    comparison: &Comparison,
+    size_name: &str,
+    size: usize,
+    sinks: &[Sink<'_>],
+    file: &File,
+    pairs: usize,
+) {
+    let ratios: Vec<f64> = sinks
+        .iter()
+        .map(|sink| {
+            let header = if comparison.has_header { HEADER.len() as u64 } else { 0 };
+            let bytes = LENGTH + LENGTH / size as u64 * header;
+            let timed = |way: Way| sink.time(bytes, || way(sink, file, size));
+            median_of_pairs(pairs, || timed(comparison.ours.1), || timed(comparison.theirs.1))
+        })
+        .collect();
+    row(&format!("{}{size_name}", comparison.ours.0), comparison.theirs.0, &ratios);
+}
+
+fn row(ours: &str, theirs: &str, ratios: &[f64]) {
+    println!("| {ours} | {theirs} | {:.2} | {:.2} |", ratios[0], ratios[1]);
+}
+
+/// Returns where each part of the file begins.
+fn offsets(size: usize) -> impl Iterator<Item = u64> {
+    (0..LENGTH).step_by(size)
+}
+
+#[cfg(target_os = "linux")]
+fn in_calls(sink: &Sink<'_>, file: &File, size: usize) {
+    let mut offset = 0;
+    while offset < LENGTH {
+        sendfile(sink.socket, file, Offset::At(&mut offset), size as u64).expect("it is sent");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn under_a_guard(sink: &Sink<'_>, file: &File, size: usize) {
+    let _guard = SigpipeGuard::new();
+    in_calls(sink, file, size);
+}
+
+fn replies(sink: &Sink<'_>, file: &File, size: usize) {
+    let header = [IoSlice::new(&HEADER)];
+    for offset in offsets(size) {
+        all(Transfer::new(file).at(offset).count(size as u64).with_header(&header), sink);
+    }
+}
+
+fn whole(sink: &Sink<'_>, file: &File, _: usize) {
+    all(Transfer::new(file).at(0).count(LENGTH), sink);
+}
+
+fn copying(sink: &Sink<'_>, file: &File, size: usize) {
+    all(Transfer::new(file).at(0).count(LENGTH).by_copying(&mut vec![0; size]), sink);
+}
+
+fn copying_well(sink: &Sink<'_>, file: &File, _: usize) {
+    copying(sink, file, 256 << 10);
+}
+
+fn all(mut transfer: Transfer<'_>, sink: &Sink<'_>) {
+    assert_eq!(transfer.send_all(sink.socket), Ok(Outcome::Whole));
+}
+
+/// For sockets it reads and writes 8 KiB at a time, on Linux too (seen of Rust 1.95 by strace).
+fn standard(sink: &Sink<'_>, file: &File, _: usize) {
+    (&mut &*file).rewind().expect("it is a file");
+    assert_eq!((sink.copy)(file).ok(), Some(LENGTH));
+}
+
+/// The same with raw calls.
+mod by_hand {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn sendfile(sink: &Sink<'_>, file: &File, size: usize) {
+        range(sink, file, 0, LENGTH, size);
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn replies(sink: &Sink<'_>, file: &File, size: usize) {
+        for offset in offsets(size) {
+            send(sink.socket.as_fd(), &HEADER, libc::MSG_NOSIGNAL | libc::MSG_MORE);
+            range(sink, file, offset, offset + size as u64, size);
+        }
+    }
+
+    /// Sends a range of the file in calls of this many bytes.
+    #[cfg(target_os = "linux")]
+    fn range(sink: &Sink<'_>, file: &File, offset: u64, end: u64, size: usize) {
+        #[cfg(not(target_env = "gnu"))]
+        use libc::sendfile as sendfile64;
+        #[cfg(target_env = "gnu")]
+        use libc::sendfile64;
+
+        let mut offset = offset as i64;
+        while offset < end as i64 {
+            let (output, most) = (sink.socket.as_fd().as_raw_fd(), size.min((end as i64 - offset) as usize));
+            // SAFETY: the pointer is to an offset, which outlives the call and is ours to write.
+            let sent = unsafe { sendfile64(output, file.as_raw_fd(), &raw mut offset, most) };
+            assert!(sent > 0, "{}", std::io::Error::last_os_error());
+        }
+    }
+
+    /// The best for a small file: header and file as one message.
+    pub(super) fn replies_by_writev(sink: &Sink<'_>, file: &File, size: usize) {
+        let mut buffer = vec![0; size];
+        for offset in offsets(size) {
+            file.read_exact_at(&mut buffer, offset).expect("it is read");
+            let mut slices = [IoSlice::new(&HEADER), IoSlice::new(&buffer)];
+            let mut left = &mut slices[..];
+            while !left.is_empty() {
+                // SAFETY: IoSlice is laid out as iovec, and the data outlives the call and is only read.
+                let sent = unsafe {
+                    libc::writev(
+                        sink.socket.as_fd().as_raw_fd(),
+                        left.as_ptr().cast(),
+                        left.len() as libc::c_int,
+                    )
+                };
+                IoSlice::advance_slices(&mut left, usize::try_from(sent).expect("it is sent"));
+            }
+        }
+    }
+
+    pub(super) fn copying(sink: &Sink<'_>, file: &File, size: usize) {
+        let mut buffer = vec![0; size];
+        let mut offset = 0;
+        while offset < LENGTH {
+            let read = file.read_at(&mut buffer, offset).expect("it is read");
+            offset += send(sink.socket.as_fd(), &buffer[..read], libc::MSG_NOSIGNAL) as u64;
+        }
+    }
+
+    fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> usize {
+        // SAFETY: the pointer and the length are of one slice, which outlives the call and is only read.
+        let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        usize::try_from(sent).expect("it is sent")
+    }
 }
 
 /// What a server that does not wait meets most: a send that finds no room.
@@ -118,8 +337,8 @@ fn would_block(pairs: usize) -> std::io::Result<()> {
     let tcp = TcpStream::connect(listener.local_addr()?)?;
     let (_theirs, _) = listener.accept()?;
     let (unix, _peer) = UnixStream::pair()?;
-    println!("ratios of rates, median of {pairs} pairs of 100000 sends that find no room");
-    for (name, socket) in [("TCP", SocketRef::from(&tcp)), ("unix", SocketRef::from(&unix))] {
+    let mut ratios = Vec::new();
+    for socket in [SocketRef::from(&tcp), SocketRef::from(&unix)] {
         // Until nothing more goes for a while: for some time a retransmission still makes room in TCP's buffers.
         let mut last_accepted = Instant::now();
         while last_accepted.elapsed() < Duration::from_secs(1) {
@@ -138,9 +357,9 @@ fn would_block(pairs: usize) -> std::io::Result<()> {
         // SAFETY: the pointer and the length are of one slice, which is only read.
         let by_hand =
             || unsafe { libc::send(socket.as_fd().as_raw_fd(), b"x".as_ptr().cast(), 1, flags) } < 0;
-        let ratio = median_of_pairs(pairs, || timed(&ours), || timed(&by_hand));
-        println!("{name:5}send / send(2): {ratio:.3}");
+        ratios.push(median_of_pairs(pairs, || timed(&ours), || timed(&by_hand)));
     }
+    row("`send` that finds no room", "send(2)", &ratios);
     Ok(())
 }
 
@@ -162,93 +381,4 @@ fn stay_on_one_processor() -> nix::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn stay_on_one_processor() -> std::io::Result<()> {
     Ok(())
-}
-
-fn report(sink: &Sink<'_>, what: &str, size: usize, ratio: f64) {
-    println!("{:5}{what:62}{:6} KiB  {ratio:.3}", sink.name, size >> 10);
-}
-
-/// The kernel's way: one call for each part, and one loop for all, whose guard is put up once.
-#[cfg(target_os = "linux")]
-fn kernel(sink: &Sink<'_>, file: &File, size: usize, pairs: usize) {
-    #[cfg(not(target_env = "gnu"))]
-    use libc::sendfile as sendfile64;
-    #[cfg(target_env = "gnu")]
-    use libc::sendfile64;
-
-    let by_hand = || {
-        let mut offset = 0;
-        while offset < LENGTH as i64 {
-            // SAFETY: the pointer is to an offset, which outlives the call and is ours to write.
-            let sent = unsafe {
-                sendfile64(sink.socket.as_fd().as_raw_fd(), file.as_raw_fd(), &raw mut offset, size)
-            };
-            assert!(sent > 0, "{}", std::io::Error::last_os_error());
-        }
-    };
-    let each = || {
-        let mut offset = 0;
-        while offset < LENGTH {
-            unisend::sendfile(sink.socket, file, Offset::At(&mut offset), size as u64).expect("it is sent");
-        }
-    };
-    report(sink, "sendfile / sendfile(2), a call for each", size, sink.ratio(pairs, each, by_hand));
-    let guarded = || {
-        let _guard = SigpipeGuard::new();
-        each();
-    };
-    report(sink, "the same under a SigpipeGuard", size, sink.ratio(pairs, guarded, by_hand));
-    let all = || {
-        let sent = sendfile_all(sink.socket, file, Offset::At(&mut 0), LENGTH);
-        assert_eq!(sent, Ok(LENGTH));
-    };
-    if size == 1 << 20 {
-        report(sink, "sendfile_all / a loop of sendfile(2), parts of", size, sink.ratio(pairs, all, by_hand));
-    }
-}
-
-/// There is no sendfile(2) to compare with.
-#[cfg(not(target_os = "linux"))]
-fn kernel(_: &Sink<'_>, _: &File, _: usize, _: usize) {}
-
-/// Copying, against pread(2) and send(2) with the same buffer.
-fn copying(sink: &Sink<'_>, file: &File, size: usize, pairs: usize) {
-    let ours = || {
-        let mut buffer = vec![0; size];
-        let sent = sendfile_all_by_copying(sink.socket, file, Offset::At(&mut 0), LENGTH, &mut buffer);
-        assert_eq!(sent, Ok(LENGTH));
-    };
-    let by_hand = || {
-        let mut buffer = vec![0; size];
-        let mut offset = 0;
-        while offset < LENGTH {
-            let read = file.read_at(&mut buffer, offset).expect("it is read");
-            offset += plain_send(sink.socket.as_fd(), &buffer[..read]) as u64;
-        }
-    };
-    report(sink, "sendfile_all_by_copying / pread(2) and send(2)", size, sink.ratio(pairs, ours, by_hand));
-}
-
-fn plain_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> usize {
-    // SAFETY: the pointer and the length are of one slice, which outlives the call and is only read.
-    let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
-    usize::try_from(sent).expect("it is sent")
-}
-
-/// Both ways against `std::io::copy`, which for sockets reads and writes 8 KiB at a time, on Linux too (seen of Rust
-/// 1.95 by strace).
-fn standard(sink: &Sink<'_>, file: &File, pairs: usize, copy: impl Fn(&File) -> std::io::Result<u64>) {
-    let theirs = || {
-        (&mut &*file).rewind().expect("it is a file");
-        assert_eq!(copy(file).ok(), Some(LENGTH));
-    };
-    let best = || assert_eq!(sendfile_all(sink.socket, file, Offset::At(&mut 0), LENGTH), Ok(LENGTH));
-    report(sink, "sendfile_all / std::io::copy", LENGTH as usize, sink.ratio(pairs, best, theirs));
-    let copying = || {
-        let mut buffer = vec![0; 256 << 10];
-        let sent = sendfile_all_by_copying(sink.socket, file, Offset::At(&mut 0), LENGTH, &mut buffer);
-        assert_eq!(sent, Ok(LENGTH));
-    };
-    let ratio = sink.ratio(pairs, copying, theirs);
-    report(sink, "sendfile_all_by_copying / std::io::copy, a buffer of", 256 << 10, ratio);
 }

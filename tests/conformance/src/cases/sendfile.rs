@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{self, SigSet, Signal};
 use nix::sys::socket::SockType;
-use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, sendfile, sendfile_by_copying};
+use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, Transfer, sendfile};
 
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
@@ -307,9 +307,7 @@ impl Bench {
                 Outcome { result: result.map_err(Failure::from), signal }
             }
             Way::Best => portably(sendfile(output, input, from(offset), count)),
-            Way::Copying => {
-                portably(sendfile_by_copying(output, input, from(offset), count, &mut vec![0; 65_536]))
-            }
+            Way::Copying => portably(copied(output, input, offset, count)),
         }
     }
 
@@ -369,6 +367,20 @@ impl Bench {
 
 fn from(offset: Option<&mut u64>) -> Offset<'_> {
     offset.map_or(Offset::Position, Offset::At)
+}
+
+/// Sends a range of a file by copying it.
+fn copied(output: Output<'_>, input: &impl AsFd, offset: Option<&mut u64>, count: u64) -> Result<u64, Error> {
+    let mut buffer = vec![0; 65_536];
+    let mut transfer = Transfer::new(input).count(count).by_copying(&mut buffer);
+    if let Some(at) = offset.as_deref() {
+        transfer = transfer.at(*at);
+    }
+    let outcome = transfer.send(output);
+    if let Some(at) = offset {
+        *at += transfer.sent().file;
+    }
+    outcome
 }
 
 fn portably(result: Result<u64, Error>) -> Outcome {

@@ -56,6 +56,8 @@ pub enum Topic {
     Credentials,
     /// Files, and the pipes that they are sent to.
     Sendfile,
+    /// A header, a file and a trailer.
+    Transfer,
 }
 
 impl Topic {
@@ -73,6 +75,7 @@ impl Topic {
             Self::Descriptors => "descriptors",
             Self::Credentials => "credentials",
             Self::Sendfile => "sendfile",
+            Self::Transfer => "transfer",
         }
     }
 }

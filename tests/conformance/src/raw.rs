@@ -491,3 +491,50 @@ pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<[u32; 3]> {
     };
     Errno::result(returned).map(|_| numbers)
 }
+
+/// The option by which TCP keeps back a segment that is not full.
+#[cfg(target_os = "linux")]
+pub(crate) const CORK: c_int = libc::TCP_CORK;
+#[cfg(not(target_os = "linux"))]
+pub(crate) const CORK: c_int = 0x10;
+
+/// What the kernel counts of a TCP connection.
+pub(crate) struct TcpCounts {
+    /// The segments with data that were sent.
+    pub(crate) segments: u32,
+    /// The bytes that were not sent yet.
+    pub(crate) waiting: u32,
+    /// How many bytes a segment can have.
+    pub(crate) segment_bytes: u64,
+}
+
+/// Returns the counts of a connection, if the kernel has them: Linux, since 4.6.
+#[cfg(target_os = "linux")]
+pub(crate) fn tcp_counts(fd: BorrowedFd<'_>) -> Option<TcpCounts> {
+    // The offsets in the kernel's struct tcp_info. Those of the C libraries end at other fields.
+    const SEGMENT_BYTES: usize = 16;
+    const WAITING: usize = 144;
+    const SEGMENTS: usize = 156;
+    let mut info = [0_u32; 40];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the pointers are to the numbers and to their length.
+    let returned = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    (returned == 0 && length as usize == size_of_val(&info)).then(|| TcpCounts {
+        segments: info[SEGMENTS / 4],
+        waiting: info[WAITING / 4],
+        segment_bytes: u64::from(info[SEGMENT_BYTES / 4]),
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn tcp_counts(_fd: BorrowedFd<'_>) -> Option<TcpCounts> {
+    None
+}

@@ -10,6 +10,7 @@ mod limits;
 mod sendfile;
 mod sizes;
 mod states;
+mod transfer;
 
 use std::sync::LazyLock;
 
@@ -29,6 +30,7 @@ pub fn suite() -> &'static [Case] {
             descriptors::cases(),
             credentials::cases(),
             sendfile::cases(),
+            transfer::cases(),
         ]
         .into_iter()
         .flatten()

@@ -289,6 +289,7 @@ NOT_IN_C = {
     ("platform/kernel/socket_name.rs", "CAPACITY"): "room for the larger sockaddr_un, held to it at compile time",
     ("platform/native/sigpipe.rs", "HANDLED"): "how many signals a test has handled",
     ("platform/native/receive.rs", "CONTROL_BYTES"): "room, as the contract has it",
+    ("platform/native/receive.rs", "NAME_BYTES"): "room for what is understood: the larger sockaddr_un and more",
     ("platform/contract/limits.rs", "DESCRIPTORS_PER_MESSAGE"): "the smaller of two kernels' limits, less one (clause L11)",
     ("platform/contract/limits.rs", "BYTES_PER_SENDFILE"): "what Linux takes in one call: in no header that a program sees",
     ("platform/contract/limits.rs", "UNIX_PATH_BYTES"): "OpenBSD's, which is the smaller",

@@ -235,6 +235,59 @@ fn a6_a_name_says_what_it_was_made_from(#[case] family: Family<'_>) {
     }
 }
 
+// The names of senders: clauses N1 and N2.
+
+#[rstest]
+#[case::n1_ipv4(&[2], &[0x12, 0x34, 192, 0, 2, 33, 0, 0, 0, 0, 0, 0, 0, 0], Some(Family::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 33), 0x1234))))]
+#[case::n1_ipv4_in_part(&[2], &[0x12, 0x34, 192], None)]
+#[case::n2_path(&[1], b"/tmp/ours\0", Some(Family::UnixPath(b"/tmp/ours")))]
+#[case::n2_path_without_nul(&[1], b"/tmp/ours", Some(Family::UnixPath(b"/tmp/ours")))]
+#[case::n2_path_with_padding(&[1], b"/tmp/ours\0\0\0\0", Some(Family::UnixPath(b"/tmp/ours")))]
+#[case::n2_longest_path(&[1], &[b'x'; 108], Some(Family::UnixPath(&[b'x'; 108])))]
+#[case::n3_unnamed(&[1], b"", None)]
+#[case::another_family(&[77], b"0123456789", None)]
+fn n1_the_name_of_a_sender(#[case] family: &[u8], #[case] rest: &[u8], #[case] expected: Option<Family<'_>>) {
+    let linux = [&linux_header(u16::from(family[0]))[..], rest].concat();
+    assert_eq!(SocketName::decode::<Linux>(&linux), expected);
+    let openbsd = [&[rest.len() as u8 + 2, family[0]][..], rest].concat();
+    assert_eq!(SocketName::decode::<OpenBsd>(&openbsd), expected);
+}
+
+#[test]
+fn n1_an_ipv6_sender_keeps_its_scope() {
+    let host = Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 4);
+    let family = Family::V6(SocketAddrV6::new(host, 0xabcd, 5, 7));
+    assert_eq!(SocketName::decode::<Linux>(&bytes_of::<Linux>(family)), Some(family));
+    assert_eq!(SocketName::decode::<OpenBsd>(&bytes_of::<OpenBsd>(family)), Some(family));
+    assert_eq!(SocketName::decode::<Linux>(&bytes_of::<Linux>(family)[..27]), None);
+}
+
+/// Only Linux has abstract names. OpenBSD fills what is unnamed with zeroes.
+#[rstest]
+#[case(b"\0name\0", Some(&b"name\0"[..]))]
+#[case(b"\0", Some(&b""[..]))]
+fn n3_an_abstract_or_unnamed_sender(#[case] rest: &[u8], #[case] name: Option<&[u8]>) {
+    let linux = [&linux_header(1)[..], rest].concat();
+    assert_eq!(SocketName::decode::<Linux>(&linux), name.map(Family::UnixAbstract));
+    assert_eq!(SocketName::decode::<OpenBsd>(&[&[16, 1][..], rest].concat()), None);
+}
+
+#[rstest]
+#[case::nothing(b"")]
+#[case::half_a_header(b"\x02")]
+fn n3_no_name_at_all(#[case] bytes: &[u8]) {
+    assert_eq!(SocketName::decode::<Linux>(bytes), None);
+    assert_eq!(SocketName::decode::<OpenBsd>(bytes), None);
+}
+
+/// A path that needs all of the room is sent to as it was reported.
+#[test]
+fn n2_the_longest_path_is_kept() {
+    let family = Family::UnixPath(&[b'x'; 108]);
+    let name = SocketName::encode::<Linux>(family);
+    assert_eq!((name.as_bytes().len(), name.as_unix()), (110, family));
+}
+
 // Errnos.
 
 fn errnos_are_told_apart<K: Kernel>() {

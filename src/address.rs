@@ -100,6 +100,15 @@ impl Address {
         }
     }
 
+    /// Returns an address that the kernel reported. It may be one to which nothing can be sent.
+    pub(crate) fn from_kernel(family: Family<'_>) -> Self {
+        match family {
+            Family::V4(address) => address.into(),
+            Family::V6(address) => address.into(),
+            Family::UnixPath(_) | Family::UnixAbstract(_) => Self::new(AddressFamily::Unix, family, None),
+        }
+    }
+
     fn new(family: AddressFamily, encoded: Family<'_>, unreachable: Option<Refusal>) -> Self {
         Self { name: SocketName::encode::<Native>(encoded), family, unreachable }
     }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
 
+use crate::address::Address;
 use crate::error::Error;
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
 use crate::platform::{self, Arrival, ControlBytes, Descriptors, Kernel, Native};
@@ -20,7 +21,7 @@ bitflags::bitflags! {
     }
 }
 
-/// A buffer for the control messages that come with data.
+/// A buffer for the control messages and the sender's address that come with data.
 ///
 /// It has 6 KiB, and can be used for any number of calls. It has room for 253 descriptors, the most that
 /// Linux lets a peer send in one message, and for all that Linux can add: credentials, a descriptor of the
@@ -77,6 +78,47 @@ impl<'buffer> Received<'buffer> {
     #[inline]
     pub fn bytes(&self) -> usize {
         self.arrival.bytes
+    }
+
+    /// Returns the address of the sender of a datagram, to which the answer is sent (clauses N1 to N3).
+    ///
+    /// It is `None` on a stream, and if the data was received
+    /// [without descriptors](SocketRef::receive_without_descriptors). It is also `None` if the sender is a unix
+    /// socket that is bound to no path and has no abstract name: nothing can be sent to it. A path has every byte that
+    /// the sender bound, up to 108 on Linux, although
+    /// [`Address::unix`] takes 103.
+    ///
+    /// It makes no system call. The kernel has written the address with the data.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use std::net::UdpSocket;
+    /// use unisend::{ControlBuffer, ReceiveFlags, SendFlags, SocketRef};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to(b"ping", server.local_addr()?)?;
+    ///
+    /// let socket = SocketRef::udp_v4(&server);
+    /// let mut control = ControlBuffer::new(); // one for all calls
+    /// let mut buffer = [0; 1500];
+    /// let mut slices = [IoSliceMut::new(&mut buffer)];
+    /// let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty())?;
+    /// if let Some(sender) = received.sender() {
+    ///     socket.send_to(b"pong", &sender, SendFlags::empty())?;
+    /// }
+    /// # let mut answer = [0; 4];
+    /// # client.recv(&mut answer)?;
+    /// # assert_eq!(&answer, b"pong");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn sender(&self) -> Option<Address> {
+        self.arrival.sender().map(Address::from_kernel)
     }
 
     /// Returns `true` if the datagram or record was longer than the slices, and the rest of it was dropped.
@@ -216,7 +258,8 @@ impl<Sort> SocketRef<'_, Sort> {
     ) -> Result<Received<'buffer>, Error> {
         check(slices, flags)?;
         let do_not_wait = flags.contains(ReceiveFlags::DONT_WAIT);
-        match platform::receive_message(self.fd(), slices, Some(&mut control.0), do_not_wait) {
+        let named = !self.kind().is_stream();
+        match platform::receive_message(self.fd(), slices, Some(&mut control.0), named, do_not_wait) {
             Ok(arrival) => Ok(self.received(arrival, slices)),
             Err(errno) => self.receive_after_loss(errno, slices),
         }
@@ -244,7 +287,7 @@ impl<Sort> SocketRef<'_, Sort> {
     ) -> Result<Received<'static>, Error> {
         check(slices, flags)?;
         let do_not_wait = flags.contains(ReceiveFlags::DONT_WAIT);
-        platform::receive_message(self.fd(), slices, None, do_not_wait)
+        platform::receive_message(self.fd(), slices, None, false, do_not_wait)
             .map(|arrival| self.received(arrival, slices))
             .map_err(|errno| self.failed(Operation::Receive, errno))
     }

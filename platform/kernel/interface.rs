@@ -53,6 +53,9 @@ pub(crate) trait Kernel: Sized {
     /// Returns the two bytes at the start of every socket address.
     fn socket_name_header(family: c_int, length: u8) -> [u8; 2];
 
+    /// Returns the family in the two bytes at the start of a socket address.
+    fn family_of_socket_name(header: [u8; 2]) -> c_int;
+
     /// What the kernel can be asked about a socket after a failure. Asking has no side effect that matters, and
     /// needs no pledge(2) promise that the failed call did not need.
     type Witness<'a>: ?Sized;

@@ -13,7 +13,8 @@ const V6_BYTES: usize = 28;
 /// The size of the longest name: `sizeof(struct sockaddr_un)` on Linux, where it is larger.
 const CAPACITY: usize = 110;
 
-/// What an address is made from. The path or name is known to fit, and a path has no NUL byte.
+/// What an address is made from. The path or name is known to fit, and a path has no NUL byte. A path that a kernel
+/// reported can take all of the room, without a NUL after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family<'a> {
     V4(SocketAddrV4),
@@ -50,7 +51,9 @@ impl SocketName {
             }
             Family::UnixPath(path) => {
                 name.push(path);
-                name.push(&[0]);
+                if HEADER + path.len() < CAPACITY {
+                    name.push(&[0]);
+                }
                 K::NUMBERS.AF_UNIX
             }
             Family::UnixAbstract(abstract_name) => {
@@ -61,6 +64,38 @@ impl SocketName {
         };
         name.bytes[..HEADER].copy_from_slice(&K::socket_name_header(number, name.length));
         name
+    }
+
+    /// Reads a name that a kernel wrote. `None` is that of a socket without one, or of another family.
+    ///
+    /// OpenBSD can leave padding after a path, and writes no NUL after one that needs all of the room.
+    pub(crate) fn decode<K: Kernel>(bytes: &[u8]) -> Option<Family<'_>> {
+        let (&header, rest) = bytes.split_first_chunk::<HEADER>()?;
+        let family = K::family_of_socket_name(header);
+        let numbers = K::NUMBERS;
+        if family == numbers.AF_UNIX {
+            return match rest.get(..rest.len().min(CAPACITY - HEADER))? {
+                [] => None,
+                [0, name @ ..] if K::ABSTRACT_NAMES => Some(Family::UnixAbstract(name)),
+                path => match path.split(|&byte| byte == 0).next()? {
+                    [] => None,
+                    path => Some(Family::UnixPath(path)),
+                },
+            };
+        }
+        if family == numbers.AF_INET {
+            return Some(Family::V4(Self::filled_with::<V4_BYTES>(bytes)?.as_v4()));
+        }
+        if family == numbers.AF_INET6 {
+            return Some(Family::V6(Self::filled_with::<V6_BYTES>(bytes)?.as_v6()));
+        }
+        None
+    }
+
+    fn filled_with<const COUNT: usize>(bytes: &[u8]) -> Option<Self> {
+        let mut name = Self { bytes: [0; CAPACITY], length: 0 };
+        name.push(bytes.get(..COUNT)?);
+        Some(name)
     }
 
     /// Returns the IPv4 address that it was made from.
@@ -79,8 +114,7 @@ impl SocketName {
     pub(crate) fn as_unix(&self) -> Family<'_> {
         match &self.as_bytes()[HEADER..] {
             [0, name @ ..] => Family::UnixAbstract(name),
-            [path @ .., _nul] => Family::UnixPath(path),
-            [] => Family::UnixPath(&[]),
+            [path @ .., 0] | path => Family::UnixPath(path),
         }
     }
 

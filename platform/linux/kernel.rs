@@ -32,6 +32,10 @@ impl Kernel for Linux {
         (family as u16).to_ne_bytes()
     }
 
+    fn family_of_socket_name(header: [u8; 2]) -> c_int {
+        c_int::from(u16::from_ne_bytes(header))
+    }
+
     type Witness<'a> = dyn Witness + 'a;
 
     fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {

@@ -7,21 +7,28 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::platform::Native;
 use crate::platform::kernel::control::{first_int, first_message};
-use crate::platform::kernel::{Kernel, RawErrno};
+use crate::platform::kernel::{Family, Kernel, RawErrno, SocketName};
 use crate::platform::posix::count;
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
 /// the sender's process, timestamps, and a security label of up to 4 KiB.
 const CONTROL_BYTES: usize = 6144;
 
-/// The buffer for control messages. It is initialized once, when it is made. Bytes that are left from earlier
+/// Room for the longest name that is understood: a path.
+const NAME_BYTES: usize = 128;
+
+/// The buffer for control messages and for the sender's name. It is initialized once, when it is made. Bytes that are left from earlier
 /// calls are never read, because the kernel says how far it wrote.
 #[repr(C, align(16))]
-pub(crate) struct ControlBytes([u8; CONTROL_BYTES]);
+pub(crate) struct ControlBytes {
+    messages: [u8; CONTROL_BYTES],
+    /// The name of the sender.
+    name: [u8; NAME_BYTES],
+}
 
 impl ControlBytes {
     pub(crate) const fn new() -> Self {
-        Self([0; CONTROL_BYTES])
+        Self { messages: [0; CONTROL_BYTES], name: [0; NAME_BYTES] }
     }
 }
 
@@ -30,13 +37,20 @@ impl ControlBytes {
 pub(crate) struct Arrival<'buffer> {
     pub(crate) bytes: usize,
     flags: c_int,
+    name: &'buffer [u8],
     pub(crate) descriptors: Descriptors<'buffer>,
 }
 
 impl Arrival<'_> {
     /// Returns an arrival of this many bytes whose descriptors were lost.
     pub(crate) fn without_its_descriptors(bytes: usize) -> Self {
-        Self { bytes, flags: Native::NUMBERS.MSG_CTRUNC, descriptors: Descriptors::in_control(&[]) }
+        let flags = Native::NUMBERS.MSG_CTRUNC;
+        Self { bytes, flags, name: &[], descriptors: Descriptors::in_control(&[]) }
+    }
+
+    /// Returns the name of the sender, if it was asked for and has one that is understood.
+    pub(crate) fn sender(&self) -> Option<Family<'_>> {
+        SocketName::decode::<Native>(self.name)
     }
 
     /// Closes the descriptors that arrived when some others did not.
@@ -66,16 +80,22 @@ impl Arrival<'_> {
 
 /// Receives into slices. Descriptors that arrive are close-on-exec from the start (clause R27). Without control
 /// bytes the kernel closes them. The pointer to the control bytes and their length are both set or both zero
-/// (clauses L8, L9).
+/// (clauses L8, L9). The name of the sender is asked for only if there is room for it.
 #[inline]
 pub(crate) fn receive_message<'buffer>(
     fd: BorrowedFd<'_>,
     slices: &mut [IoSliceMut<'_>],
     control: Option<&'buffer mut ControlBytes>,
+    named: bool,
     do_not_wait: bool,
 ) -> Result<Arrival<'buffer>, RawErrno> {
     let wait = if do_not_wait { Native::NUMBERS.MSG_DONTWAIT } else { 0 };
-    let control = control.map_or(&mut [][..], |control| &mut control.0[..]);
+    let (control, name) = match control {
+        Some(ControlBytes { messages, name }) => {
+            (&mut messages[..], if named { &mut name[..] } else { &mut [] })
+        }
+        None => (&mut [][..], &mut [][..]),
+    };
     // SAFETY: a msghdr consists of integers and pointers, for which zero is valid. Some systems have padding in
     // it, so it has no literal.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -85,13 +105,19 @@ pub(crate) fn receive_message<'buffer>(
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = control.len() as _;
     }
-    // SAFETY: IoSliceMut is laid out as iovec; the slices and the control bytes outlive the call and are ours to
-    // write, each to its length.
+    if !name.is_empty() {
+        message.msg_name = name.as_mut_ptr().cast();
+        message.msg_namelen = name.len() as _;
+    }
+    // SAFETY: IoSliceMut is laid out as iovec; the slices, the control bytes and the name outlive the call and are
+    // ours to write, each to its length.
     let received =
         unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, wait | Native::NUMBERS.MSG_CMSG_CLOEXEC) };
     let bytes = count(received)?;
     let written = (message.msg_controllen as usize).min(control.len());
-    Ok(Arrival { bytes, flags: message.msg_flags, descriptors: Descriptors::in_control(&control[..written]) })
+    let name = &name[..(message.msg_namelen as usize).min(name.len())];
+    let descriptors = Descriptors::in_control(&control[..written]);
+    Ok(Arrival { bytes, flags: message.msg_flags, name, descriptors })
 }
 
 /// Received descriptors: owned, close-on-exec, in the order in which they were sent. Descriptors that are not

@@ -34,6 +34,10 @@ impl Kernel for OpenBsd {
         [length, family as u8]
     }
 
+    fn family_of_socket_name([_length, family]: [u8; 2]) -> c_int {
+        c_int::from(family)
+    }
+
     type Witness<'a> = dyn Witness + 'a;
 
     fn judge(failure: Failure, witness: &Self::Witness<'_>) -> Cause {

@@ -225,6 +225,32 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> Re
     count(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }
 
+/// recvfrom(2), without waiting. Returns the sender's name, as long as the kernel says that it is.
+pub(crate) fn receive_name(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let mut byte = [0_u8];
+    let (start, length) = (byte.as_mut_ptr().cast(), byte.len());
+    name_by(|name, name_length| {
+        // SAFETY: the pointers are to a byte, to room for a name, and to its length.
+        count(unsafe { libc::recvfrom(fd.as_raw_fd(), start, length, libc::MSG_DONTWAIT, name, name_length) })
+    })
+}
+
+/// getsockname(2).
+pub(crate) fn own_name(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    name_by(|name, name_length| {
+        // SAFETY: the pointers are to room for a name, and to its length.
+        count(unsafe { libc::getsockname(fd.as_raw_fd(), name, name_length) } as isize)
+    })
+}
+
+fn name_by(call: impl FnOnce(*mut libc::sockaddr, *mut libc::socklen_t) -> Result<usize>) -> Result<Vec<u8>> {
+    let mut name = vec![0_u8; 256];
+    let mut length = name.len() as libc::socklen_t;
+    call(name.as_mut_ptr().cast(), &raw mut length)?;
+    name.truncate(length as usize);
+    Ok(name)
+}
+
 /// Brings the loopback interface of this process's network up, with 127.0.0.1.
 #[cfg(target_os = "linux")]
 pub(crate) fn bring_loopback_up() -> Result<()> {

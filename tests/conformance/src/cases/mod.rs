@@ -7,6 +7,7 @@ mod descriptors;
 mod flags;
 mod interruption;
 mod limits;
+mod senders;
 mod sendfile;
 mod sizes;
 mod states;
@@ -24,6 +25,7 @@ pub fn suite() -> &'static [Case] {
             flags::cases(),
             states::cases(),
             addresses::cases(),
+            senders::cases(),
             sizes::cases(),
             limits::cases(),
             interruption::cases(),

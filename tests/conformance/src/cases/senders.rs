@@ -1,0 +1,165 @@
+//! N1 to N3: the sender of a datagram.
+//!
+//! Each script notes whether the receiver was told the sender's address, and, through unisend, whether its answer to that
+//! address arrived.
+
+use std::io::IoSliceMut;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{AddressFamily, SockType};
+use unisend::{Address, ControlBuffer, DatagramSocket, ReceiveFlags, SendFlags, SocketRef};
+
+use crate::case::{Case, Stop, Topic};
+use crate::raw;
+use crate::scene;
+use crate::trial::{Route, Trial};
+
+pub(super) fn cases() -> Vec<Case> {
+    let topic = Topic::Addresses;
+    vec![
+        topic
+            .case("N1", "the sender over IPv4 and IPv6, and an answer to it", internet)
+            .kernels("told, told")
+            .promise("told, answered, told, answered"),
+        topic
+            .case("N2", "a sender with a short path, and one with a path of 103 bytes; an answer", paths)
+            .kernels("told, told")
+            .promise("told, answered, told, answered"),
+        topic
+            .case("N3", "a sender without a name, and one of a pair", unnamed)
+            .kernels("no name, no name")
+            .promise("no name, no name"),
+        topic
+            .case("N3b", "a sender with an abstract name, and an answer", abstract_name)
+            .kernel("told", "")
+            .promise("told, answered"),
+    ]
+}
+
+/// Receives a datagram, and notes whether its sender is the expected one and whether it gets the answer.
+fn receive(
+    trial: &mut Trial,
+    receiver: &SocketRef<'_, DatagramSocket>,
+    expected: Option<Address>,
+    sender: &impl AsFd,
+) -> Result<(), Stop> {
+    scene::wait_until(receiver, nix::poll::PollFlags::POLLIN)?;
+    let mut control = ControlBuffer::new();
+    let mut byte = [0];
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    let received = receiver
+        .receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT)
+        .map_err(|error| Stop::Broken(error.to_string()))?;
+    let told = received.sender();
+    trial.note(match told {
+        None => "no name",
+        told if told == expected => "told",
+        Some(_) => "told another",
+    });
+    if let Some(told) = told {
+        receiver
+            .send_to(b"answer", &told, SendFlags::empty())
+            .map_err(|error| Stop::Broken(error.to_string()))?;
+        scene::wait_until(sender, nix::poll::PollFlags::POLLIN)?;
+        let mut answer = [0; 16];
+        let length = raw::receive(sender.as_fd(), &mut answer, libc::MSG_DONTWAIT)?;
+        trial.note(if &answer[..length] == b"answer" { "answered" } else { "answered otherwise" });
+    }
+    Ok(())
+}
+
+/// Receives a datagram with recvfrom(2), and notes whether its sender's name is the one of getsockname(2).
+fn receive_raw(trial: &mut Trial, receiver: &impl AsFd, sender: &impl AsFd) -> Result<(), Stop> {
+    scene::wait_until(receiver, nix::poll::PollFlags::POLLIN)?;
+    let told = raw::receive_name(receiver.as_fd())?;
+    let own = raw::own_name(sender.as_fd())?;
+    let is_named = told.get(2..).is_some_and(|rest| rest.iter().any(|&byte| byte != 0));
+    trial.note(match is_named {
+        false => "no name",
+        true if without_padding(&told) == without_padding(&own) => "told",
+        true => "told another",
+    });
+    Ok(())
+}
+
+/// Returns a name without its header, which has a length on OpenBSD, and without the NULs after it.
+fn without_padding(name: &[u8]) -> &[u8] {
+    let rest = name.get(2..).unwrap_or_default();
+    let end = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    &rest[..end]
+}
+
+fn from_to(
+    trial: &mut Trial,
+    sender: &impl AsFd,
+    receiver: &SocketRef<'_, DatagramSocket>,
+    expected: Option<Address>,
+) -> Result<(), Stop> {
+    match trial.route() {
+        Route::Kernel => receive_raw(trial, receiver, sender),
+        Route::Portable => receive(trial, receiver, expected, sender),
+    }
+}
+
+fn internet(trial: &mut Trial) -> Result<(), Stop> {
+    let (sender, receiver) = (UdpSocket::bind(scene::loopback()?)?, UdpSocket::bind(scene::loopback()?)?);
+    sender.send_to(b"x", receiver.local_addr()?)?;
+    from_to(trial, &sender, &SocketRef::udp_v4(&receiver), Some(sender.local_addr()?.into()))?;
+
+    let (sender, receiver) = (scene::udp_v6()?, scene::udp_v6()?);
+    sender.send_to(b"x", receiver.local_addr()?)?;
+    from_to(trial, &sender, &SocketRef::udp_v6(&receiver), Some(sender.local_addr()?.into()))
+}
+
+/// Returns a path in this folder that has so many bytes, if the folder's leaves room for it.
+fn path_of(directory: &Path, length: usize) -> Result<PathBuf, Stop> {
+    let taken = directory.as_os_str().as_bytes().len() + 1;
+    match length.checked_sub(taken) {
+        Some(left @ 1..) => Ok(directory.join("p".repeat(left))),
+        _ => scene::skip("the path of the temporary folder is too long: set TMPDIR to a shorter one"),
+    }
+}
+
+fn paths(trial: &mut Trial) -> Result<(), Stop> {
+    let to = trial.path("r");
+    let receiver = scene::bound_datagram(&to)?;
+    for path in [trial.path("s"), path_of(trial.directory(), 103)?] {
+        let sender = scene::bound_datagram(&path)?;
+        sender.send_to(b"x", &to)?;
+        let expected = Address::unix(&path).map_err(|error| Stop::Broken(error.to_string()))?;
+        from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), Some(expected))?;
+    }
+    Ok(())
+}
+
+fn unnamed(trial: &mut Trial) -> Result<(), Stop> {
+    let to = trial.path("r");
+    let receiver = scene::bound_datagram(&to)?;
+    let sender = scene::unbound_datagram()?;
+    sender.send_to(b"x", &to)?;
+    from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), None)?;
+
+    let (sender, receiver) = scene::unix_pair(SockType::Datagram)?;
+    raw::send(sender.as_fd(), b"x", 0)?;
+    from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), None)
+}
+
+fn abstract_name(trial: &mut Trial) -> Result<(), Stop> {
+    if !cfg!(target_os = "linux") {
+        return scene::skip("this system has no abstract names");
+    }
+    let to = trial.path("r");
+    let receiver = scene::bound_datagram(&to)?;
+    let sender = scene::new_socket(AddressFamily::Unix, SockType::Datagram)?;
+    let name = format!("{}\0{:?}\0", std::process::id(), trial.route());
+    scene::bind_to_abstract(&sender, name.as_bytes())?;
+    let sender = UnixDatagram::from(sender);
+    sender.send_to(b"x", &to)?;
+    let expected =
+        Address::unix_abstract(name.as_bytes()).map_err(|error| Stop::Broken(error.to_string()))?;
+    from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), Some(expected))
+}

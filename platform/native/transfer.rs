@@ -81,7 +81,7 @@ impl<Descriptor> Whole<'_, Descriptor> {
         match self.count {
             _ if sent.ended || sent.trailer > 0 => 0,
             Some(count) => count - sent.file,
-            None => limits::FILE_OFFSET,
+            None => limits::FILE_OFFSET.saturating_sub(self.offset.unwrap_or(0)).saturating_sub(sent.file),
         }
     }
 
@@ -144,10 +144,13 @@ impl<'a> FileSender<'a> {
             // What sendfile leaves of a segment waits for the trailer (T2).
             let _corked = (whole.trailer_left(sent) > 0).then(|| self.cork());
             self.send_file(whole, sent, has_header)?;
-            return match whole.file_left(sent) {
-                0 => self.copy(whole, sent),
-                _ => Ok(()),
+            return match whole.file_left(sent) == 0 && whole.trailer_left(sent) > 0 {
+                true => self.copy(whole, sent),
+                false => Ok(()),
             };
+        }
+        if has_header && whole.is_finished(sent) {
+            return Ok(());
         }
         self.copy(whole, sent)
     }
@@ -188,8 +191,7 @@ impl<'a> FileSender<'a> {
         after_header: bool,
     ) -> Result<(), Why> {
         let offset = whole.offset.map(|offset| offset + sent.file);
-        let most = limits::FILE_OFFSET - offset.unwrap_or(0);
-        let asked = whole.file_left(sent).min(limits::BYTES_PER_SENDFILE).min(most);
+        let asked = whole.file_left(sent).min(limits::BYTES_PER_SENDFILE);
         let (accepted, outcome) = match self.send(offset, asked) {
             Ok(accepted) => (accepted, Ok(())),
             Err(stopped) => (stopped.accepted, Err(stopped.why)),
@@ -382,7 +384,7 @@ mod tests {
     #[case::in_the_trailer(Some(4), Progress { header: 3, file: 4, trailer: 2, ended: false }, (0, 0, 3, 0))]
     #[case::too_short(Some(4), Progress { header: 3, file: 1, trailer: 0, ended: true }, (0, 0, 0, 3))]
     #[case::at_its_end(Some(4), Progress { header: 3, file: 4, trailer: 0, ended: true }, (0, 0, 5, 0))]
-    #[case::to_the_end(None, Progress { header: 3, file: 9, ..NOTHING }, (0, limits::FILE_OFFSET, 5, 0))]
+    #[case::to_the_end(None, Progress { header: 3, file: 9, ..NOTHING }, (0, limits::FILE_OFFSET - 9, 5, 0))]
     #[case::found_the_end(None, Progress { header: 3, file: 9, trailer: 0, ended: true }, (0, 0, 5, 0))]
     #[case::it_grew_since(None, Progress { header: 3, file: 9, trailer: 1, ended: false }, (0, 0, 4, 0))]
     fn t5_what_is_left(

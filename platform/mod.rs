@@ -19,8 +19,8 @@ mod tests;
 
 pub(crate) use kernel::{Calls, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
 pub(crate) use native::{
-    Arrival, ControlBytes, Corked, FileSender, Method, Progress, Sink, Whole, length, probe, receive_message,
-    send, send_slices, send_to, send_with,
+    Arrival, ControlBytes, Corked, FileSender, Method, Progress, Sink, Whole, length, probe,
+    receive_destinations, receive_message, send, send_slices, send_to, send_with,
 };
 pub use native::{Descriptors, SigpipeGuard};
 pub(crate) use posix::status::{is_blocking, wait_for_room};

@@ -14,10 +14,11 @@ use rstest::rstest;
 
 use super::Native;
 use super::contract::{
-    Errno, ErrorKind, MEANINGS, Operation, PeerCredentials, Refusal, SendFlags, SocketKind,
+    Destination, Errno, ErrorKind, MEANINGS, Operation, PeerCredentials, Refusal, SendFlags, SocketKind,
 };
 use super::kernel::{
     Cause, ControlLayout, Failure, Family, FileKind, Kernel, RawErrno, RawFlags, SocketName, Status, Why,
+    destination_in,
 };
 use super::linux::{self, Linux, TcpInfo};
 use super::openbsd::{self, OpenBsd};
@@ -286,6 +287,67 @@ fn n2_the_longest_path_is_kept() {
     let family = Family::UnixPath(&[b'x'; 108]);
     let name = SocketName::encode::<Linux>(family);
     assert_eq!((name.as_bytes().len(), name.as_unix()), (110, family));
+}
+
+// Destinations: clause N4.
+
+/// Returns control messages of these levels, types and data, in a kernel's layout.
+fn control_of<K: Kernel>(messages: &[(i32, i32, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (level, kind, data) in messages {
+        let length = K::CONTROL.length(data.len());
+        match K::CONTROL.length_bytes {
+            8 => bytes.extend((length as u64).to_ne_bytes()),
+            _ => bytes.extend((length as u32).to_ne_bytes()),
+        }
+        bytes.extend(level.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.resize(bytes.len() + K::CONTROL.data_start() - K::CONTROL.length_bytes - 8, 0);
+        bytes.extend(data);
+        bytes.resize(bytes.len() + K::CONTROL.space(data.len()) - length, 0);
+    }
+    bytes
+}
+
+#[test]
+fn n4_the_destination_over_ipv4() {
+    let asked = Destination { address: Ipv4Addr::new(192, 0, 2, 33).into(), interface: 7 };
+    let of_host = [192, 0, 2, 1];
+    let linux = [&7_u32.to_ne_bytes()[..], &of_host, &[192, 0, 2, 33]].concat();
+    let linux = control_of::<Linux>(&[(1, 29, vec![0; 16]), (0, 8, linux)]);
+    assert_eq!(destination_in::<Linux>(Linux::CONTROL, &linux), Some(asked));
+
+    let interface = [&[8, 18][..], &7_u16.to_ne_bytes(), &[0; 4]].concat();
+    let openbsd = [(0, 7, vec![192, 0, 2, 33]), (0, 30, interface)];
+    let openbsd = control_of::<OpenBsd>(&openbsd);
+    assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), Some(asked));
+}
+
+#[test]
+fn n4_the_destination_over_ipv6() {
+    let host = Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 4);
+    let asked = Destination { address: host.into(), interface: 0x0102_0304 };
+    let data = [&host.octets()[..], &0x0102_0304_u32.to_ne_bytes()].concat();
+    let linux = control_of::<Linux>(&[(41, 50, data.clone())]);
+    assert_eq!(destination_in::<Linux>(Linux::CONTROL, &linux), Some(asked));
+    let openbsd = control_of::<OpenBsd>(&[(41, 46, data)]);
+    assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), Some(asked));
+}
+
+/// A message that is cut, or one of two, is no destination. So are a message with this number at another level, and
+/// what is ancillary data of another kind.
+#[rstest]
+#[case::nothing(&[])]
+#[case::cut(&[(0, 8, vec![0; 11]), (0, 7, vec![1; 3])])]
+#[case::address_without_interface(&[(0, 7, vec![1; 4])])]
+#[case::interface_without_address(&[(0, 30, vec![1; 8])])]
+#[case::ipv6_cut(&[(41, 50, vec![1; 19]), (41, 46, vec![1; 19])])]
+#[case::another_level(&[(1, 8, vec![1; 12]), (1, 50, vec![1; 20]), (1, 46, vec![1; 20])])]
+fn n4_what_is_no_destination(#[case] messages: &[(i32, i32, Vec<u8>)]) {
+    let linux = control_of::<Linux>(messages);
+    assert_eq!(destination_in::<Linux>(Linux::CONTROL, &linux), None);
+    let openbsd = control_of::<OpenBsd>(messages);
+    assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), None);
 }
 
 // Errnos.

@@ -48,6 +48,7 @@
 //! | [`Message::send_all`] | sends all of a message, and its descriptors once | one for each part that the kernel accepts |
 //! | [`SocketRef::receive`] | receives data and the descriptors that come with it, owned | one |
 //! | [`SocketRef::receive_without_descriptors`] | receives data, and has the kernel close descriptors | one |
+//! | [`Received::sender`], [`Received::destination`] | say who sent a datagram, and to which address | none; [`SocketRef::receive_destinations`] once for a socket |
 //! | [`SocketRef::peer_credentials`] | returns the credentials of a unix socket's peer | one; two on Linux |
 //! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: they handle short counts, interruptions and the limit on slices | one for each part that the kernel accepts |
 //! | [`sendfile()`] | sends a range of a file, with the semantics of Linux on both systems | Linux: sendfile(2), and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
@@ -63,6 +64,7 @@
 mod address;
 mod cork;
 mod credentials;
+mod destinations;
 mod error;
 mod message;
 mod output;
@@ -81,7 +83,9 @@ pub use cork::Cork;
 pub use error::{Error, SendAllError};
 pub use message::Message;
 pub use output::Output;
-pub use platform::contract::{ErrorKind, Operation, PeerCredentials, SendFlags, SocketKind, limits};
+pub use platform::contract::{
+    Destination, ErrorKind, Operation, PeerCredentials, SendFlags, SocketKind, limits,
+};
 pub use platform::{Descriptors, SigpipeGuard};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use sendfile::{Offset, sendfile};

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::address::Address;
 use crate::error::Error;
-use crate::platform::contract::{ErrorKind, Operation, Refusal, SocketKind, limits};
+use crate::platform::contract::{Destination, ErrorKind, Operation, Refusal, SocketKind, limits};
 use crate::platform::{self, Arrival, ControlBytes, Descriptors, Kernel, Native};
 use crate::socket::SocketRef;
 
@@ -119,6 +119,16 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     pub fn sender(&self) -> Option<Address> {
         self.arrival.sender().map(Address::from_kernel)
+    }
+
+    /// Returns the address that a UDP datagram was sent to, and the interface that it came in through.
+    ///
+    /// It is `None` unless the socket was told to report it, by
+    /// [`receive_destinations`](SocketRef::receive_destinations), and if the datagram was received
+    /// [without descriptors](SocketRef::receive_without_descriptors). It makes no system call.
+    #[must_use]
+    pub fn destination(&self) -> Option<Destination> {
+        self.arrival.destination()
     }
 
     /// Returns `true` if the datagram or record was longer than the slices, and the rest of it was dropped.

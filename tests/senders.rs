@@ -1,9 +1,9 @@
-//! Clauses N1 to N3: the sender of a datagram, as a server uses it.
+//! Clauses N1 to N4: the sender and the destination of a datagram, as a server uses them.
 
 mod sockets;
 
 use std::io::IoSliceMut;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
@@ -12,7 +12,7 @@ use std::path::Path;
 use rstest::rstest;
 use sockets::{NO_FLAGS, Pair};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, ControlBuffer, DatagramSocket, ErrorKind, ReceiveFlags, SocketRef};
+use unisend::{Address, ControlBuffer, DatagramSocket, Destination, ErrorKind, ReceiveFlags, SocketRef};
 
 /// What a receiver with this much room is told: how much, whether that is all, and the sender.
 fn received(socket: &SocketRef<'_, DatagramSocket>, room: usize) -> (usize, bool, Option<Address>) {
@@ -117,6 +117,60 @@ fn n1_a_mapped_sender_is_told_and_refused() {
     assert_eq!(told.as_socket_addr().map(|address| address.port()), Some(local(&theirs).port()));
     let error = socket.send_to(b"answer", &told, NO_FLAGS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
+}
+
+/// What a receiver is told of the destinations, after it has asked or not.
+fn destination(socket: &SocketRef<'_, DatagramSocket>) -> Option<Destination> {
+    let (mut control, mut byte) = (ControlBuffer::new(), [0]);
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap().destination()
+}
+
+/// A socket that is bound to all addresses is told which one was asked.
+#[test]
+fn n4_the_address_that_was_asked() {
+    let ours = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let socket = SocketRef::udp_v4(&ours);
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let ask = |address: Ipv4Addr| theirs.send_to(b"x", (address, local(&ours).port())).unwrap();
+    ask(Ipv4Addr::LOCALHOST);
+    assert_eq!(destination(&socket), None, "it was not asked for");
+    socket.receive_destinations().unwrap();
+    ask(Ipv4Addr::LOCALHOST);
+    let first = destination(&socket).unwrap();
+    assert_eq!(first.address, Ipv4Addr::LOCALHOST);
+    assert_ne!(first.interface, 0);
+    if !sockets::OPENBSD {
+        // All of 127.0.0.0/8 is this host.
+        ask(Ipv4Addr::new(127, 1, 2, 3));
+        assert_eq!(destination(&socket).map(|told| told.address), Some(Ipv4Addr::new(127, 1, 2, 3).into()));
+    }
+}
+
+#[test]
+fn n4_the_ipv6_address_that_was_asked() {
+    let Ok(ours) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) else {
+        return sockets::skipped(format_args!("there is no IPv6"));
+    };
+    let Ok(theirs) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) else {
+        return sockets::skipped(format_args!("the loopback interface has no IPv6"));
+    };
+    let socket = SocketRef::udp_v6(&ours);
+    socket.receive_destinations().unwrap();
+    theirs.send_to(b"x", (Ipv6Addr::LOCALHOST, local(&ours).port())).unwrap();
+    let told = destination(&socket).unwrap();
+    assert_eq!(told.address, Ipv6Addr::LOCALHOST);
+    assert_ne!(told.interface, 0);
+}
+
+#[test]
+fn n4_a_unix_socket_and_what_is_no_socket_are_refused() {
+    let (ours, _theirs) = UnixDatagram::pair().unwrap();
+    let error = SocketRef::from(&ours).receive_destinations().unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let error = SocketRef::udp_v4(&null).receive_destinations().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotSocket);
 }
 
 #[rstest]

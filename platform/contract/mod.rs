@@ -3,6 +3,7 @@
 //! Everything here is plain data. It names no operating system, and its numbers are the crate's own: those of
 //! the kernels are in their own folders. The user sees these items re-exported from the root of the crate.
 
+mod destination;
 mod errno;
 mod error_kind;
 pub mod limits;
@@ -12,6 +13,7 @@ mod refusal;
 mod send_flags;
 mod socket_kind;
 
+pub use destination::Destination;
 pub(crate) use errno::Errno;
 pub use error_kind::ErrorKind;
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub enum Operation {
     /// [`SocketRef::receive`](crate::SocketRef::receive) and
     /// [`SocketRef::receive_without_descriptors`](crate::SocketRef::receive_without_descriptors).
     Receive,
+    /// [`SocketRef::receive_destinations`](crate::SocketRef::receive_destinations).
+    ReceiveDestinations,
     /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
     PeerCredentials,
     /// [`sendfile`](crate::sendfile()).
@@ -58,6 +60,7 @@ impl Operation {
         Self::SendMessageTo,
         Self::SendMessageAll,
         Self::Receive,
+        Self::ReceiveDestinations,
         Self::PeerCredentials,
         Self::Sendfile,
         Self::Transfer,
@@ -80,6 +83,7 @@ impl Operation {
             Self::SendMessageTo => "Message::send_to",
             Self::SendMessageAll => "Message::send_all",
             Self::Receive => "receive",
+            Self::ReceiveDestinations => "receive_destinations",
             Self::PeerCredentials => "peer_credentials",
             Self::Sendfile => "sendfile",
             Self::Transfer => "Transfer::send",

@@ -24,6 +24,7 @@ pub(crate) enum Refusal {
     EmptyBuffer,
     ResumedBeyond,
     CorkOfStreams,
+    DestinationsOfUdp,
     NotInternetV4,
     NotInternetV6,
     NotUnix,
@@ -66,6 +67,7 @@ impl Refusal {
         Self::EmptyBuffer,
         Self::ResumedBeyond,
         Self::CorkOfStreams,
+        Self::DestinationsOfUdp,
         Self::NotInternetV4,
         Self::NotInternetV6,
         Self::NotUnix,
@@ -85,7 +87,9 @@ impl Refusal {
             Self::LengthOverflow => ErrorKind::LengthOverflow,
             Self::TooManySlices => ErrorKind::TooManySlices,
             Self::EmptyRecord => ErrorKind::EmptyRecord,
-            Self::DescriptorsNotCarried | Self::CredentialsOfUnixPeers => ErrorKind::Unsupported,
+            Self::DescriptorsNotCarried | Self::CredentialsOfUnixPeers | Self::DestinationsOfUdp => {
+                ErrorKind::Unsupported
+            }
             Self::NoPeer => ErrorKind::NotConnected,
             Self::Stalled => ErrorKind::Other,
             Self::TooManyDescriptors => ErrorKind::TooManyDescriptors,
@@ -168,6 +172,9 @@ impl Refusal {
             }
             Self::CorkOfStreams => {
                 "only a stream is corked, because datagrams would be joined; send each one by itself"
+            }
+            Self::DestinationsOfUdp => {
+                "only UDP reports destinations; a unix socket receives at its own path"
             }
             Self::NotInternetV4 => "the socket is an IPv4 socket, and the address is not an IPv4 address",
             Self::NotInternetV6 => "the socket is an IPv6 socket, and the address is not an IPv6 address",

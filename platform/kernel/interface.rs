@@ -40,6 +40,9 @@ pub(crate) trait Kernel: Sized {
     /// The option by which TCP keeps back a segment that is not full (clause T10).
     const CORK: c_int;
 
+    /// The options by which UDP over IPv4 reports destinations (clause N4).
+    const DESTINATIONS_V4: &'static [c_int];
+
     /// Whether the kernel has sendfile(2).
     const HAS_SENDFILE: bool;
 

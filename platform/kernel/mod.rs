@@ -3,6 +3,7 @@
 
 mod choice;
 pub(in crate::platform) mod control;
+mod destination;
 mod errno;
 mod failure;
 mod file;
@@ -12,6 +13,7 @@ mod socket_name;
 
 pub(in crate::platform) use choice::choose;
 pub(in crate::platform) use control::ControlLayout;
+pub(in crate::platform) use destination::destination_in;
 pub(in crate::platform) use errno::errnos;
 pub(crate) use failure::{Cause, Failure, RawErrno};
 pub(crate) use file::{FileKind, Status, Why};

@@ -21,6 +21,7 @@ impl Kernel for Linux {
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
     const NULL_DEVICE: Option<libc::dev_t> = Some(NULL_MAJOR << 8 | NULL_MINOR);
     const CORK: c_int = Self::NUMBERS.TCP_CORK;
+    const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_PKTINFO];
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 

@@ -1,6 +1,6 @@
 //! Linux's numbers. They are the same on every architecture that unisend supports, except one.
 
-use crate::platform::kernel::{ABSENT, Numbers, held_to_libc};
+use crate::platform::kernel::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
 
 pub(super) const NUMBERS: Numbers = Numbers {
     AF_UNIX: 1,
@@ -11,6 +11,13 @@ pub(super) const NUMBERS: Numbers = Numbers {
     SOCK_SEQPACKET: 5,
     IPPROTO_TCP: 6,
     IPPROTO_UDP: 17,
+    IPPROTO_IP: 0,
+    IPPROTO_IPV6: 41,
+    IP_PKTINFO: 8,
+    IP_RECVDSTADDR: NEVER_SENT,
+    IP_RECVIF: NEVER_SENT,
+    IPV6_RECVPKTINFO: 49,
+    IPV6_PKTINFO: 50,
     TCP_CORK: 3,
     TCP_NOPUSH: ABSENT,
     SOL_SOCKET: 1,
@@ -41,7 +48,7 @@ pub(super) const NUMBERS: Numbers = Numbers {
 
 held_to_libc!("linux", [
     AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET IPPROTO_TCP IPPROTO_UDP
-    TCP_CORK SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR SO_ACCEPTCONN
+    IPPROTO_IP IPPROTO_IPV6 IP_PKTINFO IPV6_RECVPKTINFO IPV6_PKTINFO TCP_CORK SOL_SOCKET SO_DOMAIN SO_TYPE SO_PROTOCOL SO_SNDBUF SO_ERROR SO_ACCEPTCONN
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_DONTWAIT MSG_EOR MSG_NOSIGNAL MSG_MORE MSG_CONFIRM
     MSG_TRUNC MSG_CTRUNC MSG_CMSG_CLOEXEC SCM_RIGHTS SO_PEERCRED O_PATH
 ]);

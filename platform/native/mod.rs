@@ -2,6 +2,7 @@
 //! numbers, decisions and calls.
 
 mod cork;
+mod destinations;
 mod errno;
 mod file;
 mod probe;
@@ -12,6 +13,7 @@ mod sigpipe;
 mod transfer;
 
 pub(crate) use cork::Corked;
+pub(crate) use destinations::receive_destinations;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;
 pub(crate) use receive::{Arrival, ControlBytes, receive_message};

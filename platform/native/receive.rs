@@ -6,8 +6,9 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::platform::Native;
+use crate::platform::contract::Destination;
 use crate::platform::kernel::control::{first_int, first_message};
-use crate::platform::kernel::{Family, Kernel, RawErrno, SocketName};
+use crate::platform::kernel::{Family, Kernel, RawErrno, SocketName, destination_in};
 use crate::platform::posix::count;
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
@@ -38,6 +39,7 @@ pub(crate) struct Arrival<'buffer> {
     pub(crate) bytes: usize,
     flags: c_int,
     name: &'buffer [u8],
+    messages: &'buffer [u8],
     pub(crate) descriptors: Descriptors<'buffer>,
 }
 
@@ -45,12 +47,17 @@ impl Arrival<'_> {
     /// Returns an arrival of this many bytes whose descriptors were lost.
     pub(crate) fn without_its_descriptors(bytes: usize) -> Self {
         let flags = Native::NUMBERS.MSG_CTRUNC;
-        Self { bytes, flags, name: &[], descriptors: Descriptors::in_control(&[]) }
+        Self { bytes, flags, name: &[], messages: &[], descriptors: Descriptors::in_control(&[]) }
     }
 
     /// Returns the name of the sender, if it was asked for and has one that is understood.
     pub(crate) fn sender(&self) -> Option<Family<'_>> {
         SocketName::decode::<Native>(self.name)
+    }
+
+    /// Returns the destination, if the socket was asked to report it.
+    pub(crate) fn destination(&self) -> Option<Destination> {
+        destination_in::<Native>(Native::CONTROL, self.messages)
     }
 
     /// Closes the descriptors that arrived when some others did not.
@@ -116,8 +123,9 @@ pub(crate) fn receive_message<'buffer>(
     let bytes = count(received)?;
     let written = (message.msg_controllen as usize).min(control.len());
     let name = &name[..(message.msg_namelen as usize).min(name.len())];
-    let descriptors = Descriptors::in_control(&control[..written]);
-    Ok(Arrival { bytes, flags: message.msg_flags, name, descriptors })
+    let messages = &control[..written];
+    let descriptors = Descriptors::in_control(messages);
+    Ok(Arrival { bytes, flags: message.msg_flags, name, messages, descriptors })
 }
 
 /// Received descriptors: owned, close-on-exec, in the order in which they were sent. Descriptors that are not

@@ -20,6 +20,7 @@ impl Kernel for OpenBsd {
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
     const NULL_DEVICE: Option<libc::dev_t> = None;
     const CORK: c_int = Self::NUMBERS.TCP_NOPUSH;
+    const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_RECVDSTADDR, Self::NUMBERS.IP_RECVIF];
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 

@@ -1,10 +1,10 @@
-//! N1 to N3: the sender of a datagram.
+//! N1 to N4: the sender and the destination of a datagram.
 //!
 //! Each script notes whether the receiver was told the sender's address, and, through unisend, whether its answer to that
 //! address arrived.
 
 use std::io::IoSliceMut;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
@@ -37,6 +37,10 @@ pub(super) fn cases() -> Vec<Case> {
             .case("N3b", "a sender with an abstract name, and an answer", abstract_name)
             .kernel("told", "")
             .promise("told, answered"),
+        topic
+            .case("N4", "bound to all addresses, asked at 127.0.0.1 and at ::1; a unix socket", destinations)
+            .kernels("no such call")
+            .promise("127.0.0.1, ::1, Unsupported"),
     ]
 }
 
@@ -162,4 +166,47 @@ fn abstract_name(trial: &mut Trial) -> Result<(), Stop> {
     let expected =
         Address::unix_abstract(name.as_bytes()).map_err(|error| Stop::Broken(error.to_string()))?;
     from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), Some(expected))
+}
+
+/// Notes the address that the receiver was told that it was asked at.
+fn note_destination(trial: &mut Trial, receiver: &SocketRef<'_, DatagramSocket>) -> Result<(), Stop> {
+    scene::wait_until(receiver, nix::poll::PollFlags::POLLIN)?;
+    let mut control = ControlBuffer::new();
+    let mut byte = [0];
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    let received = receiver
+        .receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT)
+        .map_err(|error| Stop::Broken(error.to_string()))?;
+    trial.note(match received.destination() {
+        Some(told) if told.interface != 0 => told.address.to_string(),
+        Some(_) => "no interface".to_owned(),
+        None => "nothing".to_owned(),
+    });
+    Ok(())
+}
+
+fn destinations(trial: &mut Trial) -> Result<(), Stop> {
+    if trial.route() == Route::Kernel {
+        trial.note("no such call");
+        return Ok(());
+    }
+    let broken = |error: unisend::Error| Stop::Broken(error.to_string());
+    let sender = UdpSocket::bind(scene::loopback()?)?;
+    let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let receiver = SocketRef::udp_v4(&ours);
+    receiver.receive_destinations().map_err(broken)?;
+    sender.send_to(b"x", (Ipv4Addr::LOCALHOST, ours.local_addr()?.port()))?;
+    note_destination(trial, &receiver)?;
+
+    let sender = scene::udp_v6()?;
+    let ours = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+    let receiver = SocketRef::udp_v6(&ours);
+    receiver.receive_destinations().map_err(broken)?;
+    sender.send_to(b"x", (Ipv6Addr::LOCALHOST, ours.local_addr()?.port()))?;
+    note_destination(trial, &receiver)?;
+
+    let unix = scene::unbound_datagram()?;
+    let outcome = SocketRef::unix_datagram(&unix).receive_destinations();
+    trial.note(outcome.map_or_else(|error| error.kind().to_string(), |()| "done".to_owned()));
+    Ok(())
 }

@@ -19,7 +19,7 @@ mod tests;
 
 pub(crate) use kernel::{Calls, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
 pub(crate) use native::{
-    Arrival, ControlBytes, Corked, FileSender, Method, Progress, Sink, Whole, length, probe,
+    Ancillary, Arrival, ControlBytes, Corked, FileSender, Method, Progress, Sink, Whole, length, probe,
     receive_destinations, receive_message, send, send_slices, send_to, send_with,
 };
 pub use native::{Descriptors, SigpipeGuard};

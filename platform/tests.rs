@@ -350,6 +350,26 @@ fn n4_what_is_no_destination(#[case] messages: &[(i32, i32, Vec<u8>)]) {
     assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), None);
 }
 
+// Sources: clause N5.
+
+#[test]
+fn n5_the_source_over_ipv4() {
+    let source = Ipv4Addr::new(192, 0, 2, 33);
+    let word = i32::from_ne_bytes([192, 0, 2, 33]);
+    assert_eq!(Linux::source_message(source.into()), ((0, 8), [0, word, 0, 0, 0], 3));
+    assert_eq!(OpenBsd::source_message(source.into()), ((0, 7), [word, 0, 0, 0, 0], 1));
+}
+
+#[test]
+fn n5_the_source_over_ipv6() {
+    let source = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6);
+    let octets = source.octets();
+    let word = |at: usize| i32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
+    let words = [word(0), word(4), word(8), word(12), 0];
+    assert_eq!(Linux::source_message(source.into()), ((41, 50), words, 5));
+    assert_eq!(OpenBsd::source_message(source.into()), ((41, 46), words, 5));
+}
+
 // Errnos.
 
 fn errnos_are_told_apart<K: Kernel>() {

@@ -1,11 +1,12 @@
 use std::fmt;
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::Address;
 use crate::error::{Error, SendAllError};
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
-use crate::platform::{self, Kernel, Native};
+use crate::platform::{self, Ancillary, Kernel, Native};
 use crate::send::checked_length;
 use crate::socket::{DatagramSocket, SocketRef};
 
@@ -48,6 +49,8 @@ pub struct Message<'a, 'data, Descriptor = BorrowedFd<'a>> {
     descriptors: &'a [Descriptor],
     /// Whether a part was accepted already.
     is_rest: bool,
+    /// The address that it is sent from, if it is not the socket's.
+    source: Option<IpAddr>,
 }
 
 impl<'a, 'data> Message<'a, 'data> {
@@ -58,7 +61,7 @@ impl<'a, 'data> Message<'a, 'data> {
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a mut [IoSlice<'data>]) -> Self {
-        Self { slices, descriptors: &[], is_rest: false }
+        Self { slices, descriptors: &[], is_rest: false, source: None }
     }
 
     /// Returns the message with this descriptor.
@@ -81,11 +84,55 @@ impl<'a, 'data> Message<'a, 'data> {
         self,
         descriptors: &'a [Descriptor],
     ) -> Message<'a, 'data, Descriptor> {
-        Message { slices: self.slices, descriptors, is_rest: self.is_rest }
+        Message { slices: self.slices, descriptors, is_rest: self.is_rest, source: self.source }
     }
 }
 
 impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
+    /// Returns the message with this source: the address of this host that the datagram is sent from (clause N5).
+    ///
+    /// A server that is bound to all addresses of its host answers from the one that was asked:
+    /// [`Received::destination`](crate::Received::destination). Without a source the route decides, and a client
+    /// that checks where the answer comes from drops it.
+    ///
+    /// The message is sent by [`send_to`](Self::send_to) on UDP. Anything else refuses it with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported): OpenBSD ignores the source on a connected socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::net::UdpSocket;
+    /// use unisend::{ControlBuffer, Message, ReceiveFlags, SendFlags, SocketRef};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = UdpSocket::bind("0.0.0.0:0")?;
+    /// let socket = SocketRef::udp_v4(&server);
+    /// socket.receive_destinations()?;
+    /// # let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// # client.connect(("127.0.0.1", server.local_addr()?.port()))?;
+    /// # client.send(b"ping")?;
+    ///
+    /// let mut control = ControlBuffer::new();
+    /// let mut buffer = [0; 1500];
+    /// let mut slices = [IoSliceMut::new(&mut buffer)];
+    /// let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty())?;
+    /// if let (Some(sender), Some(asked)) = (received.sender(), received.destination()) {
+    ///     let mut answer = [IoSlice::new(b"pong")];
+    ///     Message::new(&mut answer).from_source(asked.address).send_to(&socket, &sender, SendFlags::empty())?;
+    /// }
+    /// # assert_eq!(client.recv(&mut [0; 10])?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[inline]
+    #[allow(clippy::wrong_self_convention, reason = "it says where the message is from")]
+    pub fn from_source(mut self, address: IpAddr) -> Self {
+        self.source = Some(address);
+        self
+    }
+
     /// Removes the bytes that were accepted from the front of the message.
     ///
     /// On a stream, send the message again to send the rest. The descriptors went with the first byte, so
@@ -305,6 +352,9 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         if let Some(refusal) = to.and_then(|to| to.refusal_for(socket.kind())) {
             return Err(Error::refused(operation, refusal));
         }
+        if let Some(refusal) = self.source.and_then(|source| refusal_of_source(source, socket.kind(), to)) {
+            return Err(Error::refused(operation, refusal));
+        }
         self.check_rest(operation, socket)?;
         if slices.len() > limits::SLICES_PER_MESSAGE {
             return Err(Error::refused(operation, Refusal::TooManySlices));
@@ -317,7 +367,8 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         } else if length == 0 {
             socket.refuse_empty_record(operation)?;
         }
-        platform::send_with(socket.fd(), slices, to.map(Address::name), self.descriptors, flags)
+        let ancillary = self.source.map_or(Ancillary::Descriptors(self.descriptors), Ancillary::Source);
+        platform::send_with(socket.fd(), slices, to.map(Address::name), ancillary, flags)
             .map_err(|errno| socket.failed(operation, errno))
     }
 }
@@ -340,6 +391,23 @@ fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
         Some(*end)
     });
     ends.take_while(|&end| end <= most).count()
+}
+
+/// Returns why a datagram cannot be sent from this address (clauses N5, N5b).
+fn refusal_of_source(source: IpAddr, kind: SocketKind, to: Option<&Address>) -> Option<Refusal> {
+    let is_no_source = match source {
+        IpAddr::V4(address) => address.is_unspecified() || address.is_broadcast() || address.is_multicast(),
+        IpAddr::V6(address) => {
+            address.is_unspecified() || address.is_multicast() || address.to_ipv4_mapped().is_some()
+        }
+    };
+    match (kind, source) {
+        (SocketKind::UdpV4 | SocketKind::UdpV6, _) if to.is_none() => Some(Refusal::SourceWithoutAddress),
+        (SocketKind::UdpV4, IpAddr::V6(_)) => Some(Refusal::NotInternetV4),
+        (SocketKind::UdpV6, IpAddr::V4(_)) => Some(Refusal::NotInternetV6),
+        (SocketKind::UdpV4 | SocketKind::UdpV6, _) => is_no_source.then_some(Refusal::NoSource),
+        _ => Some(Refusal::SourceOfUdp),
+    }
 }
 
 /// Returns why this number of descriptors cannot go with this number of bytes on this socket.

@@ -1,9 +1,9 @@
-//! Clauses N1 to N4: the sender and the destination of a datagram, as a server uses them.
+//! Clauses N1 to N5b: the sender, the destination and the source of a datagram, as a server uses them.
 
 mod sockets;
 
-use std::io::IoSliceMut;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
@@ -12,7 +12,9 @@ use std::path::Path;
 use rstest::rstest;
 use sockets::{NO_FLAGS, Pair};
 use unisend::SocketKind::{self, *};
-use unisend::{Address, ControlBuffer, DatagramSocket, Destination, ErrorKind, ReceiveFlags, SocketRef};
+use unisend::{
+    Address, ControlBuffer, DatagramSocket, Destination, Error, ErrorKind, Message, ReceiveFlags, SocketRef,
+};
 
 /// What a receiver with this much room is told: how much, whether that is all, and the sender.
 fn received(socket: &SocketRef<'_, DatagramSocket>, room: usize) -> (usize, bool, Option<Address>) {
@@ -171,6 +173,105 @@ fn n4_a_unix_socket_and_what_is_no_socket_are_refused() {
     let null = std::fs::File::open("/dev/null").unwrap();
     let error = SocketRef::udp_v4(&null).receive_destinations().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotSocket);
+}
+
+/// Sends a datagram from a source.
+fn send_from(ours: &UdpSocket, source: IpAddr, to: SocketAddr) -> Result<usize, Error> {
+    let mut slices = [IoSlice::new(b"from")];
+    let socket = SocketRef::try_from(ours)?;
+    Message::new(&mut slices).from_source(source).send_to(&socket, &to.into(), NO_FLAGS)
+}
+
+/// Another address of this host than the one that the route would choose.
+#[test]
+fn n5_a_datagram_is_sent_from_its_source() {
+    let source = if sockets::OPENBSD { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(127, 1, 2, 3) };
+    let ours = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(send_from(&ours, source.into(), local(&theirs)), Ok(4));
+    let expected = SocketAddr::from((source, local(&ours).port()));
+    let (bytes, _, sender) = received(&SocketRef::udp_v4(&theirs), 10);
+    assert_eq!((bytes, sender), (4, Some(expected.into())));
+}
+
+#[test]
+fn n5_a_datagram_is_sent_from_its_ipv6_source() {
+    let Ok(ours) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) else {
+        return sockets::skipped(format_args!("there is no IPv6"));
+    };
+    let Ok(theirs) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) else {
+        return sockets::skipped(format_args!("the loopback interface has no IPv6"));
+    };
+    assert_eq!(send_from(&ours, Ipv6Addr::LOCALHOST.into(), local(&theirs)), Ok(4));
+    let expected = SocketAddr::from((Ipv6Addr::LOCALHOST, local(&ours).port()));
+    assert_eq!(received(&SocketRef::udp_v6(&theirs), 10).2, Some(expected.into()));
+    // An address for documentation, which no host has.
+    let foreign = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let error = send_from(&ours, foreign.into(), local(&theirs)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+}
+
+/// Addresses that no datagram is sent from, and one that is not this host's.
+#[rstest]
+#[case::not_of_this_host("192.0.2.1", ErrorKind::Unreachable)]
+#[case::unspecified("0.0.0.0", ErrorKind::AddressNotAvailable)]
+#[case::broadcast("255.255.255.255", ErrorKind::AddressNotAvailable)]
+#[case::multicast("224.0.0.1", ErrorKind::AddressNotAvailable)]
+#[case::of_another_family("::1", ErrorKind::AddressFamily)]
+fn n5b_what_is_no_source(#[case] source: IpAddr, #[case] kind: ErrorKind) {
+    let ours = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let error = send_from(&ours, source, local(&theirs)).unwrap_err();
+    assert_eq!(error.kind(), kind);
+    assert_eq!(error.kernel_errno().is_some(), kind == ErrorKind::Unreachable, "{error}");
+    theirs.set_nonblocking(true).unwrap();
+    assert!(theirs.recv(&mut [0]).is_err(), "nothing was sent");
+}
+
+#[rstest]
+#[case::unspecified("::")]
+#[case::multicast("ff02::1")]
+#[case::mapped("::ffff:127.0.0.1")]
+#[case::of_another_family("127.0.0.1")]
+fn n5b_what_is_no_ipv6_source(#[case] source: IpAddr) {
+    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = SocketRef::udp_v6(&ours); // the kernel is not asked
+    let to = SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into();
+    let mut slices = [IoSlice::new(b"x")];
+    let error = Message::new(&mut slices).from_source(source).send_to(&socket, &to, NO_FLAGS).unwrap_err();
+    let kind = if source.is_ipv4() { ErrorKind::AddressFamily } else { ErrorKind::AddressNotAvailable };
+    assert_eq!((error.kind(), error.kernel_errno()), (kind, None));
+}
+
+/// A source is not ignored where it cannot be used.
+#[rstest]
+fn n5b_a_source_without_an_address_is_refused(
+    #[values(Tcp, UdpV4, UnixStream, UnixDatagram, UnixSeqpacket)] kind: SocketKind,
+    #[values(false, true)] all: bool,
+) {
+    let pair = Pair::new(kind);
+    let mut slices = [IoSlice::new(b"x")];
+    let mut message = Message::new(&mut slices).from_source(Ipv4Addr::LOCALHOST.into());
+    let error = match all {
+        false => message.send(&pair.socket(), NO_FLAGS).unwrap_err(),
+        true => message.send_all(&pair.socket(), NO_FLAGS).unwrap_err().error(),
+    };
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None));
+    assert_eq!(pair.received(), None, "nothing was sent");
+}
+
+/// The address comes before the source, and the source before the slices (G5).
+#[test]
+fn n5b_the_source_in_the_order_of_mistakes() {
+    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = SocketRef::udp_v4(&ours);
+    let nowhere = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let mut slices = [IoSlice::new(b"x"); 1025];
+    let message = Message::new(&mut slices).from_source(Ipv6Addr::LOCALHOST.into());
+    let first = message.send_to(&socket, &nowhere, NO_FLAGS).unwrap_err();
+    assert_eq!(first.kind(), ErrorKind::AddressNotAvailable, "the address has port 0");
+    let next = message.send_to(&socket, &local(&ours).into(), NO_FLAGS).unwrap_err();
+    assert_eq!(next.kind(), ErrorKind::AddressFamily, "the source");
 }
 
 #[rstest]

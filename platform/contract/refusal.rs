@@ -25,6 +25,9 @@ pub(crate) enum Refusal {
     ResumedBeyond,
     CorkOfStreams,
     DestinationsOfUdp,
+    SourceOfUdp,
+    SourceWithoutAddress,
+    NoSource,
     NotInternetV4,
     NotInternetV6,
     NotUnix,
@@ -68,6 +71,9 @@ impl Refusal {
         Self::ResumedBeyond,
         Self::CorkOfStreams,
         Self::DestinationsOfUdp,
+        Self::SourceOfUdp,
+        Self::SourceWithoutAddress,
+        Self::NoSource,
         Self::NotInternetV4,
         Self::NotInternetV6,
         Self::NotUnix,
@@ -87,9 +93,11 @@ impl Refusal {
             Self::LengthOverflow => ErrorKind::LengthOverflow,
             Self::TooManySlices => ErrorKind::TooManySlices,
             Self::EmptyRecord => ErrorKind::EmptyRecord,
-            Self::DescriptorsNotCarried | Self::CredentialsOfUnixPeers | Self::DestinationsOfUdp => {
-                ErrorKind::Unsupported
-            }
+            Self::DescriptorsNotCarried
+            | Self::CredentialsOfUnixPeers
+            | Self::DestinationsOfUdp
+            | Self::SourceOfUdp
+            | Self::SourceWithoutAddress => ErrorKind::Unsupported,
             Self::NoPeer => ErrorKind::NotConnected,
             Self::Stalled => ErrorKind::Other,
             Self::TooManyDescriptors => ErrorKind::TooManyDescriptors,
@@ -108,7 +116,9 @@ impl Refusal {
             | Self::NotUnix
             | Self::NotInternet
             | Self::AbstractName => ErrorKind::AddressFamily,
-            Self::PortZero | Self::Unspecified | Self::MappedV4 => ErrorKind::AddressNotAvailable,
+            Self::PortZero | Self::Unspecified | Self::MappedV4 | Self::NoSource => {
+                ErrorKind::AddressNotAvailable
+            }
             Self::RecordInPart
             | Self::PathEmpty
             | Self::PathTooLong
@@ -175,6 +185,13 @@ impl Refusal {
             }
             Self::DestinationsOfUdp => {
                 "only UDP reports destinations; a unix socket receives at its own path"
+            }
+            Self::SourceOfUdp => "only the datagrams of UDP have a source that can be given",
+            Self::SourceWithoutAddress => {
+                "a message with a source needs an address to be sent to: OpenBSD ignores the source on a connection; use send_to"
+            }
+            Self::NoSource => {
+                "a datagram is sent from an address of this host, and not from an unspecified, broadcast, multicast or IPv4-mapped one"
             }
             Self::NotInternetV4 => "the socket is an IPv4 socket, and the address is not an IPv4 address",
             Self::NotInternetV6 => "the socket is an IPv6 socket, and the address is not an IPv6 address",

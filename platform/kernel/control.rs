@@ -63,7 +63,7 @@ impl ControlLayout {
 /// Room for the longest header, the most descriptors, and the padding of the largest alignment, which is 16.
 const RIGHTS_WORDS: usize = 4 + limits::DESCRIPTORS_PER_MESSAGE + 3;
 
-/// A control message of descriptors, on the stack. Only the part in use is written.
+/// A control message of descriptors, or of other words, on the stack. Only the part in use is written.
 #[repr(C, align(16))]
 pub(in crate::platform) struct RightsMessage([MaybeUninit<c_int>; RIGHTS_WORDS]);
 
@@ -80,17 +80,17 @@ impl RightsMessage {
         &mut self,
         layout: ControlLayout,
         (level, kind): (c_int, c_int),
-        descriptors: impl ExactSizeIterator<Item = c_int>,
+        values: impl ExactSizeIterator<Item = c_int>,
     ) -> (*const c_int, usize) {
-        let count = descriptors.len();
+        let count = values.len();
         let words = &mut self.0;
         for (word, value) in words.iter_mut().zip(layout.header(layout.length(count * WORD), level, kind)) {
             word.write(value);
         }
         let data = &mut words[layout.data_start() / WORD..layout.space_for_descriptors(count) / WORD];
         let (numbers, padding) = data.split_at_mut(count);
-        for (word, descriptor) in numbers.iter_mut().zip(descriptors) {
-            word.write(descriptor);
+        for (word, value) in numbers.iter_mut().zip(values) {
+            word.write(value);
         }
         for word in padding {
             word.write(0);

@@ -1,5 +1,6 @@
 use std::ffi::c_int;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub(crate) trait Kernel: Sized {
 
     /// The options by which UDP over IPv4 reports destinations (clause N4).
     const DESTINATIONS_V4: &'static [c_int];
+
+    /// The control message by which UDP over IPv4 is given a source: its type, how many words it has, and which of
+    /// them is the address (clause N5).
+    const SOURCE_V4: (c_int, usize, usize);
 
     /// Whether the kernel has sendfile(2).
     const HAS_SENDFILE: bool;
@@ -145,6 +150,27 @@ pub(crate) trait Kernel: Sized {
         }
         let numbers = FlagTable::<Self>::NUMBERS;
         Some(RawFlags(numbers[flags.bits() as usize % SendFlags::COMBINATIONS]))
+    }
+
+    /// Returns the level, the type and the words of the control message that gives a datagram its source (clause N5).
+    /// The interface is 0: the route decides.
+    fn source_message(source: IpAddr) -> ((c_int, c_int), [c_int; 5], usize) {
+        let (v4, v6) = (Self::NUMBERS.IPPROTO_IP, Self::NUMBERS.IPPROTO_IPV6);
+        let mut words = [0; 5];
+        match source {
+            IpAddr::V4(address) => {
+                let (kind, count, at) = Self::SOURCE_V4;
+                words[at] = c_int::from_ne_bytes(address.octets());
+                ((v4, kind), words, count)
+            }
+            IpAddr::V6(address) => {
+                let octets = address.octets();
+                for (at, word) in words[..4].iter_mut().enumerate() {
+                    *word = c_int::from_ne_bytes(std::array::from_fn(|byte| octets[4 * at + byte]));
+                }
+                ((v6, Self::NUMBERS.IPV6_PKTINFO), words, 5)
+            }
+        }
     }
 
     /// Returns the kind for a family, a type and a protocol. The protocol matters: a datagram socket of an

@@ -22,6 +22,8 @@ impl Kernel for Linux {
     const NULL_DEVICE: Option<libc::dev_t> = Some(NULL_MAJOR << 8 | NULL_MINOR);
     const CORK: c_int = Self::NUMBERS.TCP_CORK;
     const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_PKTINFO];
+    /// struct in_pktinfo: the interface, the source, the destination.
+    const SOURCE_V4: (c_int, usize, usize) = (Self::NUMBERS.IP_PKTINFO, 3, 1);
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 

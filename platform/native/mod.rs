@@ -17,7 +17,7 @@ pub(crate) use destinations::receive_destinations;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;
 pub(crate) use receive::{Arrival, ControlBytes, receive_message};
-pub(crate) use send::{send, send_slices, send_to, send_with};
+pub(crate) use send::{Ancillary, send, send_slices, send_to, send_with};
 pub(crate) use sendfile::{FileSender, Method, Sink};
 pub use sigpipe::SigpipeGuard;
 pub(crate) use transfer::{Progress, Whole, length};

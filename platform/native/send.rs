@@ -1,6 +1,7 @@
 //! send(2), sendto(2) and sendmsg(2), and nothing else.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::platform::Native;
@@ -39,14 +40,20 @@ pub(crate) fn send_slices(
     send_message(fd, &message_of(slices), flags)
 }
 
-/// Sends slices as one message: to an address if there is one, with descriptors if there are any. There must be
-/// no more descriptors than `limits` allows.
+/// What goes with a message: the descriptors of a unix socket, or the source of a UDP datagram.
+pub(crate) enum Ancillary<'a, Descriptor> {
+    /// There must be no more than `limits` allows.
+    Descriptors(&'a [Descriptor]),
+    Source(IpAddr),
+}
+
+/// Sends slices as one message: to an address if there is one, with its ancillary data.
 #[inline]
 pub(crate) fn send_with<Descriptor: AsFd>(
     fd: BorrowedFd<'_>,
     slices: &[IoSlice<'_>],
     to: Option<&SocketName>,
-    descriptors: &[Descriptor],
+    ancillary: Ancillary<'_, Descriptor>,
     flags: RawFlags,
 ) -> Result<usize, RawErrno> {
     let mut message = message_of(slices);
@@ -55,10 +62,19 @@ pub(crate) fn send_with<Descriptor: AsFd>(
         message.msg_namelen = name.length();
     }
     let mut rights = RightsMessage::unwritten();
-    if !descriptors.is_empty() {
-        let sort = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
-        let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
-        let (control, length) = rights.write(Native::CONTROL, sort, numbers);
+    let written = match ancillary {
+        Ancillary::Descriptors([]) => None,
+        Ancillary::Descriptors(descriptors) => {
+            let sort = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
+            let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
+            Some(rights.write(Native::CONTROL, sort, numbers))
+        }
+        Ancillary::Source(source) => {
+            let (sort, words, count) = Native::source_message(source);
+            Some(rights.write(Native::CONTROL, sort, words[..count].iter().copied()))
+        }
+    };
+    if let Some((control, length)) = written {
         message.msg_control = control.cast_mut().cast();
         message.msg_controllen = length as _;
     }

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::file::{kind, kind_and_length, status};
-use super::send::{send, send_with};
+use super::send::{Ancillary, send, send_with};
 use super::sigpipe::CallGuard;
 use super::transfer::{Messages, Progress, Whole};
 use crate::platform::Native;
@@ -245,7 +245,10 @@ impl Output<'_> {
         let Self { sink, sigpipe } = self;
         let outcome = match sink.socket {
             Some(_) if descriptors.is_empty() => send(sink.fd, bytes, flags),
-            Some(_) => send_with(sink.fd, &[IoSlice::new(bytes)], None, descriptors, flags),
+            Some(_) => {
+                let descriptors = Ancillary::Descriptors(descriptors);
+                send_with(sink.fd, &[IoSlice::new(bytes)], None, descriptors, flags)
+            }
             None => {
                 let sigpipe = sigpipe.get_or_insert_with(CallGuard::new);
                 let outcome = file::write(sink.fd, bytes);

@@ -21,6 +21,8 @@ impl Kernel for OpenBsd {
     const NULL_DEVICE: Option<libc::dev_t> = None;
     const CORK: c_int = Self::NUMBERS.TCP_NOPUSH;
     const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_RECVDSTADDR, Self::NUMBERS.IP_RECVIF];
+    /// IP_SENDSRCADDR, which has the number of IP_RECVDSTADDR.
+    const SOURCE_V4: (c_int, usize, usize) = (Self::NUMBERS.IP_RECVDSTADDR, 1, 0);
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 

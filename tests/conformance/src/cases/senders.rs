@@ -1,17 +1,17 @@
-//! N1 to N4: the sender and the destination of a datagram.
+//! N1 to N5b: the sender, the destination and the source of a datagram.
 //!
 //! Each script notes whether the receiver was told the sender's address, and, through unisend, whether its answer to that
 //! address arrived.
 
-use std::io::IoSliceMut;
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{AddressFamily, SockType};
-use unisend::{Address, ControlBuffer, DatagramSocket, ReceiveFlags, SendFlags, SocketRef};
+use unisend::{Address, ControlBuffer, DatagramSocket, Error, Message, ReceiveFlags, SendFlags, SocketRef};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
@@ -41,6 +41,21 @@ pub(super) fn cases() -> Vec<Case> {
             .case("N4", "bound to all addresses, asked at 127.0.0.1 and at ::1; a unix socket", destinations)
             .kernels("no such call")
             .promise("127.0.0.1, ::1, Unsupported"),
+        topic
+            .case("N5", "sent from 127.0.0.1, and from an address that is not of this host", sources)
+            .kernels("no such call")
+            .promise("127.0.0.1, Unreachable"),
+        topic
+            .case(
+                "N5b",
+                "sent from 0.0.0.0, 255.255.255.255, a group, ::1; without an address; with port 0; on a unix socket",
+                no_sources,
+            )
+            .kernels("no such call")
+            .promise(
+                "AddressNotAvailable, AddressNotAvailable, AddressNotAvailable, AddressFamily, Unsupported, \
+                 AddressNotAvailable, Unsupported",
+            ),
     ]
 }
 
@@ -208,5 +223,65 @@ fn destinations(trial: &mut Trial) -> Result<(), Stop> {
     let unix = scene::unbound_datagram()?;
     let outcome = SocketRef::unix_datagram(&unix).receive_destinations();
     trial.note(outcome.map_or_else(|error| error.kind().to_string(), |()| "done".to_owned()));
+    Ok(())
+}
+
+/// Sends a datagram from a source, to an address if there is one.
+fn send_from(
+    socket: &SocketRef<'_, DatagramSocket>,
+    source: IpAddr,
+    to: Option<SocketAddr>,
+) -> Result<usize, Error> {
+    let mut slices = [IoSlice::new(b"x")];
+    let message = Message::new(&mut slices).from_source(source);
+    match to {
+        Some(to) => message.send_to(socket, &to.into(), SendFlags::empty()),
+        None => message.send(socket, SendFlags::empty()),
+    }
+}
+
+fn sources(trial: &mut Trial) -> Result<(), Stop> {
+    if trial.route() == Route::Kernel {
+        trial.note("no such call");
+        return Ok(());
+    }
+    let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let theirs = UdpSocket::bind(scene::loopback()?)?;
+    let to = Some(theirs.local_addr()?);
+    match send_from(&SocketRef::udp_v4(&ours), Ipv4Addr::LOCALHOST.into(), to) {
+        Ok(_) => {
+            scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
+            trial.note(theirs.recv_from(&mut [0])?.1.ip());
+        }
+        Err(error) => trial.note(error.kind()),
+    }
+    // An address for documentation, which no host has.
+    let foreign = Ipv4Addr::new(192, 0, 2, 1).into();
+    trial.note_portable(send_from(&SocketRef::udp_v4(&ours), foreign, to));
+    Ok(())
+}
+
+fn no_sources(trial: &mut Trial) -> Result<(), Stop> {
+    if trial.route() == Route::Kernel {
+        trial.note("no such call");
+        return Ok(());
+    }
+    let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let theirs = UdpSocket::bind(scene::loopback()?)?;
+    let (to, port_zero) = (theirs.local_addr()?, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let unix = scene::unbound_datagram()?;
+    let (udp, unix) = (SocketRef::udp_v4(&ours), SocketRef::unix_datagram(&unix));
+    let (v4, v6) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+    for (socket, source, to) in [
+        (udp, Ipv4Addr::UNSPECIFIED.into(), Some(to)),
+        (udp, Ipv4Addr::BROADCAST.into(), Some(to)),
+        (udp, Ipv4Addr::new(224, 0, 0, 1).into(), Some(to)),
+        (udp, v6, Some(to)),
+        (udp, v4, None),
+        (udp, v6, Some(port_zero)),
+        (unix, v4, None),
+    ] {
+        trial.note_portable(send_from(&socket, source, to));
+    }
     Ok(())
 }

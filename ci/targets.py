@@ -25,6 +25,8 @@ class Target:
     machine: str
     emulator: tuple[str, ...] = ()
     rustflags: str = ""
+    # The processor, where zig would compile its parts for a newer one than Rust does.
+    cpu: str = ""
     # It is compiled, but not linked, for this reason.
     unlinked: str = ""
 
@@ -76,8 +78,8 @@ class Target:
         return CACHE / "target" / self.name / "debug" / "unisend-conformance"
 
 
-def qemu(machine: str, libraries: str = "") -> tuple[str, ...]:
-    return (f"qemu-{machine}-static", *(("-L", f"/usr/{libraries}") if libraries else ()))
+def qemu(machine: str, libraries: str = "", cpu: str = "") -> tuple[str, ...]:
+    return (f"qemu-{machine}-static", *(("-cpu", cpu) if cpu else ()), *(("-L", f"/usr/{libraries}") if libraries else ()))
 
 
 # musl's own start files, which Rust has, and zig's are one too many.
@@ -91,7 +93,8 @@ TARGETS = [
     Target("i686-unknown-linux-gnu", "x86-linux-gnu.2.31", "i686", qemu("i386", "i686-linux-gnu")),
     Target("armv7-unknown-linux-gnueabihf", "arm-linux-gnueabihf.2.31", "armv7l", qemu("arm", "arm-linux-gnueabihf")),
     Target("riscv64gc-unknown-linux-gnu", "riscv64-linux-gnu.2.31", "riscv64", qemu("riscv64", "riscv64-linux-gnu")),
-    Target("s390x-unknown-linux-gnu", "s390x-linux-gnu.2.31", "s390x", qemu("s390x", "s390x-linux-gnu")),
+    # zig compiles its unwinder for a z13, which has vectors. Rust compiles for a z10, which has none: so it is run without.
+    Target("s390x-unknown-linux-gnu", "s390x-linux-gnu.2.31", "s390x", qemu("s390x", "s390x-linux-gnu", "max,vx=off,vxeh=off"), cpu="z10"),
     # zig's unwinder for it needs what glibc has since 2.32.
     Target("powerpc64le-unknown-linux-gnu", "powerpc64le-linux-gnu.2.32", "ppc64le", qemu("ppc64le", "powerpc64le-linux-gnu")),
     Target("x86_64-unknown-openbsd", "x86_64-openbsd", "amd64"),
@@ -112,14 +115,18 @@ def package_of(program: Path) -> Path:
 
 def zig_wrapper(target: Target) -> Path:
     """zig as this target's C compiler and linker. Rust's own words for the target are not zig's."""
-    wrapper = CACHE / "zig-cc" / target.zig_target
+    # cargo links anew only if its linker has another name.
+    name, options = target.zig_target, f"-target {target.zig_target}"
+    if target.cpu:
+        name, options = f"{name}-{target.cpu}", f"{options} -mcpu={target.cpu}"
+    wrapper = CACHE / "zig-cc" / name
     wrapper.parent.mkdir(parents=True, exist_ok=True)
     text = f"""#!/bin/sh
 for argument do
     shift
     case $argument in --target=*|-m32|-m64) ;; *) set -- "$@" "$argument" ;; esac
 done
-exec '{PYTHON}' -m ziglang cc -target {target.zig_target} "$@"
+exec '{PYTHON}' -m ziglang cc {options} "$@"
 """
     if not wrapper.exists() or wrapper.read_text() != text:
         wrapper.write_text(text)

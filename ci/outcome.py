@@ -19,9 +19,11 @@ class Cell:
     # Each test or clause that was not run, and why.
     skips: list[str] = field(default_factory=list)
     seconds: int = 0
+    # What died, and by what: then the counts are of a part, and are not said.
+    died: str = ""
 
     def text(self) -> str:
-        counted = ", ".join(f"{count} {what}" for what, count in self.counts.items() if count or what == "passed")
+        counted = self.died or ", ".join(f"{count} {what}" for what, count in self.counts.items() if count or what == "passed")
         words = {"passed": counted or "ok", "failed": f"FAILED {counted}".strip(), "skipped": "-"}
         return words[self.outcome]
 
@@ -38,9 +40,19 @@ def skipped(reason: str) -> Cell:
 class Failed(Exception):
     """A step failed, for this reason."""
 
-    def __init__(self, reason: str, counts: dict[str, int] | None = None) -> None:
+    def __init__(self, reason: str, counts: dict[str, int] | None = None, died: str = "") -> None:
         super().__init__(reason)
         self.counts = counts or {}
+        self.died = died
+
+    def cell(self) -> Cell:
+        return Cell("failed", str(self), self.counts, died=self.died)
+
+
+def ending(code: int) -> str:
+    """How a program ended: a shell says 128 and more of a signal, and Python less than 0."""
+    signal = code - 128 if code > 128 else -code
+    return f"signal {signal}" if signal > 0 else f"exit {code}"
 
 
 # Tests
@@ -53,11 +65,13 @@ class Tests:
         self.counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
         self.skips: list[str] = []
         self.failures: list[str] = []
+        self.died: list[str] = []
 
     def add(self, program: str, output: str, code: int) -> None:
         result = re.search(r"^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored; .* (\d+) filtered out", output, re.M)
-        if not result:
-            self.failures.append(f"{program} ended with {code}: {last_lines(output)}")
+        if not result or ending(code).startswith("signal"):
+            self.failures.append(f"{program} ended with {ending(code)}: {last_lines(output)}")
+            self.died.append(f"{program.removeprefix('unisend-')}: {ending(code)}")
             return
         passed, failed, ignored, filtered = map(int, result.groups())
         # A test that finds that it cannot run here says so, and passes.
@@ -72,7 +86,9 @@ class Tests:
         if not self.counts["passed"]:
             self.failures.append("no test ran")
         if self.failures:
-            raise Failed("\n".join(self.failures), self.counts)
+            # The table has room for one. The notes below it have all.
+            died = f"{self.died[0]}{f', +{others}' if (others := len(self.died) - 1) else ''}" if self.died else ""
+            raise Failed("\n".join(self.failures), self.counts, died)
         return Cell("passed", counts=self.counts, skips=self.skips)
 
 
@@ -91,12 +107,12 @@ def judge_suite(output: str, code: int, errors: str, emulated: bool) -> Cell:
     try:
         report = json.loads(output)
     except ValueError:
-        raise Failed(f"ended with {code}: {last_lines(output or errors)}") from None
+        raise Failed(f"ended with {ending(code)}: {last_lines(output or errors)}", died=ending(code)) from None
     failures = [describe(case) for case in report["cases"] if verdict(case) == "fail"]
     if report["host"]["emulated"] != emulated:
         failures.append(f"the report says emulated: {report['host']['emulated']}")
     if failures or code:
-        raise Failed("\n".join(failures) or f"ended with {code}", report["summary"])
+        raise Failed("\n".join(failures) or f"ended with {ending(code)}", report["summary"])
     skips = [f"{case['id']}: {case['reason']}" for case in report["cases"] if verdict(case) == "skip"]
     return Cell("passed", counts=report["summary"], skips=skips)
 

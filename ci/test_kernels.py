@@ -1,5 +1,5 @@
 """ci/kernels is trusted for this: what fails in a machine fails the run, whoever it fails for; a machine that hangs is ended,
-and its console is kept; what does not come back whole is a failure."""
+and its console is kept; what does not come back whole is a failure; a program that died is named."""
 
 import base64
 import gzip
@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import machine  # noqa: E402
+import outcome  # noqa: E402
 from machine import BY_KERNEL, Asked  # noqa: E402
 from targets import CACHE, ROOT  # noqa: E402
 
@@ -108,6 +109,47 @@ class Results(unittest.TestCase):
             machine.results(self.console(packed).replace("\n-----END", "\n[  1.0] a message of the kernel\n-----END"))
         with self.assertRaisesRegex(ValueError, "no results"):
             machine.results(self.console(packed).replace("-----END", "-----"))
+
+
+class Died(unittest.TestCase):
+    """What the table says of test programs that died."""
+
+    def cell(self, **codes: int) -> outcome.Cell:
+        tests = outcome.Tests()
+        tests.add("unisend-passes", RESULT.format("ok.", 0), 0)
+        for name, code in codes.items():
+            tests.add(f"unisend-{name}", "running 9 tests", code)
+        try:
+            return tests.cell()
+        except outcome.Failed as failed:
+            return failed.cell()
+
+    def test_it_names_a_program_and_by_what_it_died(self):
+        for codes, said in (
+            ({"leaks": 136}, "FAILED leaks: signal 8"),
+            ({"leaks": -8}, "FAILED leaks: signal 8"),
+            ({"leaks": 1}, "FAILED leaks: exit 1"),
+            ({"leaks": 136, "messages": 136, "sizes": 139, "unit-lib": 1}, "FAILED leaks: signal 8, +3"),
+        ):
+            cell = self.cell(**codes)
+            self.assertEqual(cell.text(), said)
+            for name in codes:
+                self.assertIn(f"unisend-{name} ended with", cell.note)
+
+    def test_one_that_dies_after_its_tests_died(self):
+        tests = outcome.Tests()
+        tests.add("unisend-leaks", RESULT.format("ok.", 0), 139)
+        self.assertEqual(tests.died, ["leaks: signal 11"])
+
+    def test_the_row_of_a_user_has_80_columns(self):
+        asked = Asked(["user"])
+        cells = {
+            "machine": outcome.Cell("passed", counts={"s": 1021}),
+            "tests as user": self.cell(leaks=136, messages=136, sizes=136),
+            "conformance as user": outcome.Cell("passed", counts={"passed": 169}),
+        }
+        table = outcome.table("kernel", asked.steps, {"newest-powerpc64le-64k": cells})
+        self.assertLessEqual(max(map(len, table.splitlines())), 80, table)
 
 
 class Table(unittest.TestCase):

@@ -295,14 +295,24 @@ class Asked:
     """What a machine is to run."""
 
     users: Sequence[str] = USERS
-    # The suite alone, without the test programs.
+    # The suite, and these test programs: all, if neither is asked for.
     suite: bool = False
+    tests: Sequence[str] = ()
     seconds: int = MACHINE_SECONDS
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        chosen = (*(["tests"] if self.tests else []), *(["conformance"] if self.suite else []))
+        return chosen or ("tests", "conformance")
+
+    @property
     def steps(self) -> tuple[str, ...]:
-        kinds = ("conformance",) if self.suite else ("tests", "conformance")
-        return ("machine", *(f"{kind} as {user}" for user in self.users for kind in kinds))
+        return ("machine", *(f"{kind} as {user}" for user in self.users for kind in self.kinds))
+
+    @property
+    def options(self) -> str:
+        """Those of ci/run-here."""
+        return " ".join([*(["--suite"] if self.suite else []), *(f"--test {name}" for name in self.tests)])
 
 
 def initramfs(kernel: Kernel, programs: Path, directory: Path, asked: Asked) -> Path:
@@ -319,7 +329,7 @@ def initramfs(kernel: Kernel, programs: Path, directory: Path, asked: Asked) -> 
     (root / "etc/group").write_text("root:x:0:\nuser:x:1000:\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     (root / "etc/machine").write_text(
-        f"project='{ROOT}'\nusers='{' '.join(asked.users)}'\nmodules='{' '.join(MODULES)}'\noption={'--suite' if asked.suite else ''}\n"
+        f"project='{ROOT}'\nusers='{' '.join(asked.users)}'\nmodules='{' '.join(MODULES)}'\noptions='{asked.options}'\n"
     )
     shutil.copytree(programs, root / "programs")
     shutil.copy2(ROOT / "ci/run-here", root / "programs")

@@ -6,11 +6,13 @@ import gzip
 import importlib.machinery
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -34,9 +36,7 @@ REPORTS = """echo '{"host": {"release": "5.10.0-1-amd64", "emulated": false, "pa
 class Machine(unittest.TestCase):
     """Each is a boot of a kernel with shell scripts for test programs."""
 
-    suite = False
-
-    def boot(self, suite: str, seconds: int = 300, **tests: str) -> dict:
+    def boot(self, suite: str, asked: Asked = Asked(seconds=300), **tests: str) -> dict:
         directory = Path(tempfile.mkdtemp(prefix="kernels-", dir=CACHE))
         self.addCleanup(subprocess.run, ["rm", "-r", directory])
         self.run_directory = directory / "run"
@@ -47,7 +47,7 @@ class Machine(unittest.TestCase):
             program = directory / "programs" / name
             program.write_text(f"#!/bin/sh\n{text}\n")
             program.chmod(0o755)
-        return kernels.examine(KERNEL, directory / "programs", self.run_directory, Asked(seconds=seconds, suite=self.suite))
+        return kernels.examine(KERNEL, directory / "programs", self.run_directory, asked)
 
     def outcomes(self, cells: dict) -> dict[str, str]:
         return {step: cell.outcome for step, cell in cells.items()}
@@ -62,9 +62,14 @@ class Machine(unittest.TestCase):
         self.assertIn("5.10.", (self.run_directory / "console.log").read_text())
 
     def test_the_suite_can_be_run_alone(self):
-        self.suite = True
-        cells = self.boot(REPORTS, picky=FAILS)
+        cells = self.boot(REPORTS, Asked(suite=True), picky=FAILS)
         self.assertEqual(self.outcomes(cells), dict.fromkeys(("machine", "conformance as root", "conformance as user"), "passed"))
+
+    def test_test_programs_can_be_run_alone_and_one_that_dies_is_named(self):
+        asked = Asked(["user"], tests=["unisend-dies", "unisend-passes"])
+        cells = self.boot(REPORTS, asked, dies="kill -FPE $$", passes=PASSES, picky=FAILS)
+        self.assertEqual({step: cell.text() for step, cell in cells.items() if step != "machine"}, {"tests as user": "FAILED dies: signal 8"})
+        self.assertEqual(cells["tests as user"].counts["passed"], 1)
 
     def test_what_fails_for_one_user_fails_and_is_named(self):
         cells = self.boot(REPORTS, picky=f"if [ $(id -u) = 0 ]; then {PASSES}; else {FAILS}; fi")
@@ -85,7 +90,7 @@ class Machine(unittest.TestCase):
             kernels.judge_suite(BY_KERNEL["newest-aarch64-16k"], {"conformance.json": json.dumps(report)}, {kernels.SUITE: 0})
 
     def test_a_machine_that_hangs_is_ended_and_its_console_kept(self):
-        cells = self.boot(REPORTS, seconds=40, passes=PASSES, sleeps="sleep 10000")
+        cells = self.boot(REPORTS, Asked(seconds=40), passes=PASSES, sleeps="sleep 10000")
         self.assertEqual(cells["machine"].outcome, "failed")
         self.assertIn("ended after 40 s", cells["machine"].note)
         self.assertIn("unisend-passes: test result: ok", (self.run_directory / "console.log").read_text())
@@ -109,6 +114,45 @@ class Results(unittest.TestCase):
             machine.results(self.console(packed).replace("\n-----END", "\n[  1.0] a message of the kernel\n-----END"))
         with self.assertRaisesRegex(ValueError, "no results"):
             machine.results(self.console(packed).replace("-----END", "-----"))
+
+
+class RunHere(unittest.TestCase):
+    """A machine that is on its own is told as little."""
+
+    def run_here(self, *arguments: str) -> subprocess.CompletedProcess:
+        directory = Path(tempfile.mkdtemp(prefix="run-here-"))
+        self.addCleanup(subprocess.run, ["rm", "-r", directory])
+        for name, text in (("unisend-conformance", "echo '{}'"), ("tests/one", PASSES), ("tests/two", PASSES), ("examples/any", "")):
+            (directory / name).parent.mkdir(exist_ok=True)
+            (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+            (directory / name).chmod(0o755)
+        (directory / "results").mkdir()
+        shutil.copy2(ROOT / "ci/run-here", directory)
+        done = subprocess.run([directory / "run-here", *arguments], capture_output=True, text=True)
+        outcomes = directory / "results/outcomes"
+        self.ran = [line.split()[0] for line in outcomes.read_text().splitlines()] if outcomes.exists() else []
+        return done
+
+    def test_it_runs_what_it_is_asked_for(self):
+        for arguments, ran in (
+            ([], ["one", "two", "unisend-conformance"]),
+            (["--suite"], ["unisend-conformance"]),
+            (["--test", "two"], ["two"]),
+            (["--test", "two", "--suite"], ["two", "unisend-conformance"]),
+        ):
+            done = self.run_here(*arguments, "results")
+            self.assertEqual((done.returncode, self.ran), (0, ran), done.stderr)
+
+    def test_it_refuses_what_it_does_not_know_and_runs_nothing(self):
+        for arguments, said in (
+            (["results", "--suite"], "'--suite' comes after the directory 'results'"),
+            (["--suit", "results"], "'--suit' is unknown"),
+            (["--test", "three", "results"], "there is no test program 'three' in tests/"),
+            (["--test"], "there is no test program '' in tests/"),
+        ):
+            done = self.run_here(*arguments)
+            self.assertEqual((done.returncode, self.ran), (2, []), done.stdout)
+            self.assertIn(said, done.stderr)
 
 
 class Died(unittest.TestCase):
@@ -150,6 +194,16 @@ class Died(unittest.TestCase):
         }
         table = outcome.table("kernel", asked.steps, {"newest-powerpc64le-64k": cells})
         self.assertLessEqual(max(map(len, table.splitlines())), 80, table)
+
+
+class Asking(unittest.TestCase):
+    def test_a_test_program_that_is_not_there_is_refused(self):
+        called = mock.patch.object(sys, "argv", ["kernels", "--test", "unisend-size", KERNEL.name])
+        built = mock.patch.object(kernels.subprocess, "run", return_value=subprocess.CompletedProcess([], 0))
+        known = mock.patch.object(kernels, "tests_of", return_value=["unisend-sizes"])
+        with called, built, known, self.assertRaises(SystemExit), mock.patch.object(sys, "stderr") as said:
+            kernels.main()
+        self.assertIn("no test program unisend-size: they are unisend-sizes", "".join(call.args[0] for call in said.write.call_args_list))
 
 
 class Table(unittest.TestCase):

@@ -90,8 +90,13 @@ class Kernel:
 
     @property
     def last_run(self) -> Path:
-        """What its machine left: the console, and for each user a log of each test program and the suite's report."""
+        """What its machine left when it last ran everything as each user: the console, and for each user a log of each test
+        program and the suite's report."""
         return self.directory / "run"
+
+    def run_directory(self, asked: "Asked") -> Path:
+        """What it leaves: less than everything does not replace what is known of everything."""
+        return self.last_run if asked.is_all else self.directory / "part"
 
 
 def fingerprint(programs: Path) -> str:
@@ -308,6 +313,10 @@ class Asked:
     @property
     def steps(self) -> tuple[str, ...]:
         return ("machine", *(f"{kind} as {user}" for user in self.users for kind in self.kinds))
+
+    @property
+    def is_all(self) -> bool:
+        return not self.tests and self.steps == Asked().steps
 
     @property
     def options(self) -> str:

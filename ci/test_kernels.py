@@ -1,5 +1,6 @@
 """ci/kernels is trusted for this: what fails in a machine fails the run, whoever it fails for; a machine that hangs is ended,
-and its console is kept; what does not come back whole is a failure; a program that died is named."""
+and its console is kept; what does not come back whole is a failure; a program that died is named; a run of a part does not
+replace what is known of a run of all."""
 
 import base64
 import gzip
@@ -196,13 +197,34 @@ class Died(unittest.TestCase):
         self.assertLessEqual(max(map(len, table.splitlines())), 80, table)
 
 
-class Asking(unittest.TestCase):
-    def test_a_test_program_that_is_not_there_is_refused(self):
-        called = mock.patch.object(sys, "argv", ["kernels", "--test", "unisend-size", KERNEL.name])
+class Parts(unittest.TestCase):
+    """A run of a part is kept beside the last run of all."""
+
+    def directory_of(self, *arguments: str) -> Path:
+        ran = []
+
+        def examine(kernel, programs, directory, asked):
+            ran.append(directory)
+            return dict.fromkeys(asked.steps, outcome.skipped("not in this test"))
+
+        called = mock.patch.object(sys, "argv", ["kernels", *arguments, KERNEL.name])
         built = mock.patch.object(kernels.subprocess, "run", return_value=subprocess.CompletedProcess([], 0))
         known = mock.patch.object(kernels, "tests_of", return_value=["unisend-sizes"])
-        with called, built, known, self.assertRaises(SystemExit), mock.patch.object(sys, "stderr") as said:
+        free = mock.patch.object(kernels.fcntl, "flock")
+        with called, built, known, free, mock.patch.object(kernels, "examine", examine), mock.patch.object(kernels, "say"):
             kernels.main()
+        return ran[0]
+
+    def test_less_than_all_is_a_part(self):
+        both = ["--user", "user", "--user", "root"]
+        for arguments in ([], both):
+            self.assertEqual(self.directory_of(*arguments), KERNEL.last_run)
+        for arguments in (["--suite"], ["--user", "user"], ["--test", "unisend-sizes"], ["--suite", "--test", "unisend-sizes", *both]):
+            self.assertNotEqual(self.directory_of(*arguments), KERNEL.last_run, arguments)
+
+    def test_a_test_program_that_is_not_there_is_refused(self):
+        with self.assertRaises(SystemExit), mock.patch.object(sys, "stderr") as said:
+            self.directory_of("--test", "unisend-size")
         self.assertIn("no test program unisend-size: they are unisend-sizes", "".join(call.args[0] for call in said.write.call_args_list))
 
 

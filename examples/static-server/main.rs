@@ -10,14 +10,18 @@ use std::fs::{File, Metadata};
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use unisend::{Outcome, SendFlags, SocketRef, Transfer};
 
-/// The maximum length of a request header, and how long the server waits for a whole one.
+/// The maximum length of a request header.
 const HEADER_BYTES: usize = 8 * 1024;
+
+/// How long the server waits for a whole request header, and for a client that reads nothing of a reply. The kernel applies
+/// the latter to each part of a file, so it can become a few times as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much the server reads and discards after the last reply.
@@ -86,7 +90,7 @@ fn converse(stream: &TcpStream, root: &Path, patience: Duration) -> io::Result<(
             Ok(httparse::Status::Partial) => (Reply::error(431), filled),
             Err(_) => (Reply::error(400), filled),
         };
-        let goes_on = reply.send(stream)?;
+        let goes_on = reply.send(stream, request.method != Some("HEAD"))?;
         incoming.deadline = Instant::now() + patience;
         if !goes_on {
             return finish(incoming);
@@ -126,25 +130,38 @@ fn values<'a>(request: &httparse::Request<'_, 'a>, name: &str) -> impl Iterator<
     named.map(|header| header.value)
 }
 
+/// Returns the value of a header that may be there once. If it is there more often, it is ignored.
+fn only_value<'a>(request: &httparse::Request<'_, 'a>, name: &str) -> Option<&'a str> {
+    let mut values = values(request, name);
+    let value = values.next()?;
+    std::str::from_utf8(value).ok().filter(|_| values.next().is_none())
+}
+
 fn answer(request: &httparse::Request<'_, '_>, root: &Path) -> Reply {
-    let with_body = match request.method {
-        Some("GET") => true,
-        Some("HEAD") => false,
-        _ => return Reply::error(405),
+    let reply = match request.method {
+        // HTTP/1.1 demands that the client names the host, and that the server insists on it.
+        _ if request.version == Some(1) && values(request, "host").count() != 1 => Err(400),
+        Some("GET" | "HEAD") => file_for(request, root),
+        _ => Err(405),
     };
-    let mut reply = match request.path.and_then(|target| find(root, path_of(target))) {
-        Some((path, file, metadata)) => {
-            let version = Version::of(&metadata);
-            match version.is_known_to(request) {
-                true => Reply::not_modified(&version),
-                false => Reply::of_file(&path, file, metadata.len(), &version, range(request, &version)),
-            }
-        }
-        None => Reply::error(404),
+    Reply { goes_on: goes_on(request), ..reply.unwrap_or_else(Reply::error) }
+}
+
+/// Returns the reply with the file that a request names, or the status that says why there is none.
+fn file_for(request: &httparse::Request<'_, '_>, root: &Path) -> Result<Reply, u16> {
+    let Some(path) = request.path.and_then(|target| find(root, path_of(target))) else { return Err(404) };
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = match opened {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(403),
+        Err(_) => return Err(503), // for example, no descriptor is left
     };
-    reply.with_body = with_body;
-    reply.goes_on = goes_on(request);
-    reply
+    let version = Version::of(&metadata);
+    match version.status_for(request) {
+        200 => Ok(Reply::of_file(&path, file, metadata.len(), &version, range(request, &version))),
+        304 => Ok(Reply::new(304, &version.headers(), Body::Text(String::new()))),
+        status => Err(status),
+    }
 }
 
 /// Returns whether the next request can follow: this one has no body, as far as can be known, and is not the
@@ -164,7 +181,7 @@ fn range<'a>(request: &httparse::Request<'_, 'a>, version: &Version) -> Option<&
     if request.method != Some("GET") || is_other_version {
         return None;
     }
-    std::str::from_utf8(values(request, "range").next()?).ok()
+    only_value(request, "range")
 }
 
 /// Returns the path of a target, without its query. If the target is a whole URL, its host is ignored.
@@ -179,7 +196,7 @@ fn path_of(target: &str) -> &str {
 }
 
 /// Returns the file that a path names, if it is a regular file below the root after links are followed.
-fn find(root: &Path, path: &str) -> Option<(PathBuf, File, Metadata)> {
+fn find(root: &Path, path: &str) -> Option<PathBuf> {
     let path = percent_decoded(path)?;
     let path = Path::new(OsStr::from_bytes(&path)).strip_prefix("/").ok()?;
     if !path.components().all(|component| matches!(component, Component::Normal(_))) {
@@ -190,12 +207,7 @@ fn find(root: &Path, path: &str) -> Option<(PathBuf, File, Metadata)> {
         path = path.join("index.html").canonicalize().ok()?;
     }
     // This is checked before the file is opened, because opening a pipe would wait for its other end.
-    if !path.starts_with(root) || !path.is_file() {
-        return None;
-    }
-    let file = File::open(&path).ok()?;
-    let metadata = file.metadata().ok()?;
-    Some((path, file, metadata))
+    (path.starts_with(root) && path.is_file()).then_some(path)
 }
 
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {
@@ -219,7 +231,6 @@ fn number(digits: &str, radix: u32) -> Option<u64> {
 struct Reply {
     head: String,
     body: Body,
-    with_body: bool,
     goes_on: bool,
 }
 
@@ -234,18 +245,24 @@ impl Reply {
         let reason = match status {
             200 => "OK",
             206 => "Partial Content",
+            304 => "Not Modified",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            412 => "Precondition Failed",
             416 => "Range Not Satisfiable",
             431 => "Request Header Fields Too Large",
+            503 => "Service Unavailable",
             _ => "Bad Request",
         };
+        let date = httpdate::fmt_http_date(SystemTime::now());
         let length = match &body {
-            Body::Text(text) => text.len() as u64,
-            Body::File(_, _, length) => *length,
+            _ if status == 304 => String::new(), // it would be the length of what is not sent
+            Body::Text(text) => format!("Content-Length: {}\r\n", text.len()),
+            Body::File(_, _, length) => format!("Content-Length: {length}\r\n"),
         };
-        let head = format!("HTTP/1.1 {status} {reason}\r\nContent-Length: {length}\r\n{more_headers}");
-        Self { head, body, with_body: true, goes_on: false }
+        let head = format!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n{length}{more_headers}");
+        Self { head, body, goes_on: false }
     }
 
     fn error(status: u16) -> Self {
@@ -254,15 +271,6 @@ impl Reply {
             _ => "Content-Type: text/plain\r\n",
         };
         Self::new(status, headers, Body::Text(format!("{status}\n")))
-    }
-
-    fn not_modified(version: &Version) -> Self {
-        Self {
-            head: format!("HTTP/1.1 304 Not Modified\r\n{}", version.headers()),
-            body: Body::Text(String::new()),
-            with_body: false,
-            goes_on: false,
-        }
     }
 
     fn of_file(path: &Path, file: File, length: u64, version: &Version, range: Option<&str>) -> Self {
@@ -286,19 +294,19 @@ impl Reply {
         }
     }
 
-    /// Sends the reply, and returns whether the connection continues.
-    fn send(mut self, stream: &TcpStream) -> io::Result<bool> {
+    /// Sends the reply, with its body or without it, and returns whether the connection continues.
+    fn send(mut self, stream: &TcpStream, with_body: bool) -> io::Result<bool> {
         self.head += if self.goes_on { "\r\n" } else { "Connection: close\r\n\r\n" };
         let head = IoSlice::new(self.head.as_bytes());
         match &self.body {
-            Body::File(file, offset, length) if self.with_body => {
+            Body::File(file, offset, length) if with_body => {
                 let header = [head];
                 let mut transfer = Transfer::new(file).at(*offset).count(*length).with_header(&header);
                 // After a file that was truncated, less was sent than Content-Length says.
                 let is_whole = transfer.send_all(stream)? == Outcome::Whole;
                 return Ok(self.goes_on && is_whole);
             }
-            Body::Text(text) if self.with_body => {
+            Body::Text(text) if with_body => {
                 let mut slices = [head, IoSlice::new(text.as_bytes())];
                 SocketRef::from(stream).send_all_vectored(&mut &mut slices[..], SendFlags::empty())?;
             }
@@ -308,7 +316,7 @@ impl Reply {
     }
 }
 
-/// The version of a file, as clients that have it already name it.
+/// The version of a file, by which a client names what it has already.
 struct Version {
     tag: String,
     modified: Option<SystemTime>,
@@ -316,10 +324,11 @@ struct Version {
 
 impl Version {
     fn of(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok();
-        let since_1970 = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let tag = format!("\"{:x}-{:x}\"", since_1970.unwrap_or_default().as_nanos(), metadata.len());
-        Self { tag, modified }
+        // Every change sets the time that is called ctime. A program can set the time of modification to anything.
+        let tag = format!("\"{:x}.{:x}-{:x}\"", metadata.ctime(), metadata.ctime_nsec(), metadata.len());
+        // HTTP cannot say a time before 1970, and may not say one that is still to come.
+        let possible = SystemTime::UNIX_EPOCH..=SystemTime::now();
+        Self { tag, modified: metadata.modified().ok().filter(|time| possible.contains(time)) }
     }
 
     fn headers(&self) -> String {
@@ -328,19 +337,34 @@ impl Version {
         format!("ETag: {}\r\n{}", self.tag, modified.unwrap_or_default())
     }
 
-    /// Returns whether the client has this version. The date counts only if it sends no tags.
-    fn is_known_to(&self, request: &httparse::Request<'_, '_>) -> bool {
-        let mut tags = values(request, "if-none-match").flat_map(|value| value.split(|&byte| byte == b','));
-        if values(request, "if-none-match").next().is_some() {
-            let is_ours =
-                |tag: &[u8]| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag.as_bytes();
-            return tags.any(|tag| is_ours(tag.trim_ascii()));
+    /// Returns the status of a reply to a request, which may have conditions. A date counts only if there are no tags.
+    fn status_for(&self, request: &httparse::Request<'_, '_>) -> u16 {
+        let is_wanted = self.is_among(request, "if-match", b"");
+        if is_wanted.or_else(|| self.is_as_old_as(request, "if-unmodified-since")) == Some(false) {
+            return 412;
         }
-        let date =
-            values(request, "if-modified-since").next().and_then(|date| std::str::from_utf8(date).ok());
-        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        let is_known = self.is_among(request, "if-none-match", b"W/");
+        match is_known.or_else(|| self.is_as_old_as(request, "if-modified-since")) {
+            Some(true) => 304,
+            _ => 200,
+        }
+    }
+
+    /// Returns whether a list of tags, which may have this prefix, names this version, or `None` if there is no list.
+    fn is_among(&self, request: &httparse::Request<'_, '_>, name: &str, prefix: &[u8]) -> Option<bool> {
+        values(request, name).next()?;
+        let is_ours = |tag: &[u8]| tag.strip_prefix(prefix).unwrap_or(tag) == self.tag.as_bytes();
+        let names_us = |list: &[u8]| {
+            list == b"*" || list.split(|&byte| byte == b',').any(|tag| is_ours(tag.trim_ascii()))
+        };
+        Some(values(request, name).any(names_us))
+    }
+
+    /// Returns whether this version is not newer than a date, or `None` if one of the two is not known.
+    fn is_as_old_as(&self, request: &httparse::Request<'_, '_>, name: &str) -> Option<bool> {
+        let date = httpdate::parse_http_date(only_value(request, name)?).ok()?;
         // A date of HTTP has no parts of a second.
-        date.zip(self.modified).is_some_and(|(date, modified)| modified < date + Duration::from_secs(1))
+        Some(self.modified? < date + Duration::from_secs(1))
     }
 }
 
@@ -361,7 +385,7 @@ impl Range {
             (Some(first), Some(last)) if first <= last => (first, last),
             (Some(first), None) if last.is_empty() => (first, u64::MAX),
             (None, Some(0)) if first.is_empty() => return Self::Unsatisfiable,
-            (None, Some(count)) if first.is_empty() => (length.saturating_sub(count), u64::MAX),
+            (None, Some(count)) if first.is_empty() && length > 0 => (length.saturating_sub(count), u64::MAX),
             _ => return Self::All,
         };
         match first < length {

@@ -10,6 +10,7 @@ mod sockets;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rstest::rstest;
 
@@ -503,6 +505,18 @@ fn a_refused_head_has_no_body(#[case] request: &str, #[case] expected: &str) {
     assert!(status(&replies) == expected && replies.ends_with("\r\n\r\n"), "{replies}");
 }
 
+/// The client was promised more than there is, so the connection ends.
+#[test]
+fn a_file_that_is_truncated_meanwhile_ends_early() {
+    let mut stream = connect();
+    write!(stream, "GET /shrinks HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let (head, _) = read_reply(&mut stream, false);
+    assert_eq!(value(&head, "Content-Length"), Some(&*SPARSE.to_string()));
+    File::options().write(true).open(root().join("shrinks")).unwrap().set_len(10).unwrap();
+    let received = std::io::copy(&mut stream, &mut std::io::sink()).expect("an end without a reset");
+    assert!(received < SPARSE, "{received} bytes");
+}
+
 #[test]
 fn a_connection_takes_one_request_after_another_and_several_at_once() {
     let mut stream = connect();
@@ -618,6 +632,40 @@ fn each_request_is_waited_for_anew() {
     }
 }
 
+/// A client that reads nothing is given up. Linux's sendfile waits anew for each part.
+#[test]
+fn a_client_that_reads_nothing_is_not_waited_for_without_end() {
+    let address = serve(IMPATIENCE / 10);
+    let is_given_up = |pause: u64| {
+        let mut stream = connect_to(address);
+        ask_for_sparse(&mut stream, 100_000_000);
+        std::thread::sleep(Duration::from_secs(pause));
+        // It ends early, or by a reset.
+        !std::io::copy(&mut stream, &mut std::io::sink()).is_ok_and(|count| count == 100_000_000)
+    };
+    assert!([1, 2, 4, 8, 16].into_iter().any(is_given_up), "it waited");
+}
+
+/// A client that reads slowly is waited for, if all takes longer than the server's patience too.
+#[test]
+fn a_client_that_reads_slowly_is_waited_for() {
+    let mut stream = connect_to(*IMPATIENT_SERVER);
+    let mut piece = vec![0; 2_000_000];
+    ask_for_sparse(&mut stream, 100_000_000);
+    for _ in 0..25 {
+        std::thread::sleep(IMPATIENCE / 20);
+        stream.read_exact(&mut piece).unwrap();
+    }
+    assert_eq!(std::io::copy(&mut stream, &mut std::io::sink()).unwrap(), 50_000_000);
+}
+
+/// Asks for so many bytes, and for no more replies, and reads the head of the reply.
+fn ask_for_sparse(stream: &mut TcpStream, bytes: u64) {
+    let range = format!("Range: bytes=0-{}", bytes - 1);
+    write!(stream, "GET /sparse HTTP/1.1\r\nHost: test\r\n{range}\r\nConnection: close\r\n\r\n").unwrap();
+    assert_eq!(status(&read_reply(stream, false).0), "206");
+}
+
 /// The header and a small file come in one piece.
 #[test]
 fn header_and_body_leave_together() {
@@ -630,6 +678,35 @@ fn header_and_body_leave_together() {
         "{:?}",
         String::from_utf8_lossy(&piece[..count])
     );
+}
+
+/// They are one segment too. A read could have joined two.
+#[test]
+fn header_and_body_are_one_segment() {
+    let mut stream = connect();
+    write!(stream, "GET /ten.txt HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let (_, body) = read_reply(&mut stream, true);
+    assert_eq!(body, b"0123456789");
+    match data_segments_received(&stream) {
+        Some(count) => assert_eq!(count, 1),
+        None => sockets::skipped(format_args!("no count of the segments with data in TCP_INFO")),
+    }
+}
+
+/// The count of segments with data, which Linux has since 4.6, or `None` where the kernel or an emulator does not say it.
+fn data_segments_received(stream: &TcpStream) -> Option<u32> {
+    const DATA_SEGMENTS_IN: usize = 152;
+    const END: usize = DATA_SEGMENTS_IN + size_of::<u32>();
+    let mut info = [0_u8; END];
+    let mut length = END as libc::socklen_t;
+    if sockets::OPENBSD {
+        return None;
+    }
+    let (fd, room) = (stream.as_raw_fd(), info.as_mut_ptr().cast());
+    // SAFETY: the kernel writes at most as many bytes as there is room for, and how many they are.
+    let got = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, room, &raw mut length) };
+    let is_there = got == 0 && length as usize == END;
+    is_there.then(|| u32::from_ne_bytes(info[DATA_SEGMENTS_IN..].try_into().unwrap()))
 }
 
 /// A client that goes away in the middle does no harm to the others, and is not worth a word.
@@ -807,4 +884,58 @@ fn a_file_without_a_descriptor_is_503() {
         assert!(Instant::now() < deadline, "the others have left");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A thousand clients are connected and ask at the same time. Each gets what it asked for, and nothing is left of them.
+#[test]
+fn a_thousand_at_once() {
+    const CLIENTS: usize = 1000;
+    const STACK: usize = 256 * 1024;
+    let (clients, table) = clients_and_table(CLIENTS);
+    let sizes = [0, 1, 1000, 8000, 8192, 9000, 50_000];
+    for size in sizes {
+        std::fs::write(root().join(format!("{size}.bin")), &large()[..size]).unwrap();
+    }
+    let mut server = OtherProcess::start(&root(), Some(table), Some(STACK));
+    let mut streams = Vec::new();
+    for _ in 0..clients {
+        let mut stream = connect_to(server.address);
+        write!(stream, "HEAD /ten.txt HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        if stream.peek(&mut [0]).is_ok_and(|count| count == 0) {
+            let why = server.log.next().unwrap().unwrap();
+            assert!(why.contains(&format!("(os error {})", Errno::EAGAIN as i32)), "{why}");
+            sockets::skipped(format_args!("{} of {clients} clients: {why}", clients - streams.len()));
+            break;
+        }
+        assert_eq!(status(&read_reply(&mut stream, false).0), "200");
+        streams.push(stream);
+    }
+    let asked: Vec<_> = sizes.into_iter().cycle().take(streams.len()).collect();
+    for (stream, size) in streams.iter_mut().zip(&asked) {
+        write!(stream, "GET /{size}.bin HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    }
+    let whole = large();
+    for (stream, size) in streams.iter_mut().zip(asked) {
+        let (head, body) = read_reply(stream, true);
+        assert!(status(&head) == "200" && body == whole[..size], "{size}: {head}");
+    }
+    drop(streams);
+    server.expect_descriptors(server.descriptors);
+}
+
+/// How many clients there can be, up to these, and the table of descriptors that their server needs. A client has one
+/// descriptor here, and two there while its file is sent.
+fn clients_and_table(wanted: usize) -> (usize, usize) {
+    const OTHERS: usize = 50;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let table = hard.min((2 * wanted + OTHERS) as _);
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.max(table), hard);
+    let clients = wanted.min((table as usize - OTHERS) / 2);
+    if clients < wanted {
+        sockets::skipped(format_args!(
+            "{} of {wanted} clients: the limit of descriptors is {hard}",
+            wanted - clients
+        ));
+    }
+    (clients, table as usize)
 }

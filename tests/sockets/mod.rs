@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of tests takes what it needs")]
 
+pub(crate) mod channel;
+
 use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -126,7 +126,7 @@ impl<'a> FileSender<'a> {
     /// Returns whether the input may have bytes for the kernel's sendfile. A socket or a character device is
     /// assumed to have some: some kernels can send them (X7b), and their bytes could not be read again.
     #[cold]
-    pub(super) fn has_something_to_send(&self, offset: Option<u64>) -> bool {
+    fn has_something_to_send(&self, offset: Option<u64>) -> bool {
         match kind_and_length(self.input) {
             Ok((FileKind::Seekable, length)) => self.start(offset).is_ok_and(|start| {
                 // A single byte cannot be read from a file that is open with O_DIRECT.

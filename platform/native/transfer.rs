@@ -9,10 +9,11 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::cork::Corked;
+use super::file::kind_and_length;
 use super::sendfile::{FileSender, Method, Output, check_range};
 use crate::platform::Native;
 use crate::platform::contract::{SendFlags, SocketKind, limits};
-use crate::platform::kernel::{Kernel, RawFlags, Why};
+use crate::platform::kernel::{FileKind, Kernel, RawFlags, Why};
 use crate::platform::posix::{Filled, file};
 
 /// Up to this size, one message that is copied is faster than a header and the kernel's sendfile.
@@ -200,12 +201,25 @@ impl<'a> FileSender<'a> {
         if outcome.is_ok() && accepted < asked {
             // After some bytes the output can be full. Only a trailer needs to know that now.
             let offset = offset.map(|offset| offset + accepted);
-            sent.ended = accepted == 0 || !whole.trailer.is_empty() && !self.has_something_to_send(offset);
+            sent.ended = accepted == 0 || whole.trailer_left(sent) > 0 && self.has_ended(offset);
         }
         if accepted == 0 && (after_header || sent.ended) {
             self.push();
         }
         outcome
+    }
+
+    /// Returns whether the file has no byte here. A file that cannot be read has not ended: the next call returns the
+    /// error. Bytes of a device are not read, because they could not be read again.
+    fn has_ended(&self, offset: Option<u64>) -> bool {
+        match (kind_and_length(self.input), self.start(offset)) {
+            (Ok((FileKind::Seekable, length)), Ok(start)) => {
+                // A single byte cannot be read from a file that is open with O_DIRECT.
+                let mut byte = [MaybeUninit::uninit()];
+                start >= length && file::read_at(self.input, &mut byte, start).is_ok_and(<[u8]>::is_empty)
+            }
+            _ => false,
+        }
     }
 
     /// Has TCP send what it keeps back for data that did not follow (T2): after a header with `MSG_MORE`, and after

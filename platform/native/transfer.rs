@@ -174,10 +174,11 @@ impl<'a> FileSender<'a> {
         whole: &Whole<'_, Descriptor>,
         sent: &mut Progress,
     ) -> Result<bool, Why> {
-        let room = (BYTES as u64).saturating_sub(whole.header_left(sent) as u64);
+        // An empty file is read with the first message only if that has room after the header.
+        let room = BYTES.checked_sub(whole.header_left(sent)).filter(|&room| room > 0);
         let is_small = |length: u64| {
             let there = length.saturating_sub(whole.offset.unwrap_or(0) + sent.file);
-            whole.file_left(sent).min(there) <= room
+            room.is_some_and(|room| whole.file_left(sent).min(there) <= room as u64)
         };
         let begins = Some(self.admit(whole, sent, is_small)?);
         let mut buffer = [MaybeUninit::uninit(); BYTES];

@@ -199,7 +199,8 @@ impl<'a> FileSender<'a> {
             Err(stopped) => (stopped.accepted, Err(stopped.why)),
         };
         sent.file += accepted;
-        if outcome.is_ok() && accepted < asked {
+        // Nothing is asked for where the largest file ends.
+        if outcome.is_ok() && (accepted < asked || asked == 0) {
             // After some bytes the output can be full. Only a trailer needs to know that now.
             let offset = offset.map(|offset| offset + accepted);
             sent.ended = accepted == 0 || whole.trailer_left(sent) > 0 && self.has_ended(offset);
@@ -339,7 +340,9 @@ fn gather<Descriptor>(
         return Ok(message);
     }
     while message.file < most && !filled.is_full() {
-        match filled.read_at(input, offset + message.file, most - message.file) {
+        // pread(2) refuses a range that goes past the end of the largest file.
+        let (offset, most) = (offset + message.file, most - message.file);
+        match filled.read_at(input, offset, most.min(limits::FILE_OFFSET - offset)) {
             Ok(0) => {
                 message.ended = true;
                 break;

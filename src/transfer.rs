@@ -122,7 +122,7 @@ impl Sent {
     /// Returns how many bytes were accepted in all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.header as u64 + self.file + self.trailer as u64
+        self.file.saturating_add(self.header as u64).saturating_add(self.trailer as u64)
     }
 }
 
@@ -268,7 +268,7 @@ impl<'a, Descriptor: AsFd> Transfer<'a, Descriptor> {
     pub fn left(&self) -> Option<u64> {
         let around = self.whole.header_left(&self.progress) + self.whole.trailer_left(&self.progress);
         let file = self.whole.file_left(&self.progress);
-        (file == 0 || self.whole.count.is_some()).then(|| around as u64 + file)
+        (file == 0 || self.whole.count.is_some()).then(|| file.saturating_add(around as u64))
     }
 
     /// Returns how the transfer ended, or `None` if it is not finished.
@@ -310,7 +310,7 @@ impl<'a, Descriptor: AsFd> Transfer<'a, Descriptor> {
     /// | kind | when | clause |
     /// |---|---|---|
     /// | `InvalidInput` | the buffer is empty | X15 |
-    /// | `InvalidInput` | the transfer was [resumed](Self::resume), and more was sent than it has | T11 |
+    /// | `InvalidInput` | the transfer was [resumed](Self::resume), and what was sent is more than it has, or has a gap | T11 |
     /// | `LengthOverflow` | the header or the trailer has more than `SSIZE_MAX` bytes | L3 |
     /// | `Unsupported` | there are descriptors, and the output is not a unix stream | T7 |
     /// | `TooManyDescriptors`, `DescriptorsWithoutData`, `MessageTooLong` | as for [`Message`](crate::Message::send) | T7 |
@@ -396,7 +396,10 @@ impl<'a, Descriptor: AsFd> Transfer<'a, Descriptor> {
         let is_beyond = sent.header > header
             || sent.trailer > length(trailer)
             || count.is_some_and(|count| sent.file > count);
-        if is_beyond {
+        // What comes later was sent, and what comes before it was not.
+        let has_gap = sent.header < header && (sent.file > 0 || sent.trailer > 0)
+            || sent.trailer > 0 && count.is_some_and(|count| sent.file < count);
+        if is_beyond || has_gap {
             return Some(Refusal::ResumedBeyond);
         }
         match output {

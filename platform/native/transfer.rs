@@ -74,14 +74,14 @@ impl Whole<'_, BorrowedFd<'_>> {
 
 impl<Descriptor> Whole<'_, Descriptor> {
     pub(crate) fn header_left(&self, sent: &Progress) -> usize {
-        length(self.header) - sent.header
+        length(self.header).saturating_sub(sent.header)
     }
 
     /// Returns how much of the file may be left. A trailer is only sent after all of it (T4).
     pub(crate) fn file_left(&self, sent: &Progress) -> u64 {
         match self.count {
             _ if sent.ended || sent.trailer > 0 => 0,
-            Some(count) => count - sent.file,
+            Some(count) => count.saturating_sub(sent.file),
             None => limits::FILE_OFFSET.saturating_sub(self.offset.unwrap_or(0)).saturating_sub(sent.file),
         }
     }
@@ -89,7 +89,7 @@ impl<Descriptor> Whole<'_, Descriptor> {
     /// Returns how much of the trailer is left. It is not sent after a file that was too short (T5).
     pub(crate) fn trailer_left(&self, sent: &Progress) -> usize {
         match self.missing(sent) {
-            0 => length(self.trailer) - sent.trailer,
+            0 => length(self.trailer).saturating_sub(sent.trailer),
             _ => 0,
         }
     }
@@ -97,7 +97,7 @@ impl<Descriptor> Whole<'_, Descriptor> {
     /// Returns how many bytes the file had too few.
     pub(crate) fn missing(&self, sent: &Progress) -> u64 {
         match self.count {
-            Some(count) if sent.ended => count - sent.file,
+            Some(count) if sent.ended => count.saturating_sub(sent.file),
             _ => 0,
         }
     }

@@ -133,7 +133,14 @@ impl<'a> FileSender<'a> {
         whole: &Whole<'_, Descriptor>,
         sent: &mut Progress,
     ) -> Result<(), Why> {
-        self.check_range(whole.offset, whole.count.unwrap_or(sent.file))?;
+        let count = whole.count.unwrap_or(sent.file);
+        match whole.offset {
+            // sendfile(2) is not asked for all of it, so it cannot refuse a range that goes too far (X4).
+            None if count - sent.file > limits::BYTES_PER_SENDFILE => {
+                check_range(self.start(None).unwrap_or(0), count - sent.file)?;
+            }
+            offset => self.check_range(offset, count)?,
+        }
         if !matches!(self.method, Method::Kernel) {
             return self.copy(whole, sent);
         }

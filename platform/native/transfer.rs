@@ -367,10 +367,11 @@ fn gather<Descriptor>(
     Ok(message)
 }
 
-/// Returns the flags of a message after which the kernel sends more. A socket that is not TCP has no use for the
-/// hint (F4b).
+/// Returns the flags of a message after which the kernel sends more. The hint is for TCP only: another stream has no
+/// use for it (F4b), or cannot be made to send what it keeps back.
 fn more_follows(socket: Option<SocketKind>) -> RawFlags {
     socket
+        .filter(|&kind| kind == SocketKind::Tcp)
         .and_then(|kind| Native::raw_flags(kind, SendFlags::MORE))
         .unwrap_or(RawFlags(Native::NUMBERS.MSG_NOSIGNAL))
 }

@@ -206,8 +206,7 @@ impl<'a> FileSender<'a> {
             Err(stopped) => (stopped.accepted, Err(stopped.why)),
         };
         sent.file += accepted;
-        // Nothing is asked for where the largest file ends.
-        if outcome.is_ok() && (accepted < asked || asked == 0) {
+        if outcome.is_ok() && accepted < asked {
             // After some bytes the output can be full. Only a trailer needs to know that now.
             let offset = offset.map(|offset| offset + accepted);
             sent.ended = accepted == 0 || whole.trailer_left(sent) > 0 && self.has_ended(offset);

@@ -16,7 +16,8 @@ use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SocketRef, sendfile,
+    Address, ControlBuffer, Cork, Message, Offset, Outcome, Output, ReceiveFlags, SendFlags, Sent, SocketRef,
+    Transfer, sendfile,
 };
 
 /// The system's allocator, which counts what one thread asks of it.
@@ -219,6 +220,48 @@ fn files() {
         });
         assert_eq!((allocations, failed), (0, [true; 3]));
     }
+}
+
+#[test]
+fn transfers() {
+    let (small, large) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    small.set_len(4).unwrap();
+    large.set_len(9000).unwrap();
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let folder = File::open("/").unwrap();
+    let (tcp, unix) = (Pair::new(Tcp), Pair::new(UnixStream));
+    let (head, tail) = ([IoSlice::new(b"first")], [IoSlice::new(b"last")]);
+    let descriptors = [small.as_fd()];
+    for output in [tcp.socket().into(), unix.socket().into(), Output::file(&null)] {
+        for (file, length) in [(&small, 4), (&large, 9000)] {
+            let (allocations, outcomes) = counted(|| {
+                let mut buffer = [0; 1000];
+                let whole = || Transfer::new(file).at(0).with_header(&head).with_trailer(&tail);
+                [
+                    whole().send_all(output),
+                    whole().count(length).send_all(output),
+                    whole().by_copying(&mut buffer).send_all(output),
+                    whole().resume(Sent::default()).send_all(output),
+                ]
+            });
+            assert_eq!((allocations, outcomes), (0, [Ok(Outcome::Whole); 4]));
+            let (allocations, failed) = counted(|| {
+                let cork = match output {
+                    Output::Socket(socket) => Cork::new(&socket).is_ok(),
+                    _ => true,
+                };
+                let early = Transfer::new(file).at(0).count(length + 1).with_trailer(&tail).send_all(output);
+                let refused = Transfer::new(&folder).with_header(&head).send_all(output).is_err();
+                (cork, early, refused)
+            });
+            assert_eq!((allocations, failed), (0, (true, Ok(Outcome::FileEnded { missing: 1 }), true)));
+        }
+    }
+    let (allocations, sent) = counted(|| {
+        let transfer = Transfer::new(&large).at(0).with_header(&head).with_descriptors(&descriptors);
+        { transfer }.send_all(unix.socket())
+    });
+    assert_eq!((allocations, sent), (0, Ok(Outcome::Whole)));
 }
 
 #[test]

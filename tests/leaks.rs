@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::dup;
 use sockets::{DESCRIPTORS, NO_FLAGS, OPENBSD};
-use unisend::{ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, SocketRef};
+use unisend::{ControlBuffer, ErrorKind, Message, ReceiveFlags, SendFlags, SocketRef, Transfer};
 
 /// The numbers that are open.
 fn open_descriptors() -> Vec<i32> {
@@ -193,6 +193,25 @@ fn refused_by_the_kernel() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Disconnected);
 }
 
+/// With a header that is sent, with one that is not, and after a failure.
+fn with_transfers() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let file = File::open("/").expect("a folder");
+    let input = tempfile::tempfile().expect("a file");
+    let (head, descriptors) = ([IoSlice::new(b"data")], [file.as_fd(); 3]);
+    for _ in 0..2 {
+        let transfer = Transfer::new(&input).at(0).with_header(&head).with_descriptors(&descriptors);
+        assert_eq!({ transfer }.send(&ours), Ok(4));
+    }
+    let (taken, lost) = receive(&SocketRef::from(&theirs), 9);
+    assert_eq!((taken.len(), lost), (3, false));
+    let transfer = Transfer::new(&file).with_header(&head).with_descriptors(&descriptors);
+    assert!({ transfer }.send(&ours).is_err());
+    drop(theirs);
+    let transfer = Transfer::new(&input).with_header(&head).with_descriptors(&descriptors);
+    assert!({ transfer }.send(&ours).is_err());
+}
+
 /// Receives three descriptors while the table has room for so many more.
 fn with_a_table_that_has_room_for(free: usize) {
     let (ours, theirs) = sent(3);
@@ -245,7 +264,7 @@ fn the_table_is_as_it_was_after_every_case() {
     let many = sockets::room_for_descriptors();
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, most.min(DESCRIPTORS), most).expect("a lower limit");
-    let cases: [(&str, fn()); 18] = [
+    let cases: [(&str, fn()); 19] = [
         ("taken by none", taken_by_none),
         ("taken in part", taken_in_part),
         ("taken all", taken_all),
@@ -260,6 +279,7 @@ fn the_table_is_as_it_was_after_every_case() {
         ("a flood until it is refused", a_flood_until_it_is_refused),
         ("refused by unisend", refused_by_unisend),
         ("refused by the kernel", refused_by_the_kernel),
+        ("with transfers", with_transfers),
         ("no free slot", no_free_slot),
         ("one free slot", one_free_slot),
         ("two free slots", two_free_slots),

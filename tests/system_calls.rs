@@ -17,8 +17,8 @@ use rstest::rstest;
 use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, transfer, transfer_all, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Message, Offset, Output, ReceiveFlags, SendFlags, SigpipeGuard, SocketRef,
-    sendfile,
+    Address, ControlBuffer, Message, Offset, Outcome, Output, ReceiveFlags, SendFlags, SigpipeGuard,
+    SocketRef, Transfer, sendfile,
 };
 
 const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
@@ -28,11 +28,15 @@ const END: &str = "here the calls end";
 
 /// The calls between the marks. Everything they need was made before, so that nothing else is seen.
 fn between_marks(work: impl FnOnce()) {
-    let null = File::options().write(true).open("/dev/null").unwrap();
+    let null = null();
     let mark = |text: &str| nix::unistd::write(&null, text.as_bytes()).unwrap();
     mark(BEGIN);
     work();
     mark(END);
+}
+
+fn null() -> File {
+    File::options().write(true).open("/dev/null").unwrap()
 }
 
 fn repeat(mut send: impl FnMut()) {
@@ -150,7 +154,7 @@ fn child() {
         ["sendfile", to, how] => {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(b"data").unwrap();
-            let null = File::options().write(true).open("/dev/null").unwrap();
+            let null = null();
             let pair = Pair::new(UnixStream);
             let to = if to == "socket" { pair.socket().into() } else { Output::file(&null) };
             let mut buffer = [0; 4];
@@ -176,10 +180,47 @@ fn child() {
                 assert_eq!(sent, Ok(count));
             });
         }
+        ["transfer", to, file, ref rest @ ..] => {
+            let (tcp, unix, null) = (Pair::new(Tcp), Pair::new(UnixStream), null());
+            let (reader, pipe) = nix::unistd::pipe().unwrap();
+            let to = match to {
+                "tcp" => tcp.socket().into(),
+                "unix" => unix.socket().into(),
+                "pipe" => Output::file(&pipe),
+                _ => Output::file(&null),
+            };
+            let length = if file == "large" { 9000 } else { 4 };
+            let input = tempfile::tempfile().unwrap();
+            input.set_len(length).unwrap();
+            let has = |what: &str| rest.contains(&what);
+            let part = |has| [IoSlice::new(if has { b"part" } else { b"" })];
+            let (head, tail) = (part(!has("alone")), part(has("trailer")));
+            let (mut buffer, descriptors) = ([0; 16_384], [input.as_fd()]);
+            let _guard = SigpipeGuard::new();
+            // Once: there is room for that, whatever the page size is.
+            between_marks(|| {
+                let mut transfer = Transfer::new(&input).with_header(&head).with_trailer(&tail);
+                if !has("position") {
+                    transfer = transfer.at(0);
+                }
+                if !has("all") {
+                    transfer = transfer.count(length + if has("more") { 1 } else { 0 });
+                }
+                if has("copied") {
+                    transfer = transfer.by_copying(&mut buffer);
+                }
+                let outcome = match has("descriptor") {
+                    true => transfer.with_descriptors(&descriptors).send_all(to).unwrap(),
+                    false => transfer.send_all(to).unwrap(),
+                };
+                assert_eq!(outcome == Outcome::Whole, !has("more"));
+            });
+            drop(reader);
+        }
         ["sendfile", "unreadable"] => {
             // Long where the kernel has it: one read gives a page at most.
             let file = File::open("/proc/self/smaps").or_else(|_| File::open("/proc/self/maps")).unwrap();
-            let null = File::options().write(true).open("/dev/null").unwrap();
+            let null = null();
             between_marks(|| {
                 transfer_all(Output::file(&null), &file, Offset::At(&mut 0), 1 << 40, None).unwrap();
             });
@@ -380,6 +421,50 @@ fn descriptors_and_credentials_are_these_calls(#[case] case: &str, #[case] names
 fn sendfile_makes_these_calls(#[case] how: &str, #[case] names: &[&str]) {
     is_made_of(&format!("sendfile {how}"), ROUNDS, names);
 }
+
+/// Under a guard against SIGPIPE, whose calls are those of `sendfile`. TCP is corked around a file and a trailer that
+/// the kernel sends, and uncorked where a hint was given for a file that then had nothing.
+#[rstest]
+#[case::t2_a_small_file("tcp small", &["fstat", "pread", "sendto"])]
+#[case::t2_a_small_file_and_a_trailer("tcp small trailer", &["fstat", "pread", "sendto"])]
+#[case::t2_to_the_end_of_a_small_file("tcp small all trailer", &["fstat", "pread", "pread", "sendto"])]
+#[case::t5_a_small_file_that_ends_early("tcp small more", &["fstat", "pread", "pread", "sendto"])]
+#[case::t2_a_large_file("tcp large", &["fstat", "fcntl", "sendto", "sendfile"])]
+#[case::t2_a_large_file_and_a_trailer(
+    "tcp large trailer",
+    &["fstat", "fcntl", "sendto", GET, SET, "sendfile", "sendto", SET]
+)]
+#[case::t2_no_header("tcp large alone trailer", &[GET, SET, "sendfile", "sendto", SET])]
+#[case::t5_a_large_file_that_ends_early(
+    "tcp large more",
+    &["fstat", "fcntl", "sendto", "sendfile", "getpid", TAKE, "sendfile", "getpid", TAKE, GET, SET, SET]
+)]
+#[case::t5_and_a_trailer(
+    "tcp large more trailer",
+    &["fstat", "fcntl", "sendto", GET, SET, "sendfile", "getpid", TAKE, "fstat", "pread", SET]
+)]
+#[case::t1_a_small_file_to_unix("unix small trailer", &["fstat", "pread", "sendto"])]
+#[case::t1_a_large_file_to_unix("unix large trailer", &["fstat", "fcntl", "sendto", "sendfile", "sendto"])]
+#[case::t7_a_descriptor("unix small descriptor", &["fstat", "pread", "sendmsg"])]
+#[case::t1_a_small_file_to_a_pipe("pipe small trailer", &["fstat", "fcntl", "fstat", "pread", "write"])]
+#[case::t1_a_large_file_to_a_pipe(
+    "pipe large trailer",
+    &["fstat", "fcntl", "fstat", "fcntl", "write", "poll", "sendfile", "write"]
+)]
+#[case::x1_from_the_position("tcp small position", &["fstat", "lseek", "pread", "sendto", "lseek"])]
+#[case::x1_a_large_file_from_the_position(
+    "tcp large position",
+    &["fstat", "fcntl", "lseek", "sendto", "sendfile"]
+)]
+#[case::copying("tcp large copied trailer", &["fstat", "pread", "sendto"])]
+#[case::copying_to_the_end("tcp large copied all trailer", &["fstat", "pread", "pread", "sendto"])]
+fn a_transfer_makes_these_calls(#[case] how: &str, #[case] names: &[&str]) {
+    is_made_of(&format!("transfer {how}"), 1, names);
+}
+
+/// Asks whether a connection is corked, and corks or uncorks it.
+const GET: &str = "getsockopt";
+const SET: &str = "setsockopt";
 
 /// What the kernel cannot send (clause X8) it is asked for once in a loop, and not again for what is left of it.
 #[test]

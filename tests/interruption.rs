@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use rstest::rstest;
 use sockets::{
-    Call, NO_FLAGS, OPENBSD, Pair, close_with_reset, differs, fill, finished, narrow, pattern, read_exactly,
-    received, set_send_timeout, transfer_all, wait_readable,
+    Call, NO_FLAGS, OPENBSD, Pair, close_with_reset, differs, fill, fill_for_sendfile, finished, narrow,
+    pattern, read_exactly, received, set_send_timeout, transfer_all, wait_readable,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
@@ -56,10 +56,10 @@ fn interrupted<T>(worker: JoinHandle<T>, by: Signal) -> T {
     finished(worker, |worker| signal(worker, by))
 }
 
-/// A pair whose sender has no room.
+/// A pair whose sender has no room, whatever the call.
 fn full(kind: SocketKind) -> Pair {
     let pair = Pair::new(kind);
-    fill(&pair.socket(), &[7; 500]);
+    fill_for_sendfile(&pair.socket(), &[7; 500]);
     pair
 }
 

@@ -11,7 +11,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sockets::{Pair, bounded, declared, differs, fill, shutdown};
+use sockets::{Pair, bounded, declared, differs, fill_for_sendfile, shutdown};
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
 use unisend::{Offset, Output, sendfile};
@@ -229,7 +229,7 @@ impl To {
         let Pair { ours, theirs, .. } = Pair::new(kind);
         match state {
             Room => {}
-            Full => drop(fill(&declared(kind, &ours), &[7; 1000])),
+            Full => fill_for_sendfile(&declared(kind, &ours), &[7; 1000]),
             Broken => shutdown(&ours, std::net::Shutdown::Write).unwrap(),
         }
         Self { name, fd: ours, socket: Some(kind), is_pipe: false, state, theirs: Some(theirs) }
@@ -338,8 +338,8 @@ fn agree(input: &Input, to: &To, case: Case, best: &Seen, copied: &Seen) -> bool
         _ => false,
     };
     if differs(named, false) && case.count > 0 && to.is_pipe && to.state == Full {
-        // Whatever the release: it asks for room before it looks at the input.
-        return (best.outcome, copied.outcome) == (Err(WouldBlock), Err(InvalidInput));
+        // It asks for room before it looks at the input, and before release 5.12 the other way round.
+        return matches!(best.outcome, Err(WouldBlock | InvalidInput)) && copied.outcome == Err(InvalidInput);
     }
     best == copied || differs(named, false) && copied.outcome == Err(InvalidInput) && as_named()
 }

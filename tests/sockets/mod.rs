@@ -4,7 +4,7 @@
 
 pub(crate) mod channel;
 
-use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read};
+use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
@@ -395,6 +395,24 @@ pub(crate) fn fill(socket: &SocketRef<'_, impl Sized>, message: &[u8]) -> usize 
             }
         }
     }
+}
+
+/// As [`fill`], until a blocking socket has no room for sendfile(2) either. Before Linux 6.5 a unix stream that is full for
+/// send still takes parts of a file, each as a piece of the last buffer in the queue, until that has 17 of them
+/// (`unix_stream_sendpage`).
+pub(crate) fn fill_for_sendfile(socket: &SocketRef<'_>, message: &[u8]) {
+    const MANY: usize = 100;
+    fill(socket, message);
+    if socket.kind() != SocketKind::UnixStream {
+        return;
+    }
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(message).unwrap();
+    set_nonblocking(socket, true);
+    let more = || unisend::sendfile(*socket, &file, Offset::At(&mut 0), message.len() as u64);
+    let error = (0..MANY).find_map(|_| more().err()).expect("never full");
+    assert_eq!(error.kind(), unisend::ErrorKind::WouldBlock, "{error}");
+    set_nonblocking(socket, false);
 }
 
 /// Sends bytes until that fails, as it soon must: a peer's end takes a moment to arrive.

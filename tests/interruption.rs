@@ -15,7 +15,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use rstest::rstest;
 use sockets::{
     Call, NO_FLAGS, OPENBSD, Pair, close_with_reset, differs, fill, fill_for_sendfile, finished, narrow,
-    pattern, read_exactly, received, set_send_timeout, transfer_all, wait_readable,
+    pattern, read_exactly, received, set_buffer, set_send_timeout, transfer_all, wait_readable,
 };
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
@@ -307,36 +307,57 @@ fn i4b_the_limit_is_of_each_part(
     #[values(Tcp, UnixStream)] kind: SocketKind,
     #[values(false, true)] with_signals: bool,
 ) {
-    Loop::each(|how| goes_on_with_a_slow_reader(kind, how, with_signals));
-}
-
-fn goes_on_with_a_slow_reader(kind: SocketKind, how: Loop, with_signals: bool) {
-    const LIMIT: Duration = Duration::from_millis(1500);
-    let Pair { ours, theirs, .. } = narrow(kind);
-    set_send_timeout(&ours, LIMIT);
     // Much more than the buffers hold: on pages of 64 KiB that is near 1 MiB.
     let data = pattern(8 << 20);
-    let expected = data.clone();
+    Loop::each(|how| {
+        let attempts = 5;
+        let goes_on = (0..attempts).any(|_| goes_on_with_a_slow_reader(kind, how, with_signals, &data));
+        assert!(goes_on, "{how:?}: too long between two parts in each of {attempts} attempts");
+    });
+}
+
+/// Whether that was seen. Where nothing comes for too long, the loop is right to end: a machine can stand still, as an emulated
+/// one does beside others, and TCP can wait for a timer.
+fn goes_on_with_a_slow_reader(kind: SocketKind, how: Loop, with_signals: bool, data: &[u8]) -> bool {
+    const LIMIT: Duration = Duration::from_millis(1500);
+    // Room for several of loopback's segments of 64 KiB: with less, TCP waits for its timers each time.
+    const ROOM: libc::c_int = 200_000;
+    let Pair { ours, theirs, .. } = Pair::new(kind);
+    set_buffer(&ours, libc::SO_SNDBUF, ROOM);
+    set_buffer(&theirs, libc::SO_RCVBUF, ROOM);
+    set_send_timeout(&ours, LIMIT);
+    let sent = data.to_vec();
     let worker = start(move || {
         let started = Instant::now();
-        (how.run(&sockets::declared(kind, &ours), &data), started.elapsed(), ours)
+        (how.run(&sockets::declared(kind, &ours), &sent), started.elapsed())
     });
     let mut arrived = Vec::new();
-    while arrived.len() < expected.len() {
+    let (mut last, mut slowest) = (Instant::now(), Duration::ZERO);
+    loop {
         // The first ends a part, the others a call of which nothing is accepted: there the limit begins.
-        for _ in 0..4 {
+        for _ in 0..3 {
             thread::sleep(NOW_AND_THEN / 4);
             if with_signals {
                 signal(&worker, INTERRUPTS);
             }
         }
-        let part = (expected.len() - arrived.len()).min(expected.len() / 20);
-        arrived.extend(read_exactly(&theirs, part));
+        wait_readable(&theirs);
+        let part = received(&theirs).unwrap();
+        if part.is_empty() {
+            break;
+        }
+        arrived.extend(part);
+        slowest = slowest.max(last.elapsed());
+        last = Instant::now();
     }
-    assert!(arrived == expected, "not the same bytes");
-    let (outcome, elapsed, _ours) = finished(worker, |_| {});
-    assert_eq!(outcome, Ok(()), "{how:?}");
+    let (outcome, elapsed) = finished(worker, |_| {});
+    if outcome.is_err() && slowest > LIMIT / 2 {
+        return false;
+    }
+    assert_eq!(outcome, Ok(()), "{how:?} after {elapsed:?}, with {slowest:?} from one part to the next");
+    assert!(arrived == data, "not the same bytes");
     assert!(elapsed > LIMIT, "it took no longer than one limit: {elapsed:?}");
+    true
 }
 
 /// The limit is none of a socket that does not wait.

@@ -76,8 +76,15 @@ static SERVER: LazyLock<(SocketAddr, tempfile::TempDir)> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || server::serve(&listener, &root, PATIENCE));
+    // SAFETY: the function does not unwind, and this program is not unloaded before it ends.
+    assert_eq!(unsafe { libc::atexit(remove_files) }, 0);
     (address, directory)
 });
+
+/// Removes the directory when the program ends. What is static is never dropped.
+extern "C" fn remove_files() {
+    let _ = std::fs::remove_dir_all(SERVER.1.path());
+}
 
 /// The directory that it serves.
 fn root() -> PathBuf {

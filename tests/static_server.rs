@@ -124,9 +124,9 @@ fn read_reply(stream: &mut TcpStream, with_body: bool) -> (String, Vec<u8>) {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
-    let length = value(&head, "Content-Length").map(|length| length.parse().unwrap());
+    let length = value(&head, "Content-Length").map(|length| length.parse::<u64>().unwrap());
     assert_eq!(length.is_none(), head.starts_with("HTTP/1.1 304 "), "{head}");
-    let mut body = vec![0; length.filter(|_| with_body).unwrap_or(0)];
+    let mut body = vec![0; length.filter(|_| with_body).unwrap_or(0) as usize];
     stream.read_exact(&mut body).unwrap();
     (head, body)
 }
@@ -382,6 +382,17 @@ fn a_condition(#[case] headers: &str, #[case] expected: &str) {
     assert_eq!((status(&head), &*body), (expected, whole), "{head}");
     let (head, _) = ask("HEAD", "/dated", &headers);
     assert_eq!(status(&head), expected.replace("206", "200"), "{head}");
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_403() {
+    let path = root().join("unreadable");
+    let file = File::create(&path).unwrap();
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    match File::open(&path) {
+        Ok(_) => sockets::skipped(format_args!("this user may read any file")),
+        Err(_) => assert_eq!(status(&ask("GET", "/unreadable", "").0), "403"),
+    }
 }
 
 /// What is not there has no version, and no condition changes that.

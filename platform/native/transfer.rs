@@ -12,7 +12,7 @@ use super::cork::Corked;
 use super::file::kind_and_length;
 use super::sendfile::{FileSender, Method, Output, check_range};
 use crate::platform::Native;
-use crate::platform::contract::{SendFlags, SocketKind, limits};
+use crate::platform::contract::{Errno, SendFlags, SocketKind, limits};
 use crate::platform::kernel::{FileKind, Kernel, RawFlags, Why};
 use crate::platform::posix::{Filled, file};
 
@@ -182,7 +182,7 @@ impl<'a> FileSender<'a> {
         sent: &mut Progress,
     ) -> Result<bool, Why> {
         // An empty file is read with the first message only if that has room after the header.
-        let room = BYTES.checked_sub(whole.header_left(sent)).filter(|&room| room > 0);
+        let room = FIRST_MESSAGE.checked_sub(whole.header_left(sent)).filter(|&room| room > 0);
         let is_small = |length: u64| {
             let there = length.saturating_sub(whole.offset.unwrap_or(0) + sent.file);
             room.is_some_and(|room| whole.file_left(sent).min(there) <= room as u64)
@@ -211,7 +211,9 @@ impl<'a> FileSender<'a> {
             let offset = offset.map(|offset| offset + accepted);
             sent.ended = accepted == 0 || whole.trailer_left(sent) > 0 && self.has_ended(offset);
         }
-        if accepted == 0 && (after_header || sent.ended) {
+        let would_block =
+            matches!(outcome, Err(Why::Output(errno)) if Native::errno_name(errno) == Some(Errno::EAGAIN));
+        if accepted == 0 && (after_header || !would_block) {
             self.push();
         }
         outcome
@@ -231,7 +233,7 @@ impl<'a> FileSender<'a> {
     }
 
     /// Has TCP send what it keeps back for data that did not follow (T2): after a header with `MSG_MORE`, and after
-    /// a short count at the end of a file, which Linux before 6.5 takes for a part of more.
+    /// a short count at the end of a file or before an error, which Linux before 6.5 takes for a part of more.
     #[cold]
     fn push(&self) {
         drop(self.cork());

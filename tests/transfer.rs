@@ -642,7 +642,7 @@ fn t6_an_output_that_appends(
 fn t6_a_file_whose_first_read_fails(
     #[values(TCP, UNIX, To::Pipe, To::File)] to: To,
     #[values(Best, COPYING)] way: Way,
-    #[values(0, 5, 9000)] header: usize,
+    #[values(0, 5, 8000)] header: usize,
     #[values(None, Some(10))] count: Option<u64>,
 ) {
     let Some(memory) = memory() else { return };

@@ -299,7 +299,7 @@ impl<'a, Descriptor: AsFd> Transfer<'a, Descriptor> {
     /// On Linux a header, and with it a file that is small, are one such buffer. If the file is not small, there is
     /// `fcntl(F_GETFL)` of the input in place of `pread`, and then the calls of [`sendfile`](crate::sendfile()) follow. A trailer
     /// is one more `send`; on TCP one `getsockopt` and two `setsockopt` of `TCP_CORK` are around the file and the trailer. They
-    /// are also made if the file ends where more was expected.
+    /// are also made if the file ends, or fails to be read, where more was expected.
     ///
     /// On OpenBSD pledge(2) needs "stdio", and "sendfd" if there are descriptors.
     ///

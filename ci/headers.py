@@ -281,6 +281,8 @@ NOT_IN_C = {
     ("platform/linux/calls.rs", "AT_ONCE"): "no time at all",
     ("platform/linux/kernel.rs", "NULL_DEVICE"): "its major and its minor number",
     ("platform/linux/kernel.rs", "NULL_MINOR"): "of /dev/null: in no header",
+    ("platform/linux/kernel.rs", "SOURCE_V4"): "where the source is in a struct in_pktinfo",
+    ("platform/openbsd/kernel.rs", "SOURCE_V4"): "a struct in_addr alone",
     ("platform/kernel/interface.rs", "SCTP"): "a number of IANA's, for which OpenBSD has no name",
     ("platform/openbsd/kernel.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
     ("platform/kernel/control.rs", "RIGHTS_WORDS"): "room for what is compared in parts",
@@ -300,7 +302,7 @@ NOT_IN_C = {
 def from_constants(system: str) -> list[Fact]:
     facts = []
     # Whatever its type is, and however it is written: a digit in what it is makes it a number.
-    alone = re.compile(r"\b(?:const|static) (\w+): [^=;]+(?:;[^=;]+)? = ([^;{]*\b\d[^;]*);")
+    alone = re.compile(r"\b(?:const|static) (\w+): [^=;{]+(?:;[^=;{]+)? = ([^;{]*\b\d[^;]*);")
     for path, text in platform_sources("contract", "kernel", "posix", "native", system).items():
         for name, value in alone.findall(text):
             c_name = C_NAMES_ON[system].get((path, name)) or C_NAMES.get((path, name))

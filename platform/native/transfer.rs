@@ -108,7 +108,7 @@ impl<Descriptor> Whole<'_, Descriptor> {
 }
 
 pub(crate) fn length(slices: &[IoSlice<'_>]) -> usize {
-    slices.iter().map(|slice| slice.len()).sum()
+    slices.iter().fold(0, |bytes, slice| bytes.saturating_add(slice.len()))
 }
 
 impl<'a> FileSender<'a> {

@@ -104,35 +104,35 @@ const SMALL: &[usize] = &[1, 4, 16, 64, 256, 1024];
 const COMPARISONS: &[Comparison] = &[
     #[cfg(target_os = "linux")]
     Comparison {
-        ours: ("`sendfile`", in_calls),
+        ours: ("`sendfile`,", in_calls),
         theirs: ("sendfile(2)", by_hand::sendfile),
         kib: SMALL,
         has_header: false,
     },
     #[cfg(target_os = "linux")]
     Comparison {
-        ours: ("`sendfile` under a `SigpipeGuard`", under_a_guard),
+        ours: ("`sendfile` under a `SigpipeGuard`,", under_a_guard),
         theirs: ("sendfile(2)", by_hand::sendfile),
         kib: SMALL,
         has_header: false,
     },
     #[cfg(target_os = "linux")]
     Comparison {
-        ours: ("`Transfer` with a header", replies),
+        ours: ("`Transfer` with a header,", replies),
         theirs: ("send(2) with `MSG_MORE`, sendfile(2)", by_hand::replies),
         kib: SMALL,
         has_header: true,
     },
     Comparison {
-        ours: ("`Transfer` with a header", replies),
+        ours: ("`Transfer` with a header,", replies),
         theirs: ("one writev(2) of what pread(2) reads", by_hand::replies_by_writev),
         kib: SMALL,
         has_header: true,
     },
     #[cfg(target_os = "linux")]
     Comparison {
-        ours: ("`Transfer` of the whole file", whole),
-        theirs: ("a loop of sendfile(2), parts of", by_hand::sendfile),
+        ours: ("`Transfer` of the whole file, parts of", whole),
+        theirs: ("a loop of sendfile(2)", by_hand::sendfile),
         kib: &[1024],
         has_header: false,
     },
@@ -180,7 +180,7 @@ fn main() -> std::io::Result<()> {
             [] => compare(comparison, "", LENGTH as usize, &sinks, &file, pairs),
             sizes => {
                 for kib in sizes {
-                    compare(comparison, &format!(", {kib} KiB"), kib << 10, &sinks, &file, pairs);
+                    compare(comparison, &format!(" {kib} KiB"), kib << 10, &sinks, &file, pairs);
                 }
             }
         }

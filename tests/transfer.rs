@@ -170,13 +170,16 @@ fn t1_header_file_trailer(
     #[values(Best, Copying(1), Copying(7), Copying(4096), COPYING)] way: Way,
     #[values(false, true)] nonblocking: bool,
 ) {
+    // A small buffer makes a call for each few bytes.
     let few = matches!(way, Copying(1 | 7));
-    let files: &[usize] = if few { &[0, 1, 500] } else { &[0, 1, 7991, 7992, 7993, 20_000] };
+    let files: &[usize] = if few { &[0, 1, 50] } else { &[0, 1, 7991, 7992, 7993, 20_000] };
+    let [headers, trailers]: [&[usize]; 2] =
+        if few { [&[0, 1, 20], &[0, 1, 15]] } else { [&[0, 1, 200, 1500], &[0, 1, 1500]] };
     let bytes = pattern(200 + 20_000 + 3000);
     let mut round = 0;
-    for header in [0, 1, 200, 1500] {
+    for &header in headers {
         for &file in files {
-            for trailer in [0, 1, 1500] {
+            for &trailer in trailers {
                 round += 1;
                 let own_position = round % 2 == 0;
                 let range = Range {

@@ -295,10 +295,10 @@ enum Kept {
 
 /// The reader takes a little, or all, and what the value says is compared with what came.
 #[rstest]
-#[case::t3_in_the_header([2 << 20, 1000, 10])]
-#[case::t3_in_the_file([200, 2 << 20, 10])]
-#[case::t3_in_the_trailer([200, 1000, 2 << 20])]
-#[case::t3_in_all([1 << 20, 1 << 20, 1 << 20])]
+#[case::t3_in_the_header([1_200_000, 1000, 10])]
+#[case::t3_in_the_file([200, 1_200_000, 10])]
+#[case::t3_in_the_trailer([200, 1000, 1_200_000])]
+#[case::t3_in_all([500_000, 500_000, 500_000])]
 fn parts_with_would_block_between_them(
     #[case] parts: [usize; 3],
     #[values(TCP, UNIX, To::Pipe)] to: To,

@@ -8,16 +8,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::os::unix::thread::JoinHandleExt;
-use std::sync::{LazyLock, Once};
-use std::thread::{self, JoinHandle};
+use std::sync::LazyLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use rstest::rstest;
 use sockets::channel::{
     Channel, LONG, TCP, To, UNIX, file_with, full, long, output, position, wait_writable,
 };
+use sockets::signals::{install_handler, signal};
 use sockets::{
     Pair, close_with_reset, differs, finished, pattern, set_nonblocking, set_send_timeout, shutdown,
     transfer, transfer_all, unconnected, wait_readable,
@@ -628,24 +627,6 @@ fn x10_a_full_output_would_block_and_moves_nothing(
 }
 
 // Signals.
-
-const INTERRUPTS: Signal = Signal::SIGUSR1;
-
-fn install_handler() {
-    static INSTALLED: Once = Once::new();
-    extern "C" fn do_nothing(_: libc::c_int) {}
-    INSTALLED.call_once(|| {
-        let action = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());
-        // SAFETY: a handler that does nothing may run at any moment.
-        unsafe { sigaction(INTERRUPTS, &action) }.unwrap();
-    });
-}
-
-fn signal<T>(worker: &JoinHandle<T>) {
-    // SAFETY: the thread was not joined, so its id is still its own.
-    let returned = unsafe { libc::pthread_kill(worker.as_pthread_t() as _, INTERRUPTS as libc::c_int) };
-    assert!(returned == 0 || returned == libc::ESRCH, "errno {returned}");
-}
 
 #[rstest]
 fn x11_a_signal_before_the_first_byte(

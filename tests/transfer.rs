@@ -7,10 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, IoSliceMut, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::os::unix::thread::JoinHandleExt;
 use std::process::Command;
-use std::sync::Once;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -18,6 +16,7 @@ use rstest::rstest;
 use sockets::channel::{
     Channel, LONG, TCP, To, UNIX, file_with, full, long, output, position, wait_writable,
 };
+use sockets::signals::{install_handler, signal};
 use sockets::{OPENBSD, Pair, close_with_reset, differs, finished, pattern, set_nonblocking, wait_readable};
 use unisend::ErrorKind::{self, *};
 use unisend::SocketKind::{self, *};
@@ -946,24 +945,6 @@ fn t8_no_sigpipe_comes_where_it_would_end_the_process() {
         .unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success() && said.contains(SURVIVED), "{ended:?}");
-}
-
-const INTERRUPTS: Signal = Signal::SIGUSR1;
-
-fn install_handler() {
-    static INSTALLED: Once = Once::new();
-    extern "C" fn do_nothing(_: libc::c_int) {}
-    INSTALLED.call_once(|| {
-        let action = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());
-        // SAFETY: a handler that does nothing may run at any moment.
-        unsafe { sigaction(INTERRUPTS, &action) }.unwrap();
-    });
-}
-
-fn signal<T>(worker: &JoinHandle<T>) {
-    // SAFETY: the thread was not joined, so its id is still its own.
-    let returned = unsafe { libc::pthread_kill(worker.as_pthread_t() as _, INTERRUPTS as libc::c_int) };
-    assert!(returned == 0 || returned == libc::ESRCH, "errno {returned}");
 }
 
 #[rstest]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each file of tests takes what it needs")]
 
 pub(crate) mod channel;
+pub(crate) mod signals;
 
 use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};

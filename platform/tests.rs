@@ -315,12 +315,12 @@ fn n4_the_destination_over_ipv4() {
     let of_host = [192, 0, 2, 1];
     let linux = [&7_u32.to_ne_bytes()[..], &of_host, &[192, 0, 2, 33]].concat();
     let linux = control_of::<Linux>(&[(1, 29, vec![0; 16]), (0, 8, linux)]);
-    assert_eq!(destination_in::<Linux>(Linux::CONTROL, &linux), Some(asked));
+    assert_eq!(destination_in::<Linux>(&linux), Some(asked));
 
     let interface = [&[8, 18][..], &7_u16.to_ne_bytes(), &[0; 4]].concat();
     let openbsd = [(0, 7, vec![192, 0, 2, 33]), (0, 30, interface)];
     let openbsd = control_of::<OpenBsd>(&openbsd);
-    assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), Some(asked));
+    assert_eq!(destination_in::<OpenBsd>(&openbsd), Some(asked));
 }
 
 #[test]
@@ -329,9 +329,9 @@ fn n4_the_destination_over_ipv6() {
     let asked = Destination { address: host.into(), interface: 0x0102_0304 };
     let data = [&host.octets()[..], &0x0102_0304_u32.to_ne_bytes()].concat();
     let linux = control_of::<Linux>(&[(41, 50, data.clone())]);
-    assert_eq!(destination_in::<Linux>(Linux::CONTROL, &linux), Some(asked));
+    assert_eq!(destination_in::<Linux>(&linux), Some(asked));
     let openbsd = control_of::<OpenBsd>(&[(41, 46, data)]);
-    assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), Some(asked));
+    assert_eq!(destination_in::<OpenBsd>(&openbsd), Some(asked));
 }
 
 /// A message that is cut, or one of two, is no destination. So are a message with this number at another level, and
@@ -345,9 +345,9 @@ fn n4_the_destination_over_ipv6() {
 #[case::another_level(&[(1, 8, vec![1; 12]), (1, 50, vec![1; 20]), (1, 46, vec![1; 20])])]
 fn n4_what_is_no_destination(#[case] messages: &[(i32, i32, Vec<u8>)]) {
     let linux = control_of::<Linux>(messages);
-    assert_eq!(destination_in::<Linux>(Linux::CONTROL, &linux), None);
+    assert_eq!(destination_in::<Linux>(&linux), None);
     let openbsd = control_of::<OpenBsd>(messages);
-    assert_eq!(destination_in::<OpenBsd>(OpenBsd::CONTROL, &openbsd), None);
+    assert_eq!(destination_in::<OpenBsd>(&openbsd), None);
 }
 
 // Sources: clause N5.

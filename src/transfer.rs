@@ -375,17 +375,16 @@ impl<'a, Descriptor: AsFd> Transfer<'a, Descriptor> {
 
     /// Makes the checks that need no system call.
     fn check(&self, operation: Operation, output: Output<'_>) -> Result<(), Error> {
-        let Whole { header, trailer, .. } = self.whole;
-        let header = checked_length(operation, header)?;
-        checked_length(operation, trailer)?;
-        match self.refusal(output, header) {
+        let header = checked_length(operation, self.whole.header)?;
+        let trailer = checked_length(operation, self.whole.trailer)?;
+        match self.refusal(output, header, trailer) {
             Some(refusal) => Err(Error::refused(operation, refusal)),
             None => Ok(()),
         }
     }
 
-    fn refusal(&self, output: Output<'_>, header: usize) -> Option<Refusal> {
-        let Whole { descriptors, trailer, count, .. } = self.whole;
+    fn refusal(&self, output: Output<'_>, header: usize, trailer: usize) -> Option<Refusal> {
+        let Whole { descriptors, count, .. } = self.whole;
         let sent = &self.progress;
         if let Some(refusal) = output.refusal() {
             return Some(refusal);
@@ -393,9 +392,8 @@ impl<'a, Descriptor: AsFd> Transfer<'a, Descriptor> {
         if self.buffer.as_ref().is_some_and(|buffer| buffer.is_empty()) {
             return Some(Refusal::EmptyBuffer);
         }
-        let is_beyond = sent.header > header
-            || sent.trailer > length(trailer)
-            || count.is_some_and(|count| sent.file > count);
+        let is_beyond =
+            sent.header > header || sent.trailer > trailer || count.is_some_and(|count| sent.file > count);
         // What comes later was sent, and what comes before it was not.
         let has_gap = sent.header < header && (sent.file > 0 || sent.trailer > 0)
             || sent.trailer > 0 && count.is_some_and(|count| sent.file < count);

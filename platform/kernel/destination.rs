@@ -2,20 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::Kernel;
 use super::control::first_message;
-use super::{ControlLayout, Kernel};
 use crate::platform::contract::Destination;
 
 /// Returns the destination in received control messages. OpenBSD reports an IPv4 address and its interface in
 /// two messages.
-pub(in crate::platform) fn destination_in<K: Kernel>(
-    layout: ControlLayout,
-    mut messages: &[u8],
-) -> Option<Destination> {
+pub(in crate::platform) fn destination_in<K: Kernel>(mut messages: &[u8]) -> Option<Destination> {
     let numbers = K::NUMBERS;
     let (v4, v6) = (numbers.IPPROTO_IP, numbers.IPPROTO_IPV6);
     let (mut address, mut interface) = (None, None);
-    while let Some((message, rest)) = first_message(layout, messages) {
+    while let Some((message, rest)) = first_message(K::CONTROL, messages) {
         messages = rest;
         let data = message.data;
         match (message.level, message.kind) {

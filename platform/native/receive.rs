@@ -18,8 +18,8 @@ const CONTROL_BYTES: usize = 6144;
 /// Room for the longest name that is understood: a path.
 const NAME_BYTES: usize = 128;
 
-/// The buffer for control messages and for the sender's name. It is initialized once, when it is made. Bytes that are left from earlier
-/// calls are never read, because the kernel says how far it wrote.
+/// The buffer for control messages and for the sender's name. It is initialized once, when it is made. Bytes that
+/// are left from earlier calls are never read, because the kernel says how far it wrote.
 #[repr(C, align(16))]
 pub(crate) struct ControlBytes {
     messages: [u8; CONTROL_BYTES],
@@ -57,7 +57,7 @@ impl Arrival<'_> {
 
     /// Returns the destination, if the socket was asked to report it.
     pub(crate) fn destination(&self) -> Option<Destination> {
-        destination_in::<Native>(Native::CONTROL, self.messages)
+        destination_in::<Native>(self.messages)
     }
 
     /// Closes the descriptors that arrived when some others did not.

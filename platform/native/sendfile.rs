@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::file::{kind, kind_and_length, status};
 use super::send::{Ancillary, send, send_with};
 use super::sigpipe::CallGuard;
-use super::transfer::{Messages, Progress, Whole};
+use super::transfer::{Messages, Progress, Reach, Whole};
 use crate::platform::Native;
 use crate::platform::contract::{Errno, Refusal, SocketKind, limits};
 use crate::platform::kernel::{Calls, FileKind, Kernel, RawErrno, RawFlags, Why};
@@ -130,16 +130,22 @@ impl<'a> FileSender<'a> {
         match kind_and_length(self.input) {
             Ok((FileKind::Seekable, length)) => self.start(offset).is_ok_and(|start| {
                 // A single byte cannot be read from a file that is open with O_DIRECT.
-                start < length || self.has_byte_at(start)
+                start < length || self.has_byte_at(start) == Ok(true)
             }),
             Ok((FileKind::Socket | FileKind::Device, _)) => true,
             Ok((FileKind::Pipe | FileKind::Other, _)) | Err(_) => false,
         }
     }
 
-    fn has_byte_at(&self, start: u64) -> bool {
+    pub(super) fn has_byte_at(&self, start: u64) -> Result<bool, RawErrno> {
         let mut byte = [MaybeUninit::uninit()];
-        file::read_at(self.input, &mut byte, start).is_ok_and(|read| !read.is_empty())
+        file::read_at(self.input, &mut byte, start).map(|read| !read.is_empty())
+    }
+
+    /// Returns whether a failure is returned by the call that met it. After some bytes it is left to the next call,
+    /// unless it must be told.
+    pub(super) fn is_returned(&self, why: Why, accepted: u64) -> bool {
+        accepted == 0 || Native::must_be_told(self.output.sink.socket, why)
     }
 
     #[inline]
@@ -159,9 +165,7 @@ impl<'a> FileSender<'a> {
             self.method = Method::Copying; // the kernel cannot send this file
         }
         match outcome {
-            Err(why) if accepted == 0 || Native::must_be_told(self.output.sink.socket, why) => {
-                Err(Stopped { accepted, why })
-            }
+            Err(why) if self.is_returned(why, accepted) => Err(Stopped { accepted, why }),
             _ => Ok(accepted),
         }
     }
@@ -187,7 +191,7 @@ impl<'a> FileSender<'a> {
                 &mut on_stack[..]
             }
         };
-        let messages = Messages { input: self.input, buffer, begins: None };
+        let messages = Messages { input: self.input, buffer, reach: Reach::All };
         messages.send(&mut self.output, whole, sent).map(drop)
     }
 

@@ -1,4 +1,4 @@
-//! Transfers: bytes, then a range of a file, then bytes (T1 to T12).
+//! Transfers: bytes, then a range of a file, then bytes (T1 to T11).
 //!
 //! Copying gathers all three in one buffer, and sends it as one message. The kernel's sendfile(2) sends the file
 //! only, so the header goes before it in a message that says that more follows. If all of the file fits into that
@@ -113,7 +113,7 @@ pub(crate) fn length(slices: &[IoSlice<'_>]) -> usize {
 
 impl<'a> FileSender<'a> {
     /// Goes once through what is left of a transfer, and returns how many bytes were accepted. It stops where the
-    /// output takes no more. A failure after some bytes is left to the next call, unless it must be told.
+    /// output takes no more.
     pub(crate) fn transfer<Descriptor: AsFd>(
         &mut self,
         whole: &Whole<'_, Descriptor>,
@@ -123,7 +123,7 @@ impl<'a> FileSender<'a> {
         let outcome = self.pass(whole, sent);
         let accepted = sent.total() - before;
         match outcome {
-            Err(why) if accepted == 0 || Native::must_be_told(self.output.sink.socket, why) => Err(why),
+            Err(why) if self.is_returned(why, accepted) => Err(why),
             _ => Ok(accepted),
         }
     }
@@ -187,9 +187,12 @@ impl<'a> FileSender<'a> {
             let there = length.saturating_sub(whole.offset.unwrap_or(0) + sent.file);
             room.is_some_and(|room| whole.file_left(sent).min(there) <= room as u64)
         };
-        let begins = Some(self.admit(whole, sent, is_small)?);
+        let reach = match self.admit(whole, sent, is_small)? {
+            true => Reach::SmallFile,
+            false => Reach::Header,
+        };
         let mut buffer = [MaybeUninit::uninit(); BYTES];
-        Messages { input: self.input, buffer: &mut buffer, begins }.send(&mut self.output, whole, sent)
+        Messages { input: self.input, buffer: &mut buffer, reach }.send(&mut self.output, whole, sent)
     }
 
     /// Sends the file by sendfile, as far as the output takes it.
@@ -225,8 +228,7 @@ impl<'a> FileSender<'a> {
         match (kind_and_length(self.input), self.start(offset)) {
             (Ok((FileKind::Seekable, length)), Ok(start)) => {
                 // A single byte cannot be read from a file that is open with O_DIRECT.
-                let mut byte = [MaybeUninit::uninit()];
-                start >= length && file::read_at(self.input, &mut byte, start).is_ok_and(<[u8]>::is_empty)
+                start >= length && self.has_byte_at(start) == Ok(false)
             }
             _ => false,
         }
@@ -248,13 +250,22 @@ impl<'a> FileSender<'a> {
     }
 }
 
+/// How far the messages of a transfer go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To the end of the header. Then the kernel sends the file.
+    Header,
+    /// The same, with as much of a small file as the last message of the header has room for.
+    SmallFile,
+    /// To the end.
+    All,
+}
+
 /// The messages of a transfer, gathered in a buffer.
 pub(super) struct Messages<'a> {
     pub(super) input: BorrowedFd<'a>,
     pub(super) buffer: &'a mut [MaybeUninit<u8>],
-    /// If these are the messages of the header, after which the kernel sends the file: whether the file is
-    /// small, and begins here.
-    pub(super) begins: Option<bool>,
+    pub(super) reach: Reach,
 }
 
 impl Messages<'_> {
@@ -291,10 +302,11 @@ impl Messages<'_> {
         sent: &mut Progress,
     ) -> Result<bool, Why> {
         let first = sent.file;
-        let last = match self.begins {
-            Some(false) => first,
-            Some(true) | None => first + whole.file_left(sent).min(limits::BYTES_PER_SENDFILE),
+        let last = match self.reach {
+            Reach::Header => first,
+            Reach::SmallFile | Reach::All => first + whole.file_left(sent).min(limits::BYTES_PER_SENDFILE),
         };
+        let ends_with_header = self.reach != Reach::All;
         loop {
             let offset = start + (sent.file - first);
             let (mut filled, descriptors) = room(self.buffer, whole, sent);
@@ -305,14 +317,14 @@ impl Messages<'_> {
                 *sent = after;
                 return Ok(true);
             }
-            let flags = match self.begins.is_some() && !whole.is_finished(&after) {
+            let flags = match ends_with_header && !whole.is_finished(&after) {
                 true => more_follows(output.sink.socket),
                 false => RawFlags(Native::NUMBERS.MSG_NOSIGNAL),
             };
             let taken = output.put(bytes, descriptors, flags)?;
             let is_whole = taken == bytes.len();
             *sent = sent.plus(&message.first(taken));
-            let is_last = whole.is_finished(sent) || self.begins.is_some() && whole.header_left(sent) == 0;
+            let is_last = whole.is_finished(sent) || ends_with_header && whole.header_left(sent) == 0;
             if !is_whole || is_last {
                 return Ok(is_whole);
             }

@@ -26,6 +26,12 @@ impl From<std::io::Error> for Stop {
     }
 }
 
+impl From<unisend::Error> for Stop {
+    fn from(error: unisend::Error) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
 impl From<nix::Error> for Stop {
     fn from(error: nix::Error) -> Self {
         machine::why(error)

@@ -23,6 +23,9 @@ pub enum Route {
     Portable,
 }
 
+/// The observation on a kernel, if only unisend has the call.
+pub(crate) const NO_CALL: &str = "no such call";
+
 /// The destination of a datagram, before a route has converted it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Destination<'a> {
@@ -59,6 +62,15 @@ impl Trial {
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Returns whether this is the kernel's route of a case whose call only unisend has, and notes that.
+    pub(crate) fn has_no_call(&mut self) -> bool {
+        let has_none = self.route == Route::Kernel;
+        if has_none {
+            self.note(NO_CALL);
+        }
+        has_none
     }
 
     /// Notes a step.
@@ -237,7 +249,7 @@ impl Trial {
                 let mut bytes = vec![0; data];
                 let mut slices = [IoSliceMut::new(&mut bytes)];
                 let received = socket.receive(&mut slices, &mut buffer, ReceiveFlags::empty());
-                let received = received.map_err(|error| Stop::Broken(error.to_string()))?;
+                let received = received?;
                 Ok(received.into_descriptors().collect())
             }
         }

@@ -103,7 +103,7 @@ fn pair(trial: &mut Trial) -> Result<(), Stop> {
         Route::Kernel => raw::peer_credentials(ours.as_fd())?,
         Route::Portable => {
             let peer = SocketRef::from(&ours).peer_credentials();
-            let peer = peer.map_err(|error| Stop::Broken(error.to_string()))?;
+            let peer = peer?;
             [peer.process.unwrap_or(0), peer.user, peer.group]
         }
     };
@@ -125,7 +125,7 @@ fn note_process(trial: &mut Trial, socket: &OwnedFd, known: &[(u32, &str)]) -> R
         }
         Route::Portable => {
             let peer = SocketRef::unix_stream(socket).peer_credentials();
-            peer.map_err(|error| Stop::Broken(error.to_string()))?.process.unwrap_or(0)
+            peer?.process.unwrap_or(0)
         }
     };
     let name = known.iter().find(|(number, _)| *number == process).map_or("another", |(_, name)| name);

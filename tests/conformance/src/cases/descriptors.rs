@@ -666,7 +666,7 @@ fn never_fits(trial: &mut Trial) -> Result<(), Stop> {
     let null = null()?;
     let bytes = vec![0; 32_768];
     // Only a socket that was probed knows the size of the buffer.
-    let probed = SocketRef::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
+    let probed = SocketRef::probe(&ours)?;
     trial.send_message(&probed, &bytes, &[null.as_fd()], SendFlags::DONT_WAIT);
     Ok(())
 }

@@ -12,6 +12,7 @@ mod sendfile;
 mod sizes;
 mod states;
 mod transfer;
+mod ways;
 
 use std::sync::LazyLock;
 

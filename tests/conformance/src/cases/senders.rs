@@ -10,13 +10,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockType};
-use unisend::{Address, ControlBuffer, DatagramSocket, Error, Message, ReceiveFlags, SendFlags, SocketRef};
+use unisend::{
+    Address, ControlBuffer, DatagramSocket, Destination, Error, Message, ReceiveFlags, SendFlags, SocketRef,
+};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
 use crate::scene;
-use crate::trial::{Route, Trial};
+use crate::trial::{NO_CALL, Route, Trial};
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Addresses;
@@ -39,11 +42,11 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("told, answered"),
         topic
             .case("N4", "bound to all addresses, asked at 127.0.0.1 and at ::1; a unix socket", destinations)
-            .kernels("no such call")
+            .kernels(NO_CALL)
             .promise("127.0.0.1, ::1, Unsupported"),
         topic
             .case("N5", "sent from 127.0.0.1, and from an address that is not of this host", sources)
-            .kernels("no such call")
+            .kernels(NO_CALL)
             .promise("127.0.0.1, Unreachable"),
         topic
             .case(
@@ -51,12 +54,24 @@ pub(super) fn cases() -> Vec<Case> {
                 "sent from 0.0.0.0, 255.255.255.255, a group, ::1; without an address; with port 0; on a unix socket",
                 no_sources,
             )
-            .kernels("no such call")
+            .kernels(NO_CALL)
             .promise(
                 "AddressNotAvailable, AddressNotAvailable, AddressNotAvailable, AddressFamily, Unsupported, \
                  AddressNotAvailable, Unsupported",
             ),
     ]
+}
+
+/// Receives a datagram, and returns what the receiver is told of its sender and of its destination.
+fn told_of_one(
+    receiver: &SocketRef<'_, DatagramSocket>,
+) -> Result<(Option<Address>, Option<Destination>), Stop> {
+    scene::wait_until(receiver, PollFlags::POLLIN)?;
+    let mut control = ControlBuffer::new();
+    let mut byte = [0];
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    let received = receiver.receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT)?;
+    Ok((received.sender(), received.destination()))
 }
 
 /// Receives a datagram, and notes whether its sender is the expected one and whether it gets the answer.
@@ -66,24 +81,15 @@ fn receive(
     expected: Option<Address>,
     sender: &impl AsFd,
 ) -> Result<(), Stop> {
-    scene::wait_until(receiver, nix::poll::PollFlags::POLLIN)?;
-    let mut control = ControlBuffer::new();
-    let mut byte = [0];
-    let mut slices = [IoSliceMut::new(&mut byte)];
-    let received = receiver
-        .receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT)
-        .map_err(|error| Stop::Broken(error.to_string()))?;
-    let told = received.sender();
+    let (told, _) = told_of_one(receiver)?;
     trial.note(match told {
         None => "no name",
         told if told == expected => "told",
         Some(_) => "told another",
     });
     if let Some(told) = told {
-        receiver
-            .send_to(b"answer", &told, SendFlags::empty())
-            .map_err(|error| Stop::Broken(error.to_string()))?;
-        scene::wait_until(sender, nix::poll::PollFlags::POLLIN)?;
+        receiver.send_to(b"answer", &told, SendFlags::empty())?;
+        scene::wait_until(sender, PollFlags::POLLIN)?;
         let mut answer = [0; 16];
         let length = raw::receive(sender.as_fd(), &mut answer, libc::MSG_DONTWAIT)?;
         trial.note(if &answer[..length] == b"answer" { "answered" } else { "answered otherwise" });
@@ -93,7 +99,7 @@ fn receive(
 
 /// Receives a datagram with recvfrom(2), and notes whether its sender's name is the one of getsockname(2).
 fn receive_raw(trial: &mut Trial, receiver: &impl AsFd, sender: &impl AsFd) -> Result<(), Stop> {
-    scene::wait_until(receiver, nix::poll::PollFlags::POLLIN)?;
+    scene::wait_until(receiver, PollFlags::POLLIN)?;
     let told = raw::receive_name(receiver.as_fd())?;
     let own = raw::own_name(sender.as_fd())?;
     let is_named = told.get(2..).is_some_and(|rest| rest.iter().any(|&byte| byte != 0));
@@ -149,7 +155,7 @@ fn paths(trial: &mut Trial) -> Result<(), Stop> {
     for path in [trial.path("s"), path_of(trial.directory(), 103)?] {
         let sender = scene::bound_datagram(&path)?;
         sender.send_to(b"x", &to)?;
-        let expected = Address::unix(&path).map_err(|error| Stop::Broken(error.to_string()))?;
+        let expected = Address::unix(&path)?;
         from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), Some(expected))?;
     }
     Ok(())
@@ -178,21 +184,14 @@ fn abstract_name(trial: &mut Trial) -> Result<(), Stop> {
     scene::bind_to_abstract(&sender, name.as_bytes())?;
     let sender = UnixDatagram::from(sender);
     sender.send_to(b"x", &to)?;
-    let expected =
-        Address::unix_abstract(name.as_bytes()).map_err(|error| Stop::Broken(error.to_string()))?;
+    let expected = Address::unix_abstract(name.as_bytes())?;
     from_to(trial, &sender, &SocketRef::unix_datagram(&receiver), Some(expected))
 }
 
 /// Notes the address that the receiver was told that it was asked at.
 fn note_destination(trial: &mut Trial, receiver: &SocketRef<'_, DatagramSocket>) -> Result<(), Stop> {
-    scene::wait_until(receiver, nix::poll::PollFlags::POLLIN)?;
-    let mut control = ControlBuffer::new();
-    let mut byte = [0];
-    let mut slices = [IoSliceMut::new(&mut byte)];
-    let received = receiver
-        .receive(&mut slices, &mut control, ReceiveFlags::DONT_WAIT)
-        .map_err(|error| Stop::Broken(error.to_string()))?;
-    trial.note(match received.destination() {
+    let (_, destination) = told_of_one(receiver)?;
+    trial.note(match destination {
         Some(told) if told.interface != 0 => told.address.to_string(),
         Some(_) => "no interface".to_owned(),
         None => "nothing".to_owned(),
@@ -201,22 +200,20 @@ fn note_destination(trial: &mut Trial, receiver: &SocketRef<'_, DatagramSocket>)
 }
 
 fn destinations(trial: &mut Trial) -> Result<(), Stop> {
-    if trial.route() == Route::Kernel {
-        trial.note("no such call");
+    if trial.has_no_call() {
         return Ok(());
     }
-    let broken = |error: unisend::Error| Stop::Broken(error.to_string());
     let sender = UdpSocket::bind(scene::loopback()?)?;
     let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let receiver = SocketRef::udp_v4(&ours);
-    receiver.receive_destinations().map_err(broken)?;
+    receiver.receive_destinations()?;
     sender.send_to(b"x", (Ipv4Addr::LOCALHOST, ours.local_addr()?.port()))?;
     note_destination(trial, &receiver)?;
 
     let sender = scene::udp_v6()?;
     let ours = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     let receiver = SocketRef::udp_v6(&ours);
-    receiver.receive_destinations().map_err(broken)?;
+    receiver.receive_destinations()?;
     sender.send_to(b"x", (Ipv6Addr::LOCALHOST, ours.local_addr()?.port()))?;
     note_destination(trial, &receiver)?;
 
@@ -241,8 +238,7 @@ fn send_from(
 }
 
 fn sources(trial: &mut Trial) -> Result<(), Stop> {
-    if trial.route() == Route::Kernel {
-        trial.note("no such call");
+    if trial.has_no_call() {
         return Ok(());
     }
     let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
@@ -250,7 +246,7 @@ fn sources(trial: &mut Trial) -> Result<(), Stop> {
     let to = Some(theirs.local_addr()?);
     match send_from(&SocketRef::udp_v4(&ours), Ipv4Addr::LOCALHOST.into(), to) {
         Ok(_) => {
-            scene::wait_until(&theirs, nix::poll::PollFlags::POLLIN)?;
+            scene::wait_until(&theirs, PollFlags::POLLIN)?;
             trial.note(theirs.recv_from(&mut [0])?.1.ip());
         }
         Err(error) => trial.note(error.kind()),
@@ -262,8 +258,7 @@ fn sources(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn no_sources(trial: &mut Trial) -> Result<(), Stop> {
-    if trial.route() == Route::Kernel {
-        trial.note("no such call");
+    if trial.has_no_call() {
         return Ok(());
     }
     let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;

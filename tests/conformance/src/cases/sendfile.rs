@@ -1,10 +1,7 @@
 //! X1 to X17, L13, L14 and I7: files, and the pipes that they are sent to.
-//!
-//! Through unisend each script runs twice: by the best method of the system, and by copying. If both show the
-//! same, it is noted once; otherwise both are noted.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -17,6 +14,7 @@ use nix::sys::signal::{self, SigSet, Signal};
 use nix::sys::socket::SockType;
 use unisend::{Error, Offset, Output, SigpipeGuard, SocketRef, Transfer, sendfile};
 
+use super::ways::{self, Bench, Way};
 use crate::case::{Case, Stop, Topic};
 use crate::expected::{always, since};
 use crate::raw;
@@ -226,49 +224,22 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// One way to send a file, and its observations.
-struct Bench {
-    way: Way,
-    directory: PathBuf,
-    steps: Vec<String>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
-    Raw,
-    Best,
-    Copying,
-}
-
-/// Runs a script in each way of its route.
+/// Runs a script in each way of its route, on a kernel that has sendfile(2).
 fn by_each_way(trial: &mut Trial, script: impl Fn(&mut Bench) -> Result<(), Stop>) -> Result<(), Stop> {
     by_ways(trial, true, script)
 }
 
-/// Runs a script in the best way of its route, and by copying too if `copying` is set.
+/// The same, by copying too only if `copying` is set.
 fn by_ways(
     trial: &mut Trial,
     copying: bool,
     script: impl Fn(&mut Bench) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let by = |way: Way, name: &str| {
-        let directory = trial.path(name);
-        std::fs::create_dir(&directory)?;
-        let mut bench = Bench { way, directory, steps: Vec::new() };
-        script(&mut bench)?;
-        Ok::<_, Stop>(bench.steps.join(", "))
-    };
-    let shown = match trial.route() {
-        Route::Kernel if !cfg!(target_os = "linux") => NONE.to_owned(),
-        Route::Kernel => by(Way::Raw, "raw")?,
-        Route::Portable if !copying => by(Way::Best, "best")?,
-        Route::Portable => {
-            let (best, copying) = (by(Way::Best, "best")?, by(Way::Copying, "copying")?);
-            if best == copying { best } else { format!("{best} (by copying: {copying})") }
-        }
-    };
-    trial.note(shown);
-    Ok(())
+    if trial.route() == Route::Kernel && !cfg!(target_os = "linux") {
+        trial.note(NONE);
+        return Ok(());
+    }
+    ways::by_ways(trial, copying, script)
 }
 
 /// The result of a call.
@@ -311,10 +282,6 @@ impl Bench {
         }
     }
 
-    fn note(&mut self, step: impl ToString) {
-        self.steps.push(step.to_string());
-    }
-
     fn note_outcome(&mut self, outcome: Outcome) {
         let Outcome { result, signal } = outcome;
         match result {
@@ -346,15 +313,6 @@ impl Bench {
     fn show(&mut self, output: Output<'_>, input: &impl AsFd, offset: Option<&mut u64>, count: u64) {
         let outcome = self.send(output, input, offset, count);
         self.note_outcome(outcome);
-    }
-
-    /// Returns a file with these bytes, open for reading and writing.
-    fn file(&self, bytes: &[u8]) -> Result<File, Stop> {
-        let path = self.directory.join("input");
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        file.write_all(bytes)?;
-        file.rewind()?;
-        Ok(file)
     }
 
     /// Returns a file of this many bytes that takes no space.

@@ -239,7 +239,7 @@ fn send_buffer(trial: &mut Trial) -> Result<(), Stop> {
             trial.note(size);
         }
         Route::Portable => {
-            let probed = SocketRef::probe(&ours).map_err(|error| Stop::Broken(error.to_string()))?;
+            let probed = SocketRef::probe(&ours)?;
             trial.note(probed.send_buffer().unwrap_or(0));
         }
     }

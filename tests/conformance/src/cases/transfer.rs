@@ -1,27 +1,23 @@
 //! T1 to T11: a header, a file and a trailer.
 //!
 //! The kernels have no such call. Their route does by hand what a program would do: one send for each part, and for the
-//! file sendfile(2) on Linux and a pread(2) before a send on OpenBSD. Through unisend each script runs twice, by the best
-//! method of the system and by copying. If both show the same, it is noted once.
+//! file sendfile(2) on Linux and a pread(2) before a send on OpenBSD.
 
 use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
 use std::thread;
 
 use nix::poll::PollFlags;
 use nix::sys::socket::SockType;
 use unisend::{Cork, Outcome, Output, Sent, SocketKind, SocketRef, Transfer, limits};
 
+use super::ways::{Bench, Way, by_each_way};
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
 use crate::scene;
-use crate::trial::{Route, Trial};
-
-/// The observation on a kernel, which has no such call.
-const NONE: &str = "no such call";
+use crate::trial::{NO_CALL, Trial};
 
 const HEADER: &[u8] = b"header ";
 const DIGITS: &[u8] = b"0123456789";
@@ -52,11 +48,11 @@ pub(super) fn cases() -> Vec<Case> {
                 "TCP: a header; a file that has none, or half, of the 20000 bytes that it is to send; what waits",
                 nothing_follows,
             )
-            .kernels(NONE)
+            .kernels(NO_CALL)
             .promise("nothing waits, nothing waits"),
         topic
             .case("T3", "3 times 8 MiB to a non-blocking unix stream; by one value, and resumed", in_steps)
-            .kernels(NONE)
+            .kernels(NO_CALL)
             .promise("all arrived, all arrived"),
         topic
             .case("T4", "to the end, from the file's position 3; the position after", to_the_end)
@@ -79,7 +75,7 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("InvalidInput, InvalidInput, BadDescriptor, InvalidInput, nothing arrived"),
         topic
             .case("T6b", "outputs: a file that appends; a seqpacket socket; what arrives", refused_outputs)
-            .kernels(NONE)
+            .kernels(NO_CALL)
             .promise("InvalidInput, nothing arrived, Unsupported, nothing arrived"),
         topic
             .case("T7", "a descriptor with the header; without one; to TCP", descriptors)
@@ -98,7 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("all arrived"),
         topic
             .case("T10", "TCP: two sends under a cork; a cork on a connection that is corked", corked)
-            .kernels(NONE)
+            .kernels(NO_CALL)
             .promise("held until the end, corked as before"),
         topic
             .case(
@@ -106,7 +102,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "a cork on a unix stream, a unix datagram socket, a file declared as TCP",
                 cork_of_others,
             )
-            .kernels(NONE)
+            .kernels(NO_CALL)
             .promise("no effect, Unsupported, NotSocket"),
         topic
             .case(
@@ -114,24 +110,9 @@ pub(super) fn cases() -> Vec<Case> {
                 "resumed with a byte more than the header, the file, the trailer; what arrives",
                 beyond,
             )
-            .kernels(NONE)
+            .kernels(NO_CALL)
             .promise("InvalidInput, InvalidInput, InvalidInput, nothing arrived"),
     ]
-}
-
-/// How a script sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    ByHand,
-    Best,
-    Copying,
-}
-
-/// What a script needs, and what it showed, in one way.
-struct Bench {
-    way: Way,
-    directory: PathBuf,
-    steps: Vec<String>,
 }
 
 /// What a transfer is made of.
@@ -147,47 +128,20 @@ struct Parts<'a> {
 const SMALL: Parts<'_> =
     Parts { header: HEADER, descriptors: &[], offset: Some(0), count: Some(10), trailer: TRAILER };
 
-/// Runs a script in each way of its route.
-fn by_each_way(trial: &mut Trial, script: impl Fn(&mut Bench) -> Result<(), Stop>) -> Result<(), Stop> {
-    let by = |way: Way, name: &str| {
-        let directory = trial.path(name);
-        std::fs::create_dir(&directory)?;
-        let mut bench = Bench { way, directory, steps: Vec::new() };
-        script(&mut bench)?;
-        Ok::<_, Stop>(bench.steps.join(", "))
-    };
-    let shown = match trial.route() {
-        Route::Kernel => by(Way::ByHand, "by-hand")?,
-        Route::Portable => {
-            let (best, copying) = (by(Way::Best, "best")?, by(Way::Copying, "copying")?);
-            if best == copying { best } else { format!("{best} (by copying: {copying})") }
-        }
-    };
-    trial.note(shown);
-    Ok(())
-}
-
 /// Runs a script that only unisend has a call for.
 fn by_unisend(trial: &mut Trial, script: impl Fn(&mut Bench) -> Result<(), Stop>) -> Result<(), Stop> {
-    match trial.route() {
-        Route::Kernel => {
-            trial.note(NONE);
-            Ok(())
-        }
-        Route::Portable => by_each_way(trial, script),
+    if trial.has_no_call() {
+        return Ok(());
     }
+    by_each_way(trial, script)
 }
 
 impl Bench {
-    fn note(&mut self, step: impl ToString) {
-        self.steps.push(step.to_string());
-    }
-
     /// Sends, and notes how many bytes were accepted, or the failure.
-    fn show(&mut self, output: Output<'_>, input: &impl AsFd, parts: Parts<'_>) {
+    fn show_parts(&mut self, output: Output<'_>, input: &impl AsFd, parts: Parts<'_>) {
         let input = input.as_fd();
         match self.way {
-            Way::ByHand => match by_hand(output, input, parts) {
+            Way::Raw => match by_hand(output, input, parts) {
                 Ok(sent) => self.note(sent),
                 Err(errno) => {
                     self.note(format!("{errno:?}{}", if raw::take_sigpipe() { "+SIGPIPE" } else { "" }));
@@ -230,7 +184,7 @@ impl Bench {
         }
         match self.way {
             Way::Copying => transfer.by_copying(buffer),
-            Way::ByHand | Way::Best => transfer,
+            Way::Raw | Way::Best => transfer,
         }
     }
 
@@ -244,15 +198,6 @@ impl Bench {
             _ if bytes == body => self.note("all but the trailer arrived"),
             _ => self.note(String::from_utf8_lossy(bytes)),
         }
-    }
-
-    /// Returns a file with these bytes, open for reading and writing, at its start.
-    fn file(&self, bytes: &[u8]) -> Result<File, Stop> {
-        let path = self.directory.join("input");
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        file.write_all(bytes)?;
-        file.rewind()?;
-        Ok(file)
     }
 }
 
@@ -329,22 +274,22 @@ fn in_order(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let file = bench.file(DIGITS)?;
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-        bench.show(unix(&ours), &file, SMALL);
+        bench.show_parts(unix(&ours), &file, SMALL);
         drop(ours);
         bench.note_arrived(&all_of(theirs)?);
 
         let (ours, theirs) = scene::tcp_pair()?;
-        bench.show((&ours).into(), &file, SMALL);
+        bench.show_parts((&ours).into(), &file, SMALL);
         drop(ours);
         bench.note_arrived(&all_of(theirs)?);
 
         let (reader, pipe) = nix::unistd::pipe()?;
-        bench.show(Output::file(&pipe), &file, SMALL);
+        bench.show_parts(Output::file(&pipe), &file, SMALL);
         drop(pipe);
         bench.note_arrived(&all_of(reader)?);
 
         let path = bench.directory.join("output");
-        bench.show(Output::file(&File::create(&path)?), &file, SMALL);
+        bench.show_parts(Output::file(&File::create(&path)?), &file, SMALL);
         bench.note_arrived(&std::fs::read(path)?);
         Ok(())
     })
@@ -369,7 +314,7 @@ fn segments(trial: &mut Trial) -> Result<(), Stop> {
             let (ours, _theirs) = scene::tcp_pair()?;
             ours.set_nodelay(true)?;
             let file = bench.file(&vec![7; length])?;
-            bench.show((&ours).into(), &file, Parts { count: Some(length as u64), trailer, ..SMALL });
+            bench.show_parts((&ours).into(), &file, Parts { count: Some(length as u64), trailer, ..SMALL });
             bench.steps.pop();
             let counts = counts(&ours)?;
             // The fewest count as 1, whatever the size of a segment is.
@@ -389,7 +334,7 @@ fn nothing_follows(trial: &mut Trial) -> Result<(), Stop> {
             let mut file = bench.file(&[7; 20_000])?;
             file.seek(SeekFrom::Start(position))?;
             let parts = Parts { offset: None, count: Some(20_000), trailer: &[], ..SMALL };
-            bench.show((&ours).into(), &file, parts);
+            bench.show_parts((&ours).into(), &file, parts);
             bench.steps.pop();
             bench.note(counts(&ours)?.waits());
         }
@@ -447,7 +392,7 @@ fn to_the_end(trial: &mut Trial) -> Result<(), Stop> {
         let (ours, _theirs) = scene::unix_pair(SockType::Stream)?;
         let mut file = bench.file(DIGITS)?;
         file.seek(SeekFrom::Start(3))?;
-        bench.show(unix(&ours), &file, Parts { offset: None, count: None, ..SMALL });
+        bench.show_parts(unix(&ours), &file, Parts { offset: None, count: None, ..SMALL });
         bench.note(format!("at {}", file.stream_position()?));
         Ok(())
     })
@@ -456,7 +401,7 @@ fn to_the_end(trial: &mut Trial) -> Result<(), Stop> {
 fn too_short(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-        bench.show(unix(&ours), &bench.file(DIGITS)?, Parts { count: Some(20), ..SMALL });
+        bench.show_parts(unix(&ours), &bench.file(DIGITS)?, Parts { count: Some(20), ..SMALL });
         drop(ours);
         bench.note_arrived(&all_of(theirs)?);
         Ok(())
@@ -479,7 +424,7 @@ fn refused_inputs(trial: &mut Trial) -> Result<(), Stop> {
         let mut arrived = Vec::new();
         for (input, parts) in inputs {
             let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
-            bench.show(unix(&ours), &input, parts);
+            bench.show_parts(unix(&ours), &input, parts);
             drop(ours);
             arrived = all_of(theirs)?;
         }
@@ -493,11 +438,11 @@ fn refused_outputs(trial: &mut Trial) -> Result<(), Stop> {
         let file = bench.file(DIGITS)?;
         let path = bench.directory.join("output");
         let appending = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-        bench.show(Output::file(&appending), &file, SMALL);
+        bench.show_parts(Output::file(&appending), &file, SMALL);
         bench.note_arrived(&std::fs::read(path)?);
 
         let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
-        bench.show(SocketRef::unix_seqpacket(&ours).into(), &file, SMALL);
+        bench.show_parts(SocketRef::unix_seqpacket(&ours).into(), &file, SMALL);
         drop(ours);
         bench.note_arrived(&all_of(theirs)?);
         Ok(())
@@ -514,20 +459,20 @@ fn descriptors(trial: &mut Trial) -> Result<(), Stop> {
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
         let mut received = Trial::new(route, directory.clone());
         let theirs = SocketRef::unix_stream(&theirs);
-        bench.show(unix(&ours), &file, parts);
+        bench.show_parts(unix(&ours), &file, parts);
         bench.steps.pop();
         received.receive_message(&theirs, HEADER.len(), 64);
         received.receive_message(&theirs, 100, 64);
         bench.note(received.into_observed());
 
         let nothing = Parts { header: &[], count: Some(0), trailer: &[], ..parts };
-        bench.show(unix(&ours), &file, nothing);
+        bench.show_parts(unix(&ours), &file, nothing);
         let mut received = Trial::new(route, directory.clone());
         received.receive_message(&theirs, 100, 64);
         bench.note(received.into_observed());
 
         let (tcp, _peer) = scene::tcp_pair()?;
-        bench.show((&tcp).into(), &file, Parts { count: Some(0), trailer: &[], ..parts });
+        bench.show_parts((&tcp).into(), &file, Parts { count: Some(0), trailer: &[], ..parts });
         Ok(())
     })
 }
@@ -537,7 +482,7 @@ fn peer_gone(trial: &mut Trial) -> Result<(), Stop> {
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
         drop(theirs);
         let file = bench.file(DIGITS)?;
-        bench.show(unix(&ours), &file, SMALL);
+        bench.show_parts(unix(&ours), &file, SMALL);
 
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
         file.set_len(LONG as u64)?;
@@ -546,8 +491,8 @@ fn peer_gone(trial: &mut Trial) -> Result<(), Stop> {
             let _ = std::io::copy(&mut (&theirs).take(2 << 20), &mut std::io::sink());
             scene::wait_for_a_sender(&theirs);
         })?;
-        bench.show(unix(&ours), &file, Parts { count: Some(LONG as u64), ..SMALL });
-        if bench.way == Way::ByHand {
+        bench.show_parts(unix(&ours), &file, Parts { count: Some(LONG as u64), ..SMALL });
+        if bench.way == Way::Raw {
             let says_that_it_is_gone = bench.steps.pop().is_some_and(|step| step.starts_with("EPIPE"));
             bench.note(if says_that_it_is_gone { "partial, peer gone" } else { "not noticed" });
         }
@@ -559,7 +504,7 @@ fn overwritten(trial: &mut Trial) -> Result<(), Stop> {
     by_each_way(trial, |bench| {
         let (ours, theirs) = scene::unix_pair(SockType::Stream)?;
         let file = bench.file(DIGITS)?;
-        bench.show(unix(&ours), &file, SMALL);
+        bench.show_parts(unix(&ours), &file, SMALL);
         bench.steps.pop();
         file.write_all_at(b"overwritte", 0)?;
         drop(ours);
@@ -569,15 +514,14 @@ fn overwritten(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn corked(trial: &mut Trial) -> Result<(), Stop> {
-    if trial.route() == Route::Kernel {
-        trial.note(NONE);
+    if trial.has_no_call() {
         return Ok(());
     }
     // On a busy machine the kernel's time limit can pass before this looks.
     let mut was_held = false;
     for _ in 0..20 {
         let (ours, mut theirs) = scene::tcp_pair()?;
-        let cork = Cork::new(&SocketRef::from(&ours)).map_err(|error| Stop::Broken(error.to_string()))?;
+        let cork = Cork::new(&SocketRef::from(&ours))?;
         raw::send(ours.as_fd(), HEADER, 0)?;
         raw::send(ours.as_fd(), TRAILER, 0)?;
         was_held |= !scene::wait_for(&theirs, PollFlags::POLLIN, 0)?;
@@ -599,8 +543,7 @@ fn corked(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn cork_of_others(trial: &mut Trial) -> Result<(), Stop> {
-    if trial.route() == Route::Kernel {
-        trial.note(NONE);
+    if trial.has_no_call() {
         return Ok(());
     }
     let file = File::open("/dev/null")?;

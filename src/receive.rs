@@ -88,6 +88,10 @@ impl<'buffer> Received<'buffer> {
     /// the sender bound, up to 108 on Linux, although
     /// [`Address::unix`] takes 103.
     ///
+    /// **A path is what the sender chose.** A path that does not begin with `/` begins at the sender's directory, and so may name
+    /// another socket, or none, from here. Any path may name another socket by now. A server that does not trust its
+    /// clients answers only to paths below a directory that it controls.
+    ///
     /// It makes no system call. The kernel has written the address with the data.
     ///
     /// # Examples

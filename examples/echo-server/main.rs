@@ -4,6 +4,9 @@
 //!
 //! It is bound to all addresses, and answers from the one that was asked. Without this the route chooses where an answer
 //! comes from, and a client that is connected to another address of this host never sees it.
+//!
+//! It is an example, and not for a public network: two echo servers answer each other for ever if somebody sends one
+//! of them a datagram in the name of the other.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, UdpSocket};

@@ -966,7 +966,7 @@ fn a_unix_datagram_fails_as(
 #[case::x4_eoverflow(EOVERFLOW, ErrorKind::InvalidInput)]
 fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: ErrorKind) {
     for kind in SocketKind::ALL {
-        for &operation in Operation::ALL.iter().filter(|&&operation| operation != Operation::Receive) {
+        for &operation in Operation::ALL.iter().filter(|operation| !operation.receives()) {
             let linux = failure::<Linux>(kind, operation, errno);
             let (socket, on_linux) = match (kind, errno) {
                 (UdpV4 | UdpV6, EINVAL) => (LinuxSocket::Segments(false), ErrorKind::Unreachable), // I8b

@@ -106,7 +106,7 @@ impl Error {
         errno: RawErrno,
     ) -> Self {
         let judged = Native::judge(Failure { errno, kind, operation }, Native::witness(&fd));
-        let sends = operation != Operation::Receive;
+        let sends = !operation.receives();
         let hides_count = sends && Native::hides_count(kind, judged.kind);
         Parts { kind: judged.kind, operation, cause: Cause::Kernel(judged.errno), hides_count }.pack()
     }
@@ -259,7 +259,8 @@ impl From<Error> for io::Error {
     }
 }
 
-/// The error of a call that sends everything, with the number of bytes that were accepted before it.
+/// The error of a call that sends everything, with the number of bytes that were accepted before it, or of
+/// [datagrams](crate::SocketRef::send_batch).
 ///
 /// The first [`accepted`](Self::accepted) bytes of the data were sent, and no others, unless
 /// [`Error::may_have_sent`] says that the failed call may have sent more. A conversion to [`Error`] or
@@ -280,7 +281,8 @@ impl<Count: Copy + Default> SendAllError<Count> {
 }
 
 impl<Count: Copy> SendAllError<Count> {
-    /// Returns the number of bytes that were accepted before the failure.
+    /// Returns the number of bytes that were accepted before the failure, or of the datagrams of a
+    /// [batch](crate::SocketRef::send_batch).
     #[must_use]
     pub fn accepted(&self) -> Count {
         self.accepted
@@ -321,7 +323,11 @@ impl<Count: Copy> SendAllError<Count> {
 
 impl<Count: fmt::Display> fmt::Display for SendAllError<Count> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, after {} bytes were accepted", self.error, self.accepted)
+        let what = match self.error.operation() {
+            Operation::SendBatch => "datagrams",
+            _ => "bytes",
+        };
+        write!(f, "{}, after {} {what} were accepted", self.error, self.accepted)
     }
 }
 

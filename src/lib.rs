@@ -49,6 +49,8 @@
 //! | [`SocketRef::receive`] | receives data and the descriptors that come with it, owned | one |
 //! | [`SocketRef::receive_without_descriptors`] | receives data, and has the kernel close descriptors | one |
 //! | [`Received::sender`], [`Received::destination`] | say who sent a datagram, and to which address | none; [`SocketRef::receive_destinations`] once for a socket |
+//! | [`SocketRef::send_batch`], [`SocketRef::receive_batch`] | send and receive many datagrams | one for 64 datagrams |
+//! | [`Segments::send`] | sends one buffer as datagrams of one size | Linux: one for 64 segments; OpenBSD: those of `send_batch` |
 //! | [`SocketRef::peer_credentials`] | returns the credentials of a unix socket's peer | one; two on Linux |
 //! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: they handle short counts, interruptions and the limit on slices | one for each part that the kernel accepts |
 //! | [`sendfile()`] | sends a range of a file, with the semantics of Linux on both systems | Linux: sendfile(2), and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
@@ -72,8 +74,11 @@ mod output;
 #[allow(unsafe_code)]
 mod platform;
 mod receive;
+mod receive_batch;
+mod segments;
 mod send;
 mod send_all;
+mod send_batch;
 mod sendfile;
 mod socket;
 mod transfer;
@@ -86,8 +91,10 @@ pub use output::Output;
 pub use platform::contract::{
     Destination, ErrorKind, Operation, PeerCredentials, SendFlags, SocketKind, limits,
 };
-pub use platform::{Descriptors, SigpipeGuard};
+pub use platform::{DatagramBuffer, Descriptors, SigpipeGuard};
 pub use receive::{ControlBuffer, ReceiveFlags, Received};
+pub use segments::{SegmentOffload, Segments};
+pub use send_batch::Datagram;
 pub use sendfile::{Offset, sendfile};
 pub use socket::{AnySocket, BorrowFd, DatagramSocket, KnownSocket, SocketRef};
 pub use transfer::{Outcome, Sent, Transfer};

@@ -300,7 +300,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         self.check_rest(OPERATION, socket).map_err(SendAllError::at_once)?;
         let total = socket.check_slices(OPERATION, self.slices)?;
         socket.skip_empty(&mut self.slices, total);
-        socket.send_parts(OPERATION, flags, total, |_| {
+        socket.send_parts(OPERATION, flags, total, socket.kind().is_stream(), |_| {
             let count = self.send_part(OPERATION, socket, flags)?;
             self.advance(count);
             Ok(count)
@@ -349,10 +349,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         flags: SendFlags,
     ) -> Result<usize, Error> {
         let flags = socket.raw_flags(operation, flags)?;
-        if let Some(refusal) = to.and_then(|to| to.refusal_for(socket.kind())) {
-            return Err(Error::refused(operation, refusal));
-        }
-        if let Some(refusal) = self.source.and_then(|source| refusal_of_source(source, socket.kind(), to)) {
+        if let Some(refusal) = refusal_of_addresses(socket.kind(), to, self.source) {
             return Err(Error::refused(operation, refusal));
         }
         self.check_rest(operation, socket)?;
@@ -391,6 +388,17 @@ fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
         Some(*end)
     });
     ends.take_while(|&end| end <= most).count()
+}
+
+/// Returns why a message cannot be sent to this address, or from this one.
+#[inline]
+pub(crate) fn refusal_of_addresses(
+    kind: SocketKind,
+    to: Option<&Address>,
+    source: Option<IpAddr>,
+) -> Option<Refusal> {
+    to.and_then(|to| to.refusal_for(kind))
+        .or_else(|| source.and_then(|source| refusal_of_source(source, kind, to)))
 }
 
 /// Returns why a datagram cannot be sent from this address (clauses N5, N5b).

@@ -135,6 +135,15 @@ impl<'buffer> Received<'buffer> {
         self.arrival.destination()
     }
 
+    /// Returns the size of the datagrams that were joined, if several were (clause D12).
+    ///
+    /// They are of one sender, and all have this size but the last, which can be shorter. It is `None` unless the
+    /// socket was told to join them, by [`receive_joined`](SocketRef::receive_joined). It makes no system call.
+    #[must_use]
+    pub fn segment_size(&self) -> Option<usize> {
+        self.arrival.segment_size()
+    }
+
     /// Returns `true` if the datagram or record was longer than the slices, and the rest of it was dropped.
     #[must_use]
     #[inline]
@@ -356,10 +365,16 @@ impl<Sort> SocketRef<'_, Sort> {
 }
 
 #[inline]
-fn check(slices: &[IoSliceMut<'_>], flags: ReceiveFlags) -> Result<(), Error> {
-    if !ReceiveFlags::all().contains(flags) {
-        return Err(Error::refused(Operation::Receive, Refusal::UnsupportedFlag));
+pub(crate) fn check_flags(operation: Operation, flags: ReceiveFlags) -> Result<(), Error> {
+    match ReceiveFlags::all().contains(flags) {
+        true => Ok(()),
+        false => Err(Error::refused(operation, Refusal::UnsupportedFlag)),
     }
+}
+
+#[inline]
+fn check(slices: &[IoSliceMut<'_>], flags: ReceiveFlags) -> Result<(), Error> {
+    check_flags(Operation::Receive, flags)?;
     if slices.len() > limits::SLICES_PER_MESSAGE {
         return Err(Error::refused(Operation::Receive, Refusal::TooManySlices));
     }

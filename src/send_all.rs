@@ -65,7 +65,10 @@ impl<Sort> SocketRef<'_, Sort> {
     pub fn send_all(&self, bytes: &[u8], flags: SendFlags) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendAll;
         self.check_loop(OPERATION, flags)?;
-        self.send_parts(OPERATION, flags, bytes.len(), |accepted| self.send(&bytes[accepted..], flags))
+        let divisible = self.kind().is_stream();
+        self.send_parts(OPERATION, flags, bytes.len(), divisible, |accepted| {
+            self.send(&bytes[accepted..], flags)
+        })
     }
 
     /// Sends all the slices to the socket's peer.
@@ -107,7 +110,7 @@ impl<Sort> SocketRef<'_, Sort> {
         self.check_loop(OPERATION, flags)?;
         let total = self.check_slices(OPERATION, slices)?;
         self.skip_empty(slices, total);
-        self.send_parts(OPERATION, flags, total, |_| {
+        self.send_parts(OPERATION, flags, total, self.kind().is_stream(), |_| {
             let part = &slices[..slices.len().min(limits::SLICES_PER_MESSAGE)];
             let count = self.send_vectored(part, flags)?;
             IoSlice::advance_slices(slices, count);
@@ -144,13 +147,14 @@ impl<Sort> SocketRef<'_, Sort> {
         }
     }
 
-    /// Sends part after part until all bytes are accepted. Each part has at least one byte if there is one
-    /// left, so that a part that is accepted without progress ends the loop.
+    /// Sends part after part until all bytes, or all datagrams of a batch, are accepted. Each part has at least one
+    /// of them if there is one left, so that a part that is accepted without progress ends the loop.
     pub(crate) fn send_parts(
         &self,
         operation: Operation,
         flags: SendFlags,
         total: usize,
+        divisible: bool,
         mut send_part: impl FnMut(usize) -> Result<usize, Error>,
     ) -> Result<(), SendAllError> {
         let mut accepted = 0;
@@ -163,8 +167,9 @@ impl<Sort> SocketRef<'_, Sort> {
                     if accepted == total {
                         return Ok(());
                     }
-                    if count > 0 && self.kind().is_stream() {
+                    if count > 0 && divisible {
                         time = TimeLimit::default();
+                        pauses = PAUSES.iter();
                         continue;
                     }
                     Error::refused(operation, Refusal::Stalled)
@@ -238,7 +243,7 @@ mod tests {
     /// Simulates a kernel that accepts these counts, one for each call. A call too many fails the test.
     fn sent(socket: &SocketRef<'_>, total: usize, counts: &[usize]) -> Result<(), SendAllError> {
         let mut counts = counts.iter();
-        socket.send_parts(Operation::SendAll, SendFlags::empty(), total, |_| {
+        socket.send_parts(Operation::SendAll, SendFlags::empty(), total, socket.kind().is_stream(), |_| {
             Ok(*counts.next().expect("a call for each count and no more"))
         })
     }

@@ -16,8 +16,8 @@ use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Call, NO_FLAGS, Pair, declared, fill, shutdown, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Cork, Message, Offset, Outcome, Output, ReceiveFlags, SendFlags, Sent, SocketRef,
-    Transfer, sendfile,
+    Address, ControlBuffer, Cork, Datagram, DatagramBuffer, Message, Offset, Outcome, Output, ReceiveFlags,
+    SegmentOffload, Segments, SendFlags, Sent, SocketRef, Transfer, sendfile,
 };
 
 /// The system's allocator, which counts what one thread asks of it.
@@ -295,6 +295,26 @@ fn addresses_and_sends_to_them() {
     });
     assert_eq!(allocations, 0);
     assert_eq!(outcomes, (Ok(1), Some(unisend::ErrorKind::InvalidInput)));
+}
+
+#[test]
+fn batches_and_segments() {
+    let (ours, theirs) = sockets::udp_pair();
+    let (slices, bytes) = ([IoSlice::new(b"data")], [0; 3000]);
+    let (socket, receiver) = (SocketRef::udp_v4(&ours), SocketRef::udp_v4(&theirs));
+    let mut rooms = [[0; 8]; 70];
+    let (allocations, sent) = counted(|| {
+        let mut buffers = rooms.each_mut().map(|room| DatagramBuffer::new(room));
+        let by_batch = socket.send_batch(&[Datagram::new(&slices); 70], NO_FLAGS).is_ok();
+        let received = receiver.receive_batch(&mut buffers, ReceiveFlags::empty()).is_ok();
+        let named = buffers[0].sender().is_some();
+        let segments = Segments::new(&bytes, 1200);
+        let by_kernel = segments.send(&socket, &mut SegmentOffload::new(), NO_FLAGS).is_ok();
+        let divided = segments.send(&socket, &mut SegmentOffload::never(), NO_FLAGS).is_ok();
+        let refused = Segments::new(&bytes, 0).send(&socket, &mut SegmentOffload::new(), NO_FLAGS).is_err();
+        [by_batch, received, named, by_kernel, divided, refused]
+    });
+    assert_eq!((allocations, sent), (0, [true; 6]));
 }
 
 #[test]

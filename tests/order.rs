@@ -11,7 +11,8 @@ use rstest::rstest;
 use sockets::{CONNECTED_KINDS, Pair, declared, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Error, ErrorKind, Message, Offset, ReceiveFlags, SendFlags, SocketRef, limits,
+    Address, ControlBuffer, Datagram, Error, ErrorKind, Message, Offset, ReceiveFlags, SendFlags, SocketRef,
+    limits,
 };
 
 /// The mistakes, in the order of the clause. What has too many bytes does not fit into 64 bits.
@@ -50,18 +51,19 @@ enum Call {
     Message,
     MessageTo,
     MessageAll,
+    Batch,
 }
-use Call::{MessageAll, MessageTo, Send, SendAll, SendAllVectored, SendTo, SendVectored};
+use Call::{Batch, MessageAll, MessageTo, Send, SendAll, SendAllVectored, SendTo, SendVectored};
 
 impl Call {
     fn can_have(self, mistake: Mistake, kind: SocketKind) -> bool {
         match mistake {
             Flag => true,
-            Mistake::Address => matches!(self, SendTo | MessageTo),
+            Mistake::Address => matches!(self, SendTo | MessageTo | Batch),
             Rest => matches!(self, Self::Message | MessageTo | MessageAll) && !kind.is_stream(),
             Slices => match self {
                 Send | SendTo | SendAll => false,
-                SendVectored | Self::Message | MessageTo => true,
+                SendVectored | Self::Message | MessageTo | Batch => true,
                 SendAllVectored | MessageAll => !kind.is_stream(),
             },
             Descriptors => {
@@ -90,6 +92,7 @@ impl Call {
             SendVectored => socket.send_vectored(slices, flags).unwrap_err(),
             SendAll => socket.send_all(bytes, flags).unwrap_err().error(),
             SendAllVectored => socket.send_all_vectored(&mut &mut *slices, flags).unwrap_err().error(),
+            Batch => datagram().send_batch(&[Datagram::new(slices).to(&to)], flags).unwrap_err().error(),
             Self::Message | MessageTo | MessageAll => {
                 let mut message = Message::new(slices);
                 if has(Rest) {
@@ -110,12 +113,22 @@ const ALL: [Mistake; 6] = [Flag, Mistake::Address, Rest, Slices, Descriptors, Em
 
 #[rstest]
 fn g5_the_first_mistake_is_said(
-    #[values(Send, SendTo, SendVectored, SendAll, SendAllVectored, Call::Message, MessageTo, MessageAll)]
+    #[values(
+        Send,
+        SendTo,
+        SendVectored,
+        SendAll,
+        SendAllVectored,
+        Call::Message,
+        MessageTo,
+        MessageAll,
+        Batch
+    )]
     call: Call,
 ) {
     let mut found = 0;
     for kind in CONNECTED_KINDS {
-        if matches!(call, SendTo | MessageTo) && !matches!(kind, UdpV4) {
+        if matches!(call, SendTo | MessageTo | Batch) && !matches!(kind, UdpV4) {
             continue; // a unix datagram socket takes no internet address at all
         }
         let pair = Pair::new(kind);

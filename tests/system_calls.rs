@@ -17,8 +17,8 @@ use rstest::rstest;
 use sockets::{Call, NO_FLAGS, Pair, fill, shutdown, transfer, transfer_all, unconnected};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, Message, Offset, Outcome, Output, ReceiveFlags, SendFlags, SigpipeGuard,
-    SocketRef, Transfer, sendfile,
+    Address, ControlBuffer, Datagram, DatagramBuffer, Message, Offset, Outcome, Output, ReceiveFlags,
+    SegmentOffload, Segments, SendFlags, SigpipeGuard, SocketRef, Transfer, sendfile,
 };
 
 const CASE: &str = "UNISEND_SYSTEM_CALLS_CASE";
@@ -108,6 +108,44 @@ fn child() {
             let (mut slices, descriptors) = ([IoSlice::new(b"data")], [theirs.as_fd(); 3]);
             let message = Message::new(&mut slices).with_descriptors(&descriptors);
             repeat(|| assert_eq!(message.send(&SocketRef::from(&ours), NO_FLAGS), Ok(4)));
+        }
+        ["batch", how] => {
+            let (ours, theirs) = sockets::udp_pair();
+            let (slices, long) = ([IoSlice::new(b"data")], [0; 70_000]);
+            let too_long = [IoSlice::new(&long)];
+            let mut batch = [Datagram::new(&slices); 100];
+            if how == "failing" {
+                batch[70] = Datagram::new(&too_long);
+            }
+            let batch = if how == "none" { &[][..] } else { &batch[..] };
+            let mut rooms = [[0; 8]; 100];
+            let mut buffers = rooms.each_mut().map(|room| DatagramBuffer::new(room));
+            let socket = SocketRef::udp_v4(&ours);
+            if how == "received" {
+                socket.send_batch(batch, NO_FLAGS).unwrap();
+                sockets::wait_readable(&theirs);
+            }
+            between_marks(|| match how {
+                "received" => {
+                    let received =
+                        SocketRef::udp_v4(&theirs).receive_batch(&mut buffers, ReceiveFlags::empty());
+                    assert_eq!(received, Ok(64));
+                }
+                "failing" => assert_eq!(socket.send_batch(batch, NO_FLAGS).unwrap_err().accepted(), 70),
+                _ => socket.send_batch(batch, NO_FLAGS).unwrap(),
+            });
+        }
+        ["segments", how] => {
+            let (ours, _theirs) = sockets::udp_pair();
+            let mut offload = SegmentOffload::new();
+            match how {
+                "never" => offload = SegmentOffload::never(),
+                "refused" => sockets::set_buffer(&ours, libc::SO_NO_CHECK, 1),
+                _ => {}
+            }
+            let bytes = vec![0; 100 * 100];
+            let socket = SocketRef::udp_v4(&ours);
+            between_marks(|| Segments::new(&bytes, 100).send(&socket, &mut offload, NO_FLAGS).unwrap());
         }
         ["received"] => {
             let (ours, theirs) = UnixDatagram::pair().unwrap();
@@ -400,6 +438,24 @@ fn slices_are_as_many_calls_as_messages(#[case] slices: usize, #[case] messages:
 #[case::c4b_credentials("credentials", &["getsockopt", "getsockopt"])]
 fn descriptors_and_credentials_are_these_calls(#[case] case: &str, #[case] names: &[&str]) {
     is_made_of(case, ROUNDS, names);
+}
+
+/// A datagram that fails is asked for its error by a call that begins with it.
+#[rstest]
+#[case::d2_none("none", &[])]
+#[case::d3_a_hundred("sent", &["sendmmsg", "sendmmsg"])]
+#[case::d1_one_that_fails("failing", &["sendmmsg", "sendmmsg", "sendmmsg"])]
+#[case::d5_what_is_there("received", &["recvmmsg"])]
+fn a_batch_is_one_call_for_64_datagrams(#[case] how: &str, #[case] names: &[&str]) {
+    is_made_of(&format!("batch {how}"), 1, names);
+}
+
+#[rstest]
+#[case::d9_by_the_kernel("kernel", &["sendmsg", "sendmsg"])]
+#[case::d11_by_a_batch("never", &["sendmmsg", "sendmmsg"])]
+#[case::d11_refused("refused", &["sendmsg", "sendmmsg", "sendmmsg"])]
+fn segments_are_these_calls(#[case] how: &str, #[case] names: &[&str]) {
+    is_made_of(&format!("segments {how}"), 1, names);
 }
 
 /// What keeps SIGPIPE away costs two calls, once for any number of parts, and nothing where a socket is copied to.

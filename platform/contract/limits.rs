@@ -13,6 +13,19 @@ pub const SLICES_PER_MESSAGE: usize = 1024;
 /// never accepts more than 0x7fff_f000 bytes at once (clause L4).
 pub const BYTES_PER_CALL: usize = isize::MAX as usize;
 
+/// The maximum number of datagrams that one system call of a batch sends or receives (clauses D3, D5).
+///
+/// Both kernels would take 1024. The headers of a call are on the stack, and a longer array makes a call no faster.
+pub const DATAGRAMS_PER_CALL: usize = 64;
+
+/// The maximum number of segments that one system call of [`Segments`](crate::Segments) sends (clause D10): Linux's
+/// limit before 6.10, which made it 128.
+pub const SEGMENTS_PER_CALL: usize = 64;
+
+/// The maximum number of bytes in a UDP datagram over IPv4 (clause B1), and so of all segments that one system call
+/// sends (clause D10).
+pub const DATAGRAM_BYTES: usize = 65507;
+
 /// The maximum number of descriptors in one message (clause L11).
 ///
 /// Linux accepts 253. OpenBSD accepts 127 on 64 bits, but can return `EAGAIN` for 127 and deliver them all

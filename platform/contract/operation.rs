@@ -22,9 +22,17 @@ pub enum Operation {
     SendMessageTo,
     /// [`Message::send_all`](crate::Message::send_all).
     SendMessageAll,
+    /// [`SocketRef::send_batch`](crate::SocketRef::send_batch).
+    SendBatch,
+    /// [`Segments::send`](crate::Segments::send).
+    SendSegments,
+    /// [`SocketRef::receive_joined`](crate::SocketRef::receive_joined).
+    ReceiveJoined,
     /// [`SocketRef::receive`](crate::SocketRef::receive) and
     /// [`SocketRef::receive_without_descriptors`](crate::SocketRef::receive_without_descriptors).
     Receive,
+    /// [`SocketRef::receive_batch`](crate::SocketRef::receive_batch).
+    ReceiveBatch,
     /// [`SocketRef::receive_destinations`](crate::SocketRef::receive_destinations).
     ReceiveDestinations,
     /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
@@ -49,6 +57,11 @@ impl Operation {
         matches!(self, Self::SendTo | Self::SendMessageTo)
     }
 
+    /// Returns whether the call receives.
+    pub(crate) const fn receives(self) -> bool {
+        matches!(self, Self::Receive | Self::ReceiveBatch)
+    }
+
     /// All operations, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::Address,
@@ -59,7 +72,11 @@ impl Operation {
         Self::SendMessage,
         Self::SendMessageTo,
         Self::SendMessageAll,
+        Self::SendBatch,
+        Self::SendSegments,
+        Self::ReceiveJoined,
         Self::Receive,
+        Self::ReceiveBatch,
         Self::ReceiveDestinations,
         Self::PeerCredentials,
         Self::Sendfile,
@@ -82,7 +99,11 @@ impl Operation {
             Self::SendMessage => "Message::send",
             Self::SendMessageTo => "Message::send_to",
             Self::SendMessageAll => "Message::send_all",
+            Self::SendBatch => "send_batch",
+            Self::SendSegments => "Segments::send",
+            Self::ReceiveJoined => "receive_joined",
             Self::Receive => "receive",
+            Self::ReceiveBatch => "receive_batch",
             Self::ReceiveDestinations => "receive_destinations",
             Self::PeerCredentials => "peer_credentials",
             Self::Sendfile => "sendfile",

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     ResumedBeyond,
     CorkOfStreams,
     DestinationsOfUdp,
+    JoinedOfUdp,
+    EmptySegments,
     SourceOfUdp,
     SourceWithoutAddress,
     NoSource,
@@ -71,6 +73,8 @@ impl Refusal {
         Self::ResumedBeyond,
         Self::CorkOfStreams,
         Self::DestinationsOfUdp,
+        Self::JoinedOfUdp,
+        Self::EmptySegments,
         Self::SourceOfUdp,
         Self::SourceWithoutAddress,
         Self::NoSource,
@@ -96,6 +100,7 @@ impl Refusal {
             Self::DescriptorsNotCarried
             | Self::CredentialsOfUnixPeers
             | Self::DestinationsOfUdp
+            | Self::JoinedOfUdp
             | Self::SourceOfUdp
             | Self::SourceWithoutAddress => ErrorKind::Unsupported,
             Self::NoPeer => ErrorKind::NotConnected,
@@ -120,6 +125,7 @@ impl Refusal {
                 ErrorKind::AddressNotAvailable
             }
             Self::RecordInPart
+            | Self::EmptySegments
             | Self::PathEmpty
             | Self::PathTooLong
             | Self::PathWithNul
@@ -186,6 +192,8 @@ impl Refusal {
             Self::DestinationsOfUdp => {
                 "only UDP reports destinations; a unix socket receives at its own path"
             }
+            Self::JoinedOfUdp => "only the datagrams of UDP can be joined",
+            Self::EmptySegments => "segments of no bytes never end; use the size of a datagram, such as 1200",
             Self::SourceOfUdp => "only the datagrams of UDP have a source that can be given",
             Self::SourceWithoutAddress => {
                 "a message with a source needs an address to be sent to: OpenBSD ignores the source on a connection; use send_to"

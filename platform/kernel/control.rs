@@ -60,42 +60,78 @@ impl ControlLayout {
     }
 }
 
-/// Room for the longest header, the most descriptors, and the padding of the largest alignment, which is 16.
-const RIGHTS_WORDS: usize = 4 + limits::DESCRIPTORS_PER_MESSAGE + 3;
-
-/// A control message of descriptors, or of other words, on the stack. Only the part in use is written.
+/// Room for control messages that are sent, in words on the stack. Only the part in use is written.
 #[repr(C, align(16))]
-pub(in crate::platform) struct RightsMessage([MaybeUninit<c_int>; RIGHTS_WORDS]);
+pub(in crate::platform) struct ControlWords<const ROOM: usize>([MaybeUninit<c_int>; ROOM]);
 
-impl RightsMessage {
+/// Room for the most descriptors: the longest header, and the padding of the largest alignment, which is 16.
+pub(in crate::platform) type RightsMessage = ControlWords<{ 4 + limits::DESCRIPTORS_PER_MESSAGE + 3 }>;
+
+/// Room for all that goes with a UDP datagram, where the alignment is 16: an IPv6 source, and two single values.
+pub(in crate::platform) type DatagramMessages = ControlWords<{ 12 + 8 + 8 }>;
+
+impl<const ROOM: usize> ControlWords<ROOM> {
     #[inline]
     pub(in crate::platform) const fn unwritten() -> Self {
-        Self([const { MaybeUninit::uninit() }; RIGHTS_WORDS])
+        Self([const { MaybeUninit::uninit() }; ROOM])
     }
 
-    /// Writes the message and its padding, and returns the pointer and the length to send. The length is
-    /// exactly `CMSG_SPACE`, or OpenBSD refuses the message (clause R2).
+    #[inline]
+    pub(in crate::platform) const fn as_ptr(&self) -> *const c_int {
+        self.0.as_ptr().cast()
+    }
+
+    /// Writes a message of words and its padding behind the bytes that are written, and returns how many bytes are
+    /// written then. Their sum is exactly that of `CMSG_SPACE`, or OpenBSD refuses the message (clause R2).
     #[inline]
     pub(in crate::platform) fn write(
         &mut self,
+        written: usize,
+        layout: ControlLayout,
+        sort: (c_int, c_int),
+        values: impl ExactSizeIterator<Item = c_int>,
+    ) -> usize {
+        let data = values.len() * WORD;
+        self.write_data(written, layout, sort, data, values)
+    }
+
+    /// Writes a message whose data is a single number of 16 bits, as `write` does.
+    #[inline]
+    pub(in crate::platform) fn write_short(
+        &mut self,
+        written: usize,
+        layout: ControlLayout,
+        sort: (c_int, c_int),
+        value: u16,
+    ) -> usize {
+        let [first, second] = value.to_ne_bytes();
+        let word = c_int::from_ne_bytes([first, second, 0, 0]);
+        self.write_data(written, layout, sort, 2, std::iter::once(word))
+    }
+
+    /// Writes a message whose data is the first `data` bytes of these words.
+    #[inline]
+    fn write_data(
+        &mut self,
+        written: usize,
         layout: ControlLayout,
         (level, kind): (c_int, c_int),
+        data: usize,
         values: impl ExactSizeIterator<Item = c_int>,
-    ) -> (*const c_int, usize) {
-        let count = values.len();
-        let words = &mut self.0;
-        for (word, value) in words.iter_mut().zip(layout.header(layout.length(count * WORD), level, kind)) {
+    ) -> usize {
+        let words = &mut self.0[written / WORD..];
+        for (word, value) in words.iter_mut().zip(layout.header(layout.length(data), level, kind)) {
             word.write(value);
         }
-        let data = &mut words[layout.data_start() / WORD..layout.space_for_descriptors(count) / WORD];
-        let (numbers, padding) = data.split_at_mut(count);
-        for (word, value) in numbers.iter_mut().zip(values) {
+        let body = &mut words[layout.data_start() / WORD..layout.space(data) / WORD];
+        let (filled, padding) = body.split_at_mut(values.len());
+        for (word, value) in filled.iter_mut().zip(values) {
             word.write(value);
         }
         for word in padding {
             word.write(0);
         }
-        (self.0.as_ptr().cast(), layout.space_for_descriptors(count))
+        written + layout.space(data)
     }
 }
 
@@ -172,7 +208,7 @@ mod tests {
     /// Returns what a `RightsMessage` wrote, and reads no word beyond that.
     fn written(layout: ControlLayout, numbers: &[c_int]) -> Vec<u8> {
         let mut message = RightsMessage::unwritten();
-        let (_, length) = message.write(layout, (7, 9), numbers.iter().copied());
+        let length = message.write(0, layout, (7, 9), numbers.iter().copied());
         let words = &message.0[..length / WORD];
         // SAFETY: `write` says that it wrote this many bytes.
         words.iter().flat_map(|word| unsafe { word.assume_init() }.to_ne_bytes()).collect()

@@ -48,6 +48,10 @@ pub(crate) trait Kernel: Sized {
     /// them is the address (clause N5).
     const SOURCE_V4: (c_int, usize, usize);
 
+    /// The option and control message by which UDP cuts data into datagrams, and the one by which it joins them
+    /// (clauses D9, D12).
+    const SEGMENTS: Option<Segmentation>;
+
     /// Whether the kernel has sendfile(2).
     const HAS_SENDFILE: bool;
 
@@ -122,6 +126,18 @@ pub(crate) trait Kernel: Sized {
                 | DescriptorsInFlight
         );
         Self::HARD_ERROR_HIDES_COUNT && accepts_parts && !before_the_first_byte
+    }
+
+    /// Returns whether this errno can mean that the kernel, or the device of the route, cannot divide this buffer into
+    /// datagrams (clause D11).
+    fn is_refused_segment(errno: RawErrno) -> bool {
+        Self::is_refused_size(errno) || Self::errno_name(errno) == Some(Errno::EIO)
+    }
+
+    /// Returns whether this errno can mean that datagrams of this size, with their headers, are longer than the route
+    /// can carry. It is the answer of a kernel that does not know the option, too.
+    fn is_refused_size(errno: RawErrno) -> bool {
+        matches!(Self::errno_name(errno), Some(Errno::EINVAL | Errno::EMSGSIZE))
     }
 
     /// Returns whether the kernel returns this errno for a full receiver without waiting for room (clauses B3,
@@ -259,6 +275,13 @@ pub(crate) trait Kernel: Sized {
     }
 }
 
+/// The types, at the level of UDP, of what cuts data into datagrams and of what joins them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segmentation {
+    pub(in crate::platform) cut: c_int,
+    pub(in crate::platform) join: c_int,
+}
+
 /// The protocol number of SCTP, assigned by IANA. SCTP keeps the boundaries of messages on what it calls a
 /// stream.
 const SCTP: c_int = 132;
@@ -292,6 +315,17 @@ pub(crate) trait Calls: Kernel {
         offset: Option<u64>,
         length: u64,
     ) -> Result<u64, RawErrno>;
+
+    /// Calls sendmmsg(2) and returns how many messages it sent.
+    ///
+    /// # Safety
+    ///
+    /// All that the messages point to must be alive.
+    unsafe fn send_messages(
+        fd: BorrowedFd<'_>,
+        messages: &mut [libc::mmsghdr],
+        flags: RawFlags,
+    ) -> Result<usize, RawErrno>;
 
     /// A SIGPIPE that another sender sent, and that was taken.
     type SomebodysSigpipe: SomebodysSigpipe;

@@ -9,6 +9,7 @@ mod failure;
 mod file;
 mod interface;
 mod numbers;
+mod segments;
 mod socket_name;
 
 pub(in crate::platform) use choice::choose;
@@ -17,8 +18,9 @@ pub(in crate::platform) use destination::destination_in;
 pub(in crate::platform) use errno::errnos;
 pub(crate) use failure::{Cause, Failure, RawErrno};
 pub(crate) use file::{FileKind, Status, Why};
-pub(in crate::platform) use interface::SomebodysSigpipe;
 pub(crate) use interface::{Calls, Kernel};
+pub(in crate::platform) use interface::{Segmentation, SomebodysSigpipe};
 pub(crate) use numbers::RawFlags;
 pub(in crate::platform) use numbers::{ABSENT, NEVER_SENT, Numbers, held_to_libc};
+pub(in crate::platform) use segments::segment_size_in;
 pub(crate) use socket_name::{Family, SocketName};

@@ -9,7 +9,7 @@ use super::Linux;
 use super::numbers::NUMBERS;
 use super::verdict::{TcpInfo, Witness};
 use crate::platform::contract::PeerCredentials;
-use crate::platform::kernel::{Calls, RawErrno, SomebodysSigpipe};
+use crate::platform::kernel::{Calls, RawErrno, RawFlags, SomebodysSigpipe};
 use crate::platform::posix::{count, option};
 
 /// sendfile(2) with 64-bit offsets. On 32 bits glibc has two functions, and musl has only this one.
@@ -44,7 +44,7 @@ impl Witness for BorrowedFd<'_> {
     }
 
     fn has_segments(&self) -> bool {
-        option::get_int(*self, libc::IPPROTO_UDP, libc::UDP_SEGMENT).is_ok_and(|bytes| bytes != 0)
+        option::get_int(*self, NUMBERS.IPPROTO_UDP, NUMBERS.UDP_SEGMENT).is_ok_and(|bytes| bytes != 0)
     }
 
     fn tcp_info(&self) -> Option<TcpInfo> {
@@ -100,6 +100,19 @@ impl Calls for Linux {
         // SAFETY: the pointer is null or to an offset, which outlives the call and is ours to write.
         let sent = unsafe { sendfile64(output.as_raw_fd(), input.as_raw_fd(), offset, length) };
         count(sent).map(|sent| sent as u64)
+    }
+
+    /// Calls sendmmsg(2) itself, because musl has a loop of sendmsg(2) in its place. The kernel's lengths in a message
+    /// have the width of a pointer, and musl's have padding beside them, which is zero.
+    unsafe fn send_messages(
+        fd: BorrowedFd<'_>,
+        messages: &mut [libc::mmsghdr],
+        flags: RawFlags,
+    ) -> Result<usize, RawErrno> {
+        let (fd, start, length) = (fd.as_raw_fd(), messages.as_mut_ptr(), messages.len());
+        // SAFETY: the pointer and the length are of one array, which is ours to write, and the caller keeps alive what
+        // its messages point to.
+        count(unsafe { libc::syscall(libc::SYS_sendmmsg, fd, start, length, flags.0) } as isize)
     }
 
     type SomebodysSigpipe = Sigpipe;

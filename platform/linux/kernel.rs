@@ -3,7 +3,7 @@ use std::ffi::c_int;
 use super::verdict::{self, Witness};
 use super::{Linux, errno, numbers};
 use crate::platform::contract::{Errno, PeerCredentials, SendFlags};
-use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers};
+use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers, Segmentation};
 
 /// The device number of /dev/null. It is part of Linux's interface: devices.txt has it.
 const NULL_MAJOR: libc::dev_t = 1;
@@ -24,6 +24,9 @@ impl Kernel for Linux {
     const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_PKTINFO];
     /// struct in_pktinfo: the interface, the source, the destination.
     const SOURCE_V4: (c_int, usize, usize) = (Self::NUMBERS.IP_PKTINFO, 3, 1);
+    /// `UDP_SEGMENT` since 4.18, `UDP_GRO` since 5.0.
+    const SEGMENTS: Option<Segmentation> =
+        Some(Segmentation { cut: Self::NUMBERS.UDP_SEGMENT, join: Self::NUMBERS.UDP_GRO });
     const HAS_SENDFILE: bool = true;
     const SIGNALS_WITH_COUNT: bool = true;
 

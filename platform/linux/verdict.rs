@@ -3,7 +3,7 @@
 //! `openbsd/verdict.rs` has the same clauses for OpenBSD.
 
 use super::Linux;
-use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
+use crate::platform::contract::{Errno, ErrorKind, SocketKind};
 use crate::platform::kernel::{Cause, Failure, Kernel};
 
 /// What Linux can be asked about a socket after a failure.
@@ -48,7 +48,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
 
     let plain = Linux::plain_meaning(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
-    let sends = failure.operation != Operation::Receive;
+    let sends = !failure.operation.receives();
     let kind = match (failure.kind, Linux::errno_name(failure.errno)) {
         // S1, S2: EPIPE is also the errno of a socket that was never connected, or that listens.
         (Tcp, Some(EPIPE)) if tcp_info(TcpInfo::never_connected) => ErrorKind::NotConnected,
@@ -66,7 +66,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // size.
         (UdpV4 | UdpV6, Some(EINVAL)) if sends && !witness.has_segments() => ErrorKind::Unreachable,
         // B9: receiving from a stream that was never connected.
-        (UnixStream, Some(EINVAL)) if failure.operation == Operation::Receive => ErrorKind::NotConnected,
+        (UnixStream, Some(EINVAL)) if failure.operation.receives() => ErrorKind::NotConnected,
         _ => plain,
     };
     Cause { kind, errno: failure.errno }

@@ -1,6 +1,7 @@
 //! What unisend does on the kernel that this is compiled for. Each file is one act, made of that kernel's
 //! numbers, decisions and calls.
 
+mod batch;
 mod cork;
 mod destinations;
 mod errno;
@@ -12,6 +13,8 @@ mod sendfile;
 mod sigpipe;
 mod transfer;
 
+pub use batch::DatagramBuffer;
+pub(crate) use batch::{Flag, Outgoing, receive_joined, receive_messages, send_messages, send_segments};
 pub(crate) use cork::Corked;
 pub(crate) use destinations::receive_destinations;
 pub(crate) use probe::probe;

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::platform::Native;
 use crate::platform::contract::Destination;
 use crate::platform::kernel::control::{first_int, first_message};
-use crate::platform::kernel::{Family, Kernel, RawErrno, SocketName, destination_in};
+use crate::platform::kernel::{Family, Kernel, RawErrno, SocketName, destination_in, segment_size_in};
 use crate::platform::posix::count;
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
@@ -16,7 +16,7 @@ use crate::platform::posix::count;
 const CONTROL_BYTES: usize = 6144;
 
 /// Room for the longest name that is understood: a path.
-const NAME_BYTES: usize = 128;
+pub(super) const NAME_BYTES: usize = 128;
 
 /// The buffer for control messages and for the sender's name. It is initialized once, when it is made. Bytes that
 /// are left from earlier calls are never read, because the kernel says how far it wrote.
@@ -58,6 +58,11 @@ impl Arrival<'_> {
     /// Returns the destination, if the socket was asked to report it.
     pub(crate) fn destination(&self) -> Option<Destination> {
         destination_in::<Native>(self.messages)
+    }
+
+    /// Returns the size of the datagrams that were joined, if they were.
+    pub(crate) fn segment_size(&self) -> Option<usize> {
+        segment_size_in::<Native>(self.messages)
     }
 
     /// Closes the descriptors that arrived when some others did not.
@@ -140,7 +145,7 @@ pub struct Descriptors<'buffer> {
 
 impl<'buffer> Descriptors<'buffer> {
     #[inline]
-    fn in_control(messages: &'buffer [u8]) -> Self {
+    pub(super) fn in_control(messages: &'buffer [u8]) -> Self {
         Self { numbers: &[], messages }
     }
 

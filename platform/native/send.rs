@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::platform::Native;
-use crate::platform::kernel::control::RightsMessage;
+use crate::platform::kernel::control::{ControlWords, RightsMessage};
 use crate::platform::kernel::{Kernel, RawErrno, RawFlags, SocketName};
 use crate::platform::posix::count;
 
@@ -56,33 +56,54 @@ pub(crate) fn send_with<Descriptor: AsFd>(
     ancillary: Ancillary<'_, Descriptor>,
     flags: RawFlags,
 ) -> Result<usize, RawErrno> {
+    let mut message = message_to(slices, to);
+    let mut rights = RightsMessage::unwritten();
+    let written = match ancillary {
+        Ancillary::Descriptors([]) => 0,
+        Ancillary::Descriptors(descriptors) => {
+            let sort = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
+            let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
+            rights.write(0, Native::CONTROL, sort, numbers)
+        }
+        Ancillary::Source(source) => write_source(&mut rights, source),
+    };
+    set_control(&mut message, &rights, written);
+    send_message(fd, &message, flags)
+}
+
+/// Writes the control message that gives a datagram its source, and returns how many bytes it has.
+#[inline]
+pub(super) fn write_source<const ROOM: usize>(control: &mut ControlWords<ROOM>, source: IpAddr) -> usize {
+    let (sort, words, count) = Native::source_message(source);
+    control.write(0, Native::CONTROL, sort, words[..count].iter().copied())
+}
+
+/// Has the message point to its control messages, if there are any.
+#[inline]
+pub(super) fn set_control<const ROOM: usize>(
+    message: &mut libc::msghdr,
+    control: &ControlWords<ROOM>,
+    written: usize,
+) {
+    if written > 0 {
+        message.msg_control = control.as_ptr().cast_mut().cast();
+        message.msg_controllen = written as _;
+    }
+}
+
+/// Returns a message of slices, to an address if there is one, and without ancillary data. The pointer and the
+/// length of what it does not have are both zero (clauses L8, L9).
+#[inline]
+pub(super) fn message_to(slices: &[IoSlice<'_>], to: Option<&SocketName>) -> libc::msghdr {
     let mut message = message_of(slices);
     if let Some(name) = to {
         message.msg_name = name.as_ptr().cast_mut().cast();
         message.msg_namelen = name.length();
     }
-    let mut rights = RightsMessage::unwritten();
-    let written = match ancillary {
-        Ancillary::Descriptors([]) => None,
-        Ancillary::Descriptors(descriptors) => {
-            let sort = (Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SCM_RIGHTS);
-            let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
-            Some(rights.write(Native::CONTROL, sort, numbers))
-        }
-        Ancillary::Source(source) => {
-            let (sort, words, count) = Native::source_message(source);
-            Some(rights.write(Native::CONTROL, sort, words[..count].iter().copied()))
-        }
-    };
-    if let Some((control, length)) = written {
-        message.msg_control = control.cast_mut().cast();
-        message.msg_controllen = length as _;
-    }
-    send_message(fd, &message, flags)
+    message
 }
 
-/// Returns a message of slices, without a name and without ancillary data: each has a null pointer and a zero
-/// length (clauses L8, L9).
+/// Returns a message of slices, without a name and without ancillary data.
 #[inline]
 fn message_of(slices: &[IoSlice<'_>]) -> libc::msghdr {
     // SAFETY: a msghdr consists of integers and pointers, for which zero is valid. Some systems have padding in
@@ -95,7 +116,11 @@ fn message_of(slices: &[IoSlice<'_>]) -> libc::msghdr {
 
 /// The caller must keep alive what the message points to.
 #[inline]
-fn send_message(fd: BorrowedFd<'_>, message: &libc::msghdr, flags: RawFlags) -> Result<usize, RawErrno> {
+pub(super) fn send_message(
+    fd: BorrowedFd<'_>,
+    message: &libc::msghdr,
+    flags: RawFlags,
+) -> Result<usize, RawErrno> {
     // SAFETY: IoSlice is laid out as iovec; all that the message points to outlives the call, which only reads
     // it, each to its length.
     count(unsafe { libc::sendmsg(fd.as_raw_fd(), message, flags.0) })

@@ -7,7 +7,7 @@ use super::OpenBsd;
 use super::numbers::NUMBERS;
 use super::verdict::Witness;
 use crate::platform::contract::{Errno, PeerCredentials};
-use crate::platform::kernel::{Calls, Kernel, RawErrno, SomebodysSigpipe};
+use crate::platform::kernel::{Calls, Kernel, RawErrno, RawFlags, SomebodysSigpipe};
 use crate::platform::posix::{count, option, sigpipe};
 
 impl Witness for BorrowedFd<'_> {
@@ -49,6 +49,18 @@ impl Calls for OpenBsd {
         _length: u64,
     ) -> Result<u64, RawErrno> {
         Err(Self::raw_errno(Errno::ENOSYS))
+    }
+
+    /// Calls sendmmsg(2).
+    unsafe fn send_messages(
+        fd: BorrowedFd<'_>,
+        messages: &mut [libc::mmsghdr],
+        flags: RawFlags,
+    ) -> Result<usize, RawErrno> {
+        let (start, length) = (messages.as_mut_ptr(), messages.len() as libc::c_uint);
+        // SAFETY: the pointer and the length are of one array, which is ours to write, and the caller keeps alive what
+        // its messages point to.
+        count(unsafe { libc::sendmmsg(fd.as_raw_fd(), start, length, flags.0) } as isize)
     }
 
     type SomebodysSigpipe = Sigpipe;

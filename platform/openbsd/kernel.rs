@@ -3,7 +3,7 @@ use std::ffi::c_int;
 use super::verdict::{self, Witness};
 use super::{OpenBsd, errno, numbers};
 use crate::platform::contract::{Errno, PeerCredentials, SendFlags};
-use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers};
+use crate::platform::kernel::{Cause, ControlLayout, Failure, Kernel, Numbers, Segmentation};
 
 impl Kernel for OpenBsd {
     const NUMBERS: Numbers = numbers::NUMBERS;
@@ -23,6 +23,7 @@ impl Kernel for OpenBsd {
     const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_RECVDSTADDR, Self::NUMBERS.IP_RECVIF];
     /// IP_SENDSRCADDR, which has the number of IP_RECVDSTADDR.
     const SOURCE_V4: (c_int, usize, usize) = (Self::NUMBERS.IP_RECVDSTADDR, 1, 0);
+    const SEGMENTS: Option<Segmentation> = None;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;
 

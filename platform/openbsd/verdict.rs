@@ -3,7 +3,7 @@
 //! `linux/verdict.rs` has the same clauses for Linux.
 
 use super::OpenBsd;
-use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
+use crate::platform::contract::{Errno, ErrorKind, SocketKind};
 use crate::platform::kernel::{Cause, Failure, Kernel, RawErrno};
 
 /// What OpenBSD can be asked about a socket after a failure. Neither question needs more than pledge(2)'s
@@ -23,7 +23,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
 
     let plain = Cause { kind: OpenBsd::plain_meaning(failure.errno), errno: failure.errno };
     let means = |kind| Cause { kind, ..plain };
-    let sends = failure.operation != Operation::Receive;
+    let sends = !failure.operation.receives();
     if failure.kind == Tcp && sends && ends_a_connection(plain.kind) {
         // S8, S9: a send can return the last error of a connection itself, if the error arrives while the send
         // is in the kernel. The same error then stays pending, and would be returned a second time.

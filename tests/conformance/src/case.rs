@@ -50,6 +50,8 @@ pub enum Topic {
     States,
     /// Destinations.
     Addresses,
+    /// Many datagrams in one call.
+    Datagrams,
     /// Sizes of messages and buffers.
     Sizes,
     /// Limits of a call.
@@ -75,6 +77,7 @@ impl Topic {
             Self::Flags => "flags",
             Self::States => "states",
             Self::Addresses => "addresses",
+            Self::Datagrams => "datagrams",
             Self::Sizes => "sizes",
             Self::Limits => "limits",
             Self::Interruption => "interruption",

@@ -158,6 +158,42 @@ pub(crate) fn send_message_to(fd: BorrowedFd<'_>, slices: usize, to: SocketAddr)
     count(sendmsg(fd, &message, 0))
 }
 
+/// sendmmsg(2) of messages of one slice each, to the socket's peer.
+pub(crate) fn send_messages(fd: BorrowedFd<'_>, messages: &[&[u8]]) -> Result<usize> {
+    let slices: Vec<_> = messages.iter().map(|message| IoSlice::new(message)).collect();
+    let mut headers = headers_of(slices.as_ptr().cast(), slices.len());
+    let (start, length) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
+    // SAFETY: the pointer and length are one array's, whose messages point to slices that outlive the call.
+    count(unsafe { libc::sendmmsg(fd.as_raw_fd(), start, length, 0) } as isize)
+}
+
+/// recvmmsg(2) into so many buffers of two bytes, without names. Returns the length and the flags of each message.
+pub(crate) fn receive_messages(fd: BorrowedFd<'_>, most: usize, flags: c_int) -> Result<Vec<(usize, c_int)>> {
+    let mut buffers = vec![[0_u8; 2]; most];
+    let vectors: Vec<_> = buffers
+        .iter_mut()
+        .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() })
+        .collect();
+    let mut headers = headers_of(vectors.as_ptr(), vectors.len());
+    let (start, length) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
+    // SAFETY: the pointer and length are one array's, whose messages point to buffers that are ours to write.
+    let received = unsafe { libc::recvmmsg(fd.as_raw_fd(), start, length, flags as _, ptr::null_mut()) };
+    headers.truncate(count(received as isize)?);
+    Ok(headers.iter().map(|header| (header.msg_len as usize, header.msg_hdr.msg_flags)).collect())
+}
+
+/// A header for each vector.
+fn headers_of(vectors: *const libc::iovec, length: usize) -> Vec<libc::mmsghdr> {
+    let header = |index| {
+        // SAFETY: zero is valid for every member: no name and no control data.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_iov = vectors.wrapping_add(index).cast_mut();
+        message.msg_iovlen = 1;
+        libc::mmsghdr { msg_hdr: message, msg_len: 0 }
+    };
+    (0..length).map(header).collect()
+}
+
 /// sendto(2).
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: Destination<'_>) -> Result<usize> {
     let (name, length) = socket_name(to);

@@ -2,11 +2,13 @@
 
 mod addresses;
 mod agreement;
+mod batches;
 mod credentials;
 mod descriptors;
 mod flags;
 mod interruption;
 mod limits;
+mod segments;
 mod senders;
 mod sendfile;
 mod sizes;
@@ -27,6 +29,8 @@ pub fn suite() -> &'static [Case] {
             states::cases(),
             addresses::cases(),
             senders::cases(),
+            batches::cases(),
+            segments::cases(),
             sizes::cases(),
             limits::cases(),
             interruption::cases(),

@@ -1,0 +1,218 @@
+//! sendmmsg(2) and recvmmsg(2): several datagrams in one call.
+
+use std::ffi::c_int;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use super::receive::{Descriptors, NAME_BYTES};
+use super::send::{message_to, send_message, set_control, write_source};
+use crate::platform::Native;
+use crate::platform::contract::{Destination, limits};
+use crate::platform::kernel::control::DatagramMessages;
+use crate::platform::kernel::{
+    Calls, Family, Kernel, RawErrno, RawFlags, SocketName, destination_in, segment_size_in,
+};
+use crate::platform::posix::{count, option};
+
+/// The headers of one call, on the stack. Only those in use are written.
+type Headers = [MaybeUninit<libc::mmsghdr>; limits::DATAGRAMS_PER_CALL];
+
+const UNWRITTEN: Headers = [const { MaybeUninit::uninit() }; limits::DATAGRAMS_PER_CALL];
+
+/// A datagram that is sent.
+pub(crate) struct Outgoing<'a, 'data> {
+    pub(crate) slices: &'a [IoSlice<'data>],
+    pub(crate) to: Option<&'a SocketName>,
+    pub(crate) source: Option<IpAddr>,
+}
+
+/// Sends the first datagrams, as many as one call takes, and returns how many were accepted.
+pub(crate) fn send_messages<'a, 'data: 'a>(
+    fd: BorrowedFd<'_>,
+    datagrams: impl Iterator<Item = Outgoing<'a, 'data>>,
+    flags: RawFlags,
+) -> Result<usize, RawErrno> {
+    let mut headers = UNWRITTEN;
+    let mut controls = [const { DatagramMessages::unwritten() }; limits::DATAGRAMS_PER_CALL];
+    let mut written = 0;
+    for ((header, control), datagram) in headers.iter_mut().zip(&mut controls).zip(datagrams) {
+        let mut message = message_to(datagram.slices, datagram.to);
+        let length = datagram.source.map_or(0, |source| write_source(control, source));
+        set_control(&mut message, control, length);
+        header.write(libc::mmsghdr { msg_hdr: message, msg_len: 0 });
+        written += 1;
+    }
+    let headers = first(&mut headers, written);
+    // SAFETY: the slices, the names and the control messages are borrowed for longer than the call, which only reads
+    // them; IoSlice is laid out as iovec.
+    unsafe { Native::send_messages(fd, headers, flags) }
+}
+
+/// Sends the bytes as datagrams of this size, the last of which can be shorter, by one call in which the kernel divides
+/// them. It accepts all or none. Returns `None` if the kernel cannot do this.
+pub(crate) fn send_segments(
+    fd: BorrowedFd<'_>,
+    datagram: &Outgoing<'_, '_>,
+    size: u16,
+    flags: RawFlags,
+) -> Option<Result<usize, RawErrno>> {
+    let sort = (Native::NUMBERS.IPPROTO_UDP, Native::SEGMENTS?.cut);
+    let mut control = DatagramMessages::unwritten();
+    let length = datagram.source.map_or(0, |source| write_source(&mut control, source));
+    let length = control.write_short(length, Native::CONTROL, sort, size);
+    let mut message = message_to(datagram.slices, datagram.to);
+    set_control(&mut message, &control, length);
+    Some(send_message(fd, &message, flags))
+}
+
+/// Has UDP join the datagrams of a sender that arrive together, if the kernel can.
+pub(crate) fn receive_joined(fd: BorrowedFd<'_>) -> Result<(), RawErrno> {
+    match Native::SEGMENTS {
+        Some(segments) => option::set_int(fd, Native::NUMBERS.IPPROTO_UDP, segments.join, 1),
+        None => Ok(()),
+    }
+}
+
+/// Returns the headers that are written: the first of them.
+fn first(headers: &mut Headers, written: usize) -> &mut [libc::mmsghdr] {
+    let headers = ptr::from_mut(&mut headers[..written]) as *mut [libc::mmsghdr];
+    // SAFETY: the caller has written so many, and the borrow is that of the argument.
+    unsafe { &mut *headers }
+}
+
+/// Room for what comes with a datagram of the internet: its destination, a time, and single values.
+const CONTROL_BYTES: usize = 256;
+
+/// Room for one datagram of a batch, and for the sender and the destination that come with it.
+///
+/// It borrows the room for the bytes, and can be used for any number of calls of
+/// [`SocketRef::receive_batch`](crate::SocketRef::receive_batch). A call fills as many buffers as it returns, from the
+/// first on. What the others say is of an earlier call.
+// Bytes that are left from earlier calls are never read, because the kernel says how far it wrote.
+pub struct DatagramBuffer<'a> {
+    room: &'a mut [u8],
+    came: Came,
+    name: Aligned<NAME_BYTES>,
+    messages: Aligned<CONTROL_BYTES>,
+}
+
+/// Bytes with the alignment of a name and of a control message.
+#[repr(C, align(16))]
+struct Aligned<const COUNT: usize>([u8; COUNT]);
+
+/// What the kernel said of a datagram: how much of it there is, of its sender's name and of its control messages.
+#[derive(Default)]
+struct Came {
+    bytes: usize,
+    flags: c_int,
+    name: usize,
+    messages: usize,
+}
+
+impl<'a> DatagramBuffer<'a> {
+    pub(crate) const fn in_room(room: &'a mut [u8]) -> Self {
+        let came = Came { bytes: 0, flags: 0, name: 0, messages: 0 };
+        Self { room, came, name: Aligned([0; NAME_BYTES]), messages: Aligned([0; CONTROL_BYTES]) }
+    }
+
+    /// Returns the bytes of the datagram.
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.room[..self.came.bytes]
+    }
+
+    /// Returns the name of the sender, if it has one that is understood.
+    pub(crate) fn name(&self) -> Option<Family<'_>> {
+        SocketName::decode::<Native>(&self.name.0[..self.came.name])
+    }
+
+    /// Returns the destination, if the socket was asked to report it.
+    pub(crate) fn asked(&self) -> Option<Destination> {
+        destination_in::<Native>(&self.messages.0[..self.came.messages])
+    }
+
+    /// Returns the size of the datagrams that were joined, if they were.
+    pub(crate) fn joined(&self) -> Option<usize> {
+        segment_size_in::<Native>(&self.messages.0[..self.came.messages])
+    }
+
+    /// Returns whether this flag came.
+    pub(crate) fn flagged(&self, flag: Flag) -> bool {
+        let number = match flag {
+            Flag::Truncated => Native::NUMBERS.MSG_TRUNC,
+            Flag::ControlTruncated => Native::NUMBERS.MSG_CTRUNC,
+        };
+        self.came.flags & number != 0
+    }
+
+    /// Returns a header that points to the room, by way of an iovec.
+    fn header(&mut self, iovec: &mut MaybeUninit<libc::iovec>, with_messages: bool) -> libc::mmsghdr {
+        // SAFETY: a msghdr consists of integers and pointers, for which zero is valid. Some systems have padding in
+        // it, so it has no literal.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        let room = libc::iovec { iov_base: self.room.as_mut_ptr().cast(), iov_len: self.room.len() };
+        message.msg_iov = iovec.write(room);
+        message.msg_iovlen = 1;
+        message.msg_name = self.name.0.as_mut_ptr().cast();
+        message.msg_namelen = NAME_BYTES as _;
+        if with_messages {
+            message.msg_control = self.messages.0.as_mut_ptr().cast();
+            message.msg_controllen = CONTROL_BYTES as _;
+        }
+        libc::mmsghdr { msg_hdr: message, msg_len: 0 }
+    }
+
+    /// Notes what the kernel wrote.
+    fn note(&mut self, header: &libc::mmsghdr) {
+        let message = header.msg_hdr;
+        let messages: usize = message.msg_controllen as _; // a socklen_t on some systems
+        self.came = Came {
+            bytes: (header.msg_len as usize).min(self.room.len()),
+            flags: message.msg_flags,
+            name: (message.msg_namelen as usize).min(NAME_BYTES),
+            messages: messages.min(CONTROL_BYTES),
+        };
+        // UDP has none. A unix socket that was declared as UDP may have.
+        drop(Descriptors::in_control(&self.messages.0[..self.came.messages]));
+    }
+}
+
+/// Something that can be lost of a datagram that is received.
+#[derive(Clone, Copy)]
+pub(crate) enum Flag {
+    /// It was longer than its room.
+    Truncated,
+    /// Some of its ancillary data was dropped.
+    ControlTruncated,
+}
+
+/// Receives datagrams, as many as there are and one call takes, and returns how many. It waits for the first only, and
+/// so cannot be interrupted after it (clause D7). Without room for control messages the kernel closes descriptors.
+pub(crate) fn receive_messages(
+    fd: BorrowedFd<'_>,
+    buffers: &mut [DatagramBuffer<'_>],
+    with_messages: bool,
+    do_not_wait: bool,
+) -> Result<usize, RawErrno> {
+    let mut headers = UNWRITTEN;
+    let mut iovecs = [const { MaybeUninit::<libc::iovec>::uninit() }; limits::DATAGRAMS_PER_CALL];
+    let mut written = 0;
+    for ((header, iovec), buffer) in headers.iter_mut().zip(&mut iovecs).zip(&mut *buffers) {
+        header.write(buffer.header(iovec, with_messages));
+        written += 1;
+    }
+    let headers = first(&mut headers, written);
+    let wait = if do_not_wait { Native::NUMBERS.MSG_DONTWAIT } else { 0 };
+    let flags = wait | Native::NUMBERS.MSG_WAITFORONE | Native::NUMBERS.MSG_CMSG_CLOEXEC;
+    let (start, length) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
+    // SAFETY: the headers and all that they point to are borrowed for longer than the call, and ours to write, each to
+    // its length.
+    let received = unsafe { libc::recvmmsg(fd.as_raw_fd(), start, length, flags as _, ptr::null_mut()) };
+    let received = count(received as isize)?;
+    for (header, buffer) in headers[..received].iter().zip(buffers) {
+        buffer.note(header);
+    }
+    Ok(received)
+}

@@ -1,0 +1,151 @@
+use std::fmt;
+use std::io::IoSlice;
+use std::net::IpAddr;
+
+use crate::address::Address;
+use crate::error::{Error, SendAllError};
+use crate::message::refusal_of_addresses;
+use crate::platform::contract::{Operation, Refusal, SendFlags, limits};
+use crate::platform::{self, Outgoing};
+use crate::send::checked_length;
+use crate::socket::{DatagramSocket, SocketRef};
+
+/// A datagram of a [batch](SocketRef::send_batch): its data, where it goes to, and where it is sent from.
+#[derive(Clone, Copy)]
+pub struct Datagram<'a, 'data> {
+    slices: &'a [IoSlice<'data>],
+    to: Option<&'a Address>,
+    source: Option<IpAddr>,
+}
+
+impl<'a, 'data> Datagram<'a, 'data> {
+    /// Creates a datagram of these slices, in this order. It goes to the socket's peer.
+    #[must_use]
+    #[inline]
+    pub const fn new(slices: &'a [IoSlice<'data>]) -> Self {
+        Self { slices, to: None, source: None }
+    }
+
+    /// Returns the datagram with this address to go to.
+    #[must_use]
+    #[inline]
+    pub const fn to(self, address: &'a Address) -> Self {
+        Self { to: Some(address), ..self }
+    }
+
+    /// Returns the datagram with this source, as [`Message::from_source`](crate::Message::from_source) has it
+    /// (clauses N5, N5b).
+    #[must_use]
+    #[inline]
+    #[allow(clippy::wrong_self_convention, reason = "it says where the datagram is from")]
+    pub const fn from_source(self, address: IpAddr) -> Self {
+        Self { source: Some(address), ..self }
+    }
+
+    /// Returns the call that sends one such datagram, whose errors a batch has.
+    fn operation(&self) -> Operation {
+        match self.to {
+            Some(_) => Operation::SendMessageTo,
+            None => Operation::SendMessage,
+        }
+    }
+
+    /// Makes the checks of clause G5.
+    fn check(&self, socket: &SocketRef<'_, DatagramSocket>) -> Result<(), Error> {
+        let operation = self.operation();
+        if let Some(refusal) = refusal_of_addresses(socket.kind(), self.to, self.source) {
+            return Err(Error::refused(operation, refusal));
+        }
+        if self.slices.len() > limits::SLICES_PER_MESSAGE {
+            return Err(Error::refused(operation, Refusal::TooManySlices));
+        }
+        checked_length(operation, self.slices).map(drop)
+    }
+
+    fn outgoing(&self) -> Outgoing<'a, 'data> {
+        Outgoing { slices: self.slices, to: self.to.map(Address::name), source: self.source }
+    }
+}
+
+impl fmt::Debug for Datagram<'_, '_> {
+    /// Shows the size only, because the data can be long, and secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.slices.iter().fold(0_usize, |bytes, slice| bytes.saturating_add(slice.len()));
+        f.debug_struct("Datagram")
+            .field("bytes", &bytes)
+            .field("to", &self.to)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl SocketRef<'_, DatagramSocket> {
+    /// Sends many datagrams, in order.
+    ///
+    /// It does what [`Message::send_to`](crate::Message::send_to) (or, without an address,
+    /// [`Message::send`](crate::Message::send)) does for one datagram after the other, in fewer system calls. It
+    /// ends at the first that fails: [`accepted`](SendAllError::accepted) says how many **datagrams** were accepted,
+    /// and the error is that of the next one (clause D1). To go on without it, send
+    /// `&batch[stopped.accepted() + 1..]`.
+    ///
+    /// It waits if the socket does, as [`send_all`](SocketRef::send_all) does. On a non-blocking socket, with
+    /// [`SendFlags::DONT_WAIT`], or after `SO_SNDTIMEO`, it fails with [`WouldBlock`](crate::ErrorKind::WouldBlock):
+    /// send `&batch[stopped.accepted()..]` when the socket is writable.
+    ///
+    /// One report can be lost. If the network refuses an earlier datagram while a batch is being sent on a connected
+    /// socket, both kernels drop the report together with the error of the call (clause D4). The next datagram that
+    /// is refused brings it again.
+    ///
+    /// # System calls
+    ///
+    /// One sendmmsg(2) for [`limits::DATAGRAMS_PER_CALL`] datagrams, with `MSG_NOSIGNAL`, and one more after a
+    /// datagram that failed, which returns its error. None for an empty batch (clause D2). It is the kernel's
+    /// call with musl too, which has a loop of sendmsg(2) in its place. On OpenBSD pledge(2) needs what
+    /// [`send_to`](SocketRef::send_to) needs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Message::send_to`](crate::Message::send_to) and [`Message::send`](crate::Message::send) but
+    /// `Interrupted`. A datagram that is refused before the call is refused when it is its turn: those before it are
+    /// sent. Flags that the socket does not honour are refused at once.
+    ///
+    /// Sources: sendmmsg(2) of both systems, and runs on both kernels.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::net::UdpSocket;
+    /// use unisend::{Address, Datagram, SendFlags, SocketRef};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sender = UdpSocket::bind("127.0.0.1:0")?;
+    /// let receivers = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+    /// let data = [IoSlice::new(b"tick")];
+    ///
+    /// let addresses = [receivers[0].local_addr()?, receivers[1].local_addr()?].map(Address::from);
+    /// let batch = [Datagram::new(&data).to(&addresses[0]), Datagram::new(&data).to(&addresses[1])];
+    /// SocketRef::udp_v4(&sender).send_batch(&batch, SendFlags::empty())?;
+    ///
+    /// for receiver in &receivers {
+    ///     let mut buffer = [0; 10];
+    ///     assert_eq!(receiver.recv(&mut buffer)?, 4);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send_batch(&self, batch: &[Datagram<'_, '_>], flags: SendFlags) -> Result<(), SendAllError> {
+        const OPERATION: Operation = Operation::SendBatch;
+        let raw_flags = self.raw_flags(OPERATION, flags).map_err(SendAllError::at_once)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.send_parts(OPERATION, flags, batch.len(), true, |accepted| {
+            let rest = &batch[accepted..];
+            rest[0].check(self)?;
+            let sendable = rest.iter().take_while(|datagram| datagram.check(self).is_ok());
+            platform::send_messages(self.fd(), sendable.map(Datagram::outgoing), raw_flags)
+                .map_err(|errno| self.failed(rest[0].operation(), errno))
+        })
+    }
+}

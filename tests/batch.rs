@@ -1,0 +1,419 @@
+//! Clauses D1 to D8: many datagrams in one call.
+
+mod sockets;
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use nix::poll::PollFlags;
+use rstest::rstest;
+use sockets::signals::{install_handler, signal};
+use sockets::{NO_FLAGS, PATIENCE, differs, finished, polled, wait_readable};
+use unisend::{
+    Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, ErrorKind, Message,
+    ReceiveFlags, SendAllError, SendFlags, SocketKind, SocketRef, limits,
+};
+
+fn udp() -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+fn address(socket: &UdpSocket) -> Address {
+    socket.local_addr().unwrap().into()
+}
+
+/// More than one call takes, and not a multiple of it.
+const MANY: usize = limits::DATAGRAMS_PER_CALL + 6;
+
+/// A socket that receives, with its own storage: as many buffers as one call fills, and one more.
+struct Receiver<'fd> {
+    socket: SocketRef<'fd, DatagramSocket>,
+    rooms: Vec<[u8; 64]>,
+}
+
+impl<'fd> Receiver<'fd> {
+    fn new(socket: SocketRef<'fd, DatagramSocket>) -> Self {
+        Self { socket, rooms: vec![[0; 64]; limits::DATAGRAMS_PER_CALL + 1] }
+    }
+
+    /// What one call receives.
+    fn batch(&mut self, flags: ReceiveFlags) -> Result<Vec<Vec<u8>>, Error> {
+        let mut buffers: Vec<_> = self.rooms.iter_mut().map(|room| DatagramBuffer::new(room)).collect();
+        let count = self.socket.receive_batch(&mut buffers, flags)?;
+        Ok(buffers[..count].iter().map(|datagram| datagram.bytes().to_vec()).collect())
+    }
+
+    /// So many datagrams, by as many calls as it takes.
+    fn receive(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            wait_readable(&self.socket);
+            all.extend(self.batch(ReceiveFlags::DONT_WAIT).unwrap());
+        }
+        all
+    }
+}
+
+/// Different lengths, so that one cannot be taken for another.
+fn texts(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("{index}{}", "x".repeat(index % 7))).collect()
+}
+
+#[test]
+fn d1_d3_all_arrive_in_order_whatever_one_call_takes() {
+    let (ours, theirs) = (udp(), udp());
+    let (texts, to) = (texts(MANY), address(&theirs));
+    let data: Vec<_> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
+    let batch: Vec<_> = data.iter().map(|slices| Datagram::new(slices).to(&to)).collect();
+    SocketRef::udp_v4(&ours).send_batch(&batch, NO_FLAGS).unwrap();
+    let expected: Vec<_> = texts.iter().map(|text| text.as_bytes()).collect();
+    assert_eq!(Receiver::new(SocketRef::udp_v4(&theirs)).receive(MANY), expected);
+}
+
+#[test]
+fn d1_each_has_its_own_slices_address_and_source() {
+    let (ours, one, other) = (UdpSocket::bind("0.0.0.0:0").unwrap(), udp(), udp());
+    let addresses = [address(&one), address(&other)];
+    let (two, none) = ([IoSlice::new(b"to "), IoSlice::new(b"one")], []);
+    let batch = [
+        Datagram::new(&two).to(&addresses[0]).from_source(Ipv4Addr::LOCALHOST.into()),
+        Datagram::new(&none).to(&addresses[1]),
+        Datagram::new(&two[1..]).to(&addresses[1]),
+    ];
+    SocketRef::udp_v4(&ours).send_batch(&batch, NO_FLAGS).unwrap();
+    assert_eq!(Receiver::new(SocketRef::udp_v4(&one)).receive(1), [b"to one"]);
+    assert_eq!(Receiver::new(SocketRef::udp_v4(&other)).receive(2), [&b""[..], b"one"]);
+}
+
+/// What is wrong with one datagram of a batch.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    Family,
+    Port,
+    Slices,
+    TooLong,
+    Source,
+    SourceOfAnother,
+    SourceWithoutAddress,
+    NoAddress,
+}
+
+/// The loop that a batch replaces: one message after the other, until one fails.
+fn one_by_one(
+    socket: &SocketRef<'_, DatagramSocket>,
+    batch: &[(&[IoSlice<'_>], Option<Address>, Option<IpAddr>)],
+) -> Result<(), (usize, ErrorKind, Option<i32>)> {
+    for (index, &(slices, to, source)) in batch.iter().enumerate() {
+        let mut slices = slices.to_vec();
+        let message = Message::new(&mut slices);
+        let message = match source {
+            Some(source) => message.from_source(source),
+            None => message,
+        };
+        let outcome = match to {
+            Some(to) => message.send_to(socket, &to, NO_FLAGS),
+            None => message.send(socket, NO_FLAGS),
+        };
+        outcome.map_err(|error| (index, error.kind(), error.kernel_errno()))?;
+    }
+    Ok(())
+}
+
+#[rstest]
+fn d1_a_batch_is_the_loop_that_it_replaces(
+    #[values(
+        Wrong::Family,
+        Wrong::Port,
+        Wrong::Slices,
+        Wrong::TooLong,
+        Wrong::Source,
+        Wrong::SourceOfAnother,
+        Wrong::SourceWithoutAddress,
+        Wrong::NoAddress
+    )]
+    wrong: Wrong,
+    #[values(0, 1, 5, limits::DATAGRAMS_PER_CALL - 1, limits::DATAGRAMS_PER_CALL, MANY - 1)] place: usize,
+) {
+    let (ours, theirs) = (UdpSocket::bind("0.0.0.0:0").unwrap(), udp());
+    let long = vec![0; limits::DATAGRAM_BYTES + 1];
+    let (good, too_long) = ([IoSlice::new(b"good")], [IoSlice::new(&long)]);
+    let too_many = vec![IoSlice::new(b""); limits::SLICES_PER_MESSAGE + 1];
+    let to = Some(address(&theirs));
+    let v6 = Some(SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into());
+    let port_zero = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into());
+    let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let foreign = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+
+    let mut batch = vec![(&good[..], to, None); MANY];
+    batch[place] = match wrong {
+        Wrong::Family => (&good, v6, None),
+        Wrong::Port => (&good, port_zero, None),
+        Wrong::Slices => (&too_many, to, None),
+        Wrong::TooLong => (&too_long, to, None),
+        Wrong::Source => (&good, to, Some(IpAddr::from(Ipv4Addr::BROADCAST))),
+        Wrong::SourceOfAnother => (&good, to, Some(foreign)),
+        Wrong::SourceWithoutAddress => (&good, None, Some(local)),
+        Wrong::NoAddress => (&good, None, None),
+    };
+    let socket = SocketRef::udp_v4(&ours);
+    let mut receiver = Receiver::new(SocketRef::udp_v4(&theirs));
+
+    let expected = one_by_one(&socket, &batch).unwrap_err();
+    assert_eq!(expected.0, place);
+    assert_eq!(receiver.receive(place).len(), place);
+
+    let datagrams: Vec<_> = batch
+        .iter()
+        .map(|(slices, to, source)| {
+            let datagram = to.as_ref().map_or(Datagram::new(slices), |to| Datagram::new(slices).to(to));
+            source.map_or(datagram, |source| datagram.from_source(source))
+        })
+        .collect();
+    let stopped = socket.send_batch(&datagrams, NO_FLAGS).unwrap_err();
+    assert_eq!((stopped.accepted(), stopped.kind(), stopped.error().kernel_errno()), expected);
+    assert_eq!(receiver.receive(place), vec![b"good"; place]);
+
+    // It goes on without it.
+    socket.send_batch(&datagrams[place + 1..], NO_FLAGS).unwrap();
+    assert_eq!(receiver.receive(MANY - place - 1).len(), MANY - place - 1);
+}
+
+/// Linux looks at the descriptor even if there is nothing to send, and OpenBSD does not.
+#[test]
+fn d2_an_empty_batch_is_no_call() {
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let socket = SocketRef::udp_v4(&file);
+    socket.send_batch(&[], NO_FLAGS).unwrap();
+    assert_eq!(socket.receive_batch(&mut [], ReceiveFlags::empty()), Ok(0));
+    let refused = socket.send_batch(&[], SendFlags::MORE).unwrap_err();
+    assert_eq!((refused.accepted(), refused.kind()), (0, ErrorKind::Unsupported));
+    let slices = [IoSlice::new(b"x")];
+    let failed = socket.send_batch(&[Datagram::new(&slices)], NO_FLAGS).unwrap_err();
+    assert_eq!((failed.accepted(), failed.kind()), (0, ErrorKind::NotSocket));
+}
+
+/// A pair of unix datagram sockets, whose receiver never loses one.
+fn pair() -> (UnixDatagram, UnixDatagram) {
+    UnixDatagram::pair().unwrap()
+}
+
+fn count_of(stopped: SendAllError) -> usize {
+    assert_eq!(stopped.kind(), ErrorKind::WouldBlock, "{stopped}");
+    stopped.accepted()
+}
+
+/// On a socket that is full in the middle of a batch nothing is lost, and nothing is sent twice.
+#[rstest]
+fn d1_what_would_block_goes_on_where_it_stopped(#[values(true, false)] by_flag: bool) {
+    let (ours, theirs) = pair();
+    ours.set_nonblocking(!by_flag).unwrap();
+    let flags = if by_flag { SendFlags::DONT_WAIT } else { NO_FLAGS };
+    let texts = texts(5 * MANY);
+    let data: Vec<_> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
+    let batch: Vec<_> = data.iter().map(|slices| Datagram::new(slices)).collect();
+    let (socket, mut receiver) = (SocketRef::from(&ours), Receiver::new(SocketRef::from(&theirs)));
+    let (mut sent, mut arrived, mut blocked) = (0, Vec::new(), 0);
+    while sent < batch.len() {
+        match socket.send_batch(&batch[sent..], flags) {
+            Ok(()) => sent = batch.len(),
+            Err(stopped) => {
+                sent += count_of(stopped);
+                blocked += 1;
+                arrived.extend(receiver.batch(ReceiveFlags::DONT_WAIT).unwrap());
+            }
+        }
+    }
+    arrived.extend(receiver.receive(batch.len() - arrived.len()));
+    assert!(blocked > 0, "it never blocked");
+    assert_eq!(arrived, texts.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn d1_a_blocking_socket_waits() {
+    let (ours, theirs) = pair();
+    let texts = texts(5 * MANY);
+    let expected: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let count = expected.len();
+    let worker = std::thread::spawn(move || {
+        let data: Vec<_> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
+        let batch: Vec<_> = data.iter().map(|slices| Datagram::new(slices)).collect();
+        SocketRef::from(&ours).send_batch(&batch, NO_FLAGS).map_err(|stopped| stopped.to_string())
+    });
+    let arrived = Receiver::new(SocketRef::from(&theirs)).receive(count);
+    assert_eq!(worker.join().unwrap(), Ok(()));
+    assert_eq!(arrived, expected);
+}
+
+/// The network's report of an earlier datagram may be lost in a batch. The next datagrams bring it again.
+#[test]
+fn d4_a_refusal_comes_again() {
+    let (_reserved, to) = sockets::port_that_refuses();
+    let ours = udp();
+    ours.connect(to).unwrap();
+    let (socket, slices) = (SocketRef::udp_v4(&ours), [IoSlice::new(b"x")]);
+    let batch = [Datagram::new(&slices); 3];
+    let refused = (0..100).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        socket.send_batch(&batch, NO_FLAGS).err()
+    });
+    assert_eq!(refused.expect("it is told within 100 batches").kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn d5_it_takes_what_is_there_and_waits_for_no_more() {
+    let (ours, theirs) = (udp(), udp());
+    for text in texts(3) {
+        ours.send_to(text.as_bytes(), theirs.local_addr().unwrap()).unwrap();
+    }
+    let mut receiver = Receiver::new(SocketRef::udp_v4(&theirs));
+    assert_eq!(receiver.receive(3).len(), 3);
+    let nothing = receiver.batch(ReceiveFlags::DONT_WAIT).unwrap_err();
+    assert_eq!((nothing.kind(), nothing.operation().name()), (ErrorKind::WouldBlock, "receive_batch"));
+
+    // A blocking call returns with the first.
+    ours.send_to(b"x", theirs.local_addr().unwrap()).unwrap();
+    assert_eq!(receiver.batch(ReceiveFlags::empty()).unwrap(), [b"x"]);
+}
+
+#[test]
+fn d5_one_call_fills_no_more_than_it_promises() {
+    let (ours, theirs) = pair();
+    theirs.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    ours.set_nonblocking(true).unwrap();
+    while sent < MANY && ours.send(b"x").is_ok() {
+        sent += 1;
+    }
+    let received = Receiver::new(SocketRef::from(&theirs)).batch(ReceiveFlags::empty()).unwrap().len();
+    assert_eq!(received, sent.min(limits::DATAGRAMS_PER_CALL));
+}
+
+#[test]
+fn d6_truncated_empty_and_unnamed_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let [to, from] = ["to", "from"].map(|name| directory.path().join(name));
+    let theirs = UnixDatagram::bind(&to).unwrap();
+    let (named, unnamed) = (UnixDatagram::bind(&from).unwrap(), UnixDatagram::unbound().unwrap());
+    named.send_to(b"long", &to).unwrap();
+    unnamed.send_to(b"", &to).unwrap();
+    unnamed.send_to(b"it", &to).unwrap();
+    let mut rooms = [[0; 2]; 4];
+    let mut buffers = rooms.each_mut().map(|room| DatagramBuffer::new(room));
+    assert_eq!(SocketRef::from(&theirs).receive_batch(&mut buffers, ReceiveFlags::empty()), Ok(3));
+    let told =
+        |buffer: &DatagramBuffer<'_>| (buffer.bytes().to_vec(), buffer.is_truncated(), buffer.sender());
+    assert_eq!(told(&buffers[0]), (b"lo".to_vec(), true, Some(Address::unix(&from).unwrap())));
+    assert_eq!(told(&buffers[1]), (vec![], false, None));
+    assert_eq!(told(&buffers[2]), (b"it".to_vec(), false, None));
+    assert_eq!(told(&buffers[3]), (vec![], false, None), "it was not filled");
+}
+
+#[test]
+fn d6_each_has_its_destination_and_its_sender() {
+    let theirs = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let socket = SocketRef::udp_v4(&theirs);
+    socket.receive_destinations().unwrap();
+    let to = (Ipv4Addr::LOCALHOST, theirs.local_addr().unwrap().port());
+    let senders = [udp(), udp()];
+    for sender in &senders {
+        sender.send_to(b"ping", to).unwrap();
+        wait_readable(&theirs);
+    }
+    let (mut rooms, mut count) = ([[0; 10]; 2], 0);
+    let mut buffers = rooms.each_mut().map(|room| DatagramBuffer::new(room));
+    while count < 2 {
+        count += socket.receive_batch(&mut buffers[count..], ReceiveFlags::empty()).unwrap();
+    }
+    for (sender, datagram) in senders.iter().zip(&buffers) {
+        assert_eq!(datagram.sender(), Some(address(sender)));
+        assert_eq!(datagram.destination().unwrap().address, Ipv4Addr::LOCALHOST);
+        assert!(!datagram.descriptors_lost());
+    }
+}
+
+/// A buffer that is used again says what came last.
+#[test]
+fn d6_what_was_there_before_is_forgotten() {
+    let (ours, theirs) = (udp(), udp());
+    let mut room = [0; 4];
+    let mut buffers = [DatagramBuffer::new(&mut room)];
+    for (sent, expected, truncated) in [(&b"longer"[..], &b"long"[..], true), (b"x", b"x", false)] {
+        ours.send_to(sent, theirs.local_addr().unwrap()).unwrap();
+        SocketRef::udp_v4(&theirs).receive_batch(&mut buffers, ReceiveFlags::empty()).unwrap();
+        assert_eq!((buffers[0].bytes(), buffers[0].is_truncated()), (expected, truncated));
+    }
+}
+
+/// A signal ends a call that waits for the first, and no call after it knows.
+#[test]
+fn d7_an_interruption_is_told_once() {
+    install_handler();
+    let (ours, theirs) = (udp(), udp());
+    let to = theirs.local_addr().unwrap();
+    let worker = std::thread::spawn(move || {
+        let interrupted = Receiver::new(SocketRef::udp_v4(&theirs)).batch(ReceiveFlags::empty());
+        (theirs, interrupted.map_err(|error| error.kind()))
+    });
+    let (theirs, interrupted) = finished(worker, signal);
+    assert_eq!(interrupted, Err(ErrorKind::Interrupted));
+    let mut receiver = Receiver::new(SocketRef::udp_v4(&theirs));
+    for _ in 0..2 {
+        ours.send_to(b"x", to).unwrap();
+        assert_eq!(receiver.receive(1), [b"x"]);
+    }
+    assert_eq!(SocketRef::udp_v4(&theirs).send_to(b"x", &address(&ours), NO_FLAGS), Ok(1));
+}
+
+/// The kernel closes descriptors, and so does the receiver if the socket was declared as what it is not: a pipe without
+/// writers is at its end.
+#[rstest]
+fn d8_descriptors_are_closed(#[values(SocketKind::UnixDatagram, SocketKind::UdpV4)] declared: SocketKind) {
+    let (ours, theirs) = pair();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let socket = match declared {
+        SocketKind::UdpV4 => SocketRef::udp_v4(&theirs),
+        _ => SocketRef::from(&theirs),
+    };
+    let mut room = [0; 10];
+    let mut buffers = [DatagramBuffer::new(&mut room)];
+    for _ in 0..3 {
+        let mut slices = [IoSlice::new(b"x")];
+        Message::new(&mut slices)
+            .with_descriptors(&[writer.as_fd(); 3])
+            .send(&SocketRef::from(&ours), NO_FLAGS)
+            .unwrap();
+        assert_eq!(socket.receive_batch(&mut buffers, ReceiveFlags::empty()), Ok(1));
+        assert_eq!(buffers[0].bytes(), b"x");
+        if declared == SocketKind::UnixDatagram {
+            assert_eq!(buffers[0].descriptors_lost(), differs(true, false));
+        }
+    }
+    drop(writer);
+    assert!(
+        !polled(&reader, PollFlags::POLLIN | PollFlags::POLLHUP, PATIENCE).is_empty(),
+        "a writer is left"
+    );
+    assert_eq!(nix::unistd::read(&reader, &mut [0]), Ok(0));
+}
+
+/// A batch and single calls can take turns.
+#[test]
+fn d5_single_receives_see_the_rest() {
+    let (ours, theirs) = (udp(), udp());
+    for text in ["one", "two", "three"] {
+        ours.send_to(text.as_bytes(), theirs.local_addr().unwrap()).unwrap();
+    }
+    let socket = SocketRef::udp_v4(&theirs);
+    let mut rooms = [[0; 10]; 1];
+    let mut buffers = rooms.each_mut().map(|room| DatagramBuffer::new(room));
+    assert_eq!(socket.receive_batch(&mut buffers, ReceiveFlags::empty()), Ok(1));
+    let (mut control, mut buffer) = (ControlBuffer::new(), [0; 10]);
+    let mut slices = [IoSliceMut::new(&mut buffer)];
+    wait_readable(&theirs);
+    assert_eq!(socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap().bytes(), 3);
+    assert_eq!(socket.receive_batch(&mut buffers, ReceiveFlags::empty()), Ok(1));
+    assert_eq!(buffers[0].bytes(), b"three");
+}

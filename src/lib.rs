@@ -49,6 +49,7 @@
 //! | [`SocketRef::receive`] | receives data and the descriptors that come with it, owned | one |
 //! | [`SocketRef::receive_without_descriptors`] | receives data, and has the kernel close descriptors | one |
 //! | [`Received::sender`], [`Received::destination`] | say who sent a datagram, and to which address | none; [`SocketRef::receive_destinations`] once for a socket |
+//! | [`Received::traffic_class`], [`Received::hop_limit`] | say what the headers of a datagram had | none; [`SocketRef::receive_traffic_classes`], [`SocketRef::receive_hop_limits`] once |
 //! | [`SocketRef::send_batch`], [`SocketRef::receive_batch`] | send and receive many datagrams | one for 64 datagrams |
 //! | [`Segments::send`] | sends one buffer as datagrams of one size | Linux: one for 64 segments; OpenBSD: those of `send_batch` |
 //! | [`SocketRef::peer_credentials`] | returns the credentials of a unix socket's peer | one; two on Linux |
@@ -66,7 +67,7 @@
 mod address;
 mod cork;
 mod credentials;
-mod destinations;
+mod datagram_options;
 mod error;
 mod message;
 mod output;
@@ -75,6 +76,7 @@ mod output;
 mod platform;
 mod receive;
 mod receive_batch;
+mod reports;
 mod segments;
 mod send;
 mod send_all;

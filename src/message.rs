@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::address::Address;
+use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
 use crate::platform::{self, Ancillary, Kernel, Native};
@@ -49,8 +50,8 @@ pub struct Message<'a, 'data, Descriptor = BorrowedFd<'a>> {
     descriptors: &'a [Descriptor],
     /// Whether a part was accepted already.
     is_rest: bool,
-    /// The address that it is sent from, if it is not the socket's.
-    source: Option<IpAddr>,
+    /// What it asks of the headers of a datagram.
+    asked: Asked,
 }
 
 impl<'a, 'data> Message<'a, 'data> {
@@ -61,7 +62,7 @@ impl<'a, 'data> Message<'a, 'data> {
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a mut [IoSlice<'data>]) -> Self {
-        Self { slices, descriptors: &[], is_rest: false, source: None }
+        Self { slices, descriptors: &[], is_rest: false, asked: Asked::NOTHING }
     }
 
     /// Returns the message with this descriptor.
@@ -84,7 +85,7 @@ impl<'a, 'data> Message<'a, 'data> {
         self,
         descriptors: &'a [Descriptor],
     ) -> Message<'a, 'data, Descriptor> {
-        Message { slices: self.slices, descriptors, is_rest: self.is_rest, source: self.source }
+        Message { slices: self.slices, descriptors, is_rest: self.is_rest, asked: self.asked }
     }
 }
 
@@ -129,7 +130,42 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
     #[inline]
     #[allow(clippy::wrong_self_convention, reason = "it says where the message is from")]
     pub fn from_source(mut self, address: IpAddr) -> Self {
-        self.source = Some(address);
+        self.asked.source = Some(address);
+        self
+    }
+
+    /// Returns the message with this traffic class: 6 bits of differentiated services and 2 of explicit congestion
+    /// notification (clause N6). IPv4 calls it the type of service.
+    ///
+    /// On UDP over IPv6 both systems honour it, and over IPv4 Linux does. OpenBSD has no such control message over IPv4,
+    /// so the message is refused there with [`Unsupported`](crate::ErrorKind::Unsupported), as it is on any other
+    /// socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::net::UdpSocket;
+    /// use unisend::{ErrorKind, Message, SendFlags, SocketRef};
+    ///
+    /// const ECT_0: u8 = 0b10; // the sender understands congestion notification
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let receiver = UdpSocket::bind("127.0.0.1:0")?;
+    /// let sender = UdpSocket::bind("127.0.0.1:0")?;
+    /// let (mut data, to) = ([IoSlice::new(b"ping")], receiver.local_addr()?.into());
+    /// let message = Message::new(&mut data).with_traffic_class(ECT_0);
+    /// match message.send_to(&SocketRef::udp_v4(&sender), &to, SendFlags::empty()) {
+    ///     Err(refused) if refused.kind() == ErrorKind::Unsupported => {} // OpenBSD, over IPv4
+    ///     outcome => assert_eq!(outcome?, 4),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn with_traffic_class(mut self, class: u8) -> Self {
+        self.asked.traffic_class = Some(class);
         self
     }
 
@@ -349,7 +385,7 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         flags: SendFlags,
     ) -> Result<usize, Error> {
         let flags = socket.raw_flags(operation, flags)?;
-        if let Some(refusal) = refusal_of_addresses(socket.kind(), to, self.source) {
+        if let Some(refusal) = self.asked.refusal(socket.kind(), to) {
             return Err(Error::refused(operation, refusal));
         }
         self.check_rest(operation, socket)?;
@@ -364,7 +400,10 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         } else if length == 0 {
             socket.refuse_empty_record(operation)?;
         }
-        let ancillary = self.source.map_or(Ancillary::Descriptors(self.descriptors), Ancillary::Source);
+        let ancillary = match self.asked.is_nothing() {
+            true => Ancillary::Descriptors(self.descriptors),
+            false => Ancillary::Options(self.asked.options(socket.kind())),
+        };
         platform::send_with(socket.fd(), slices, to.map(Address::name), ancillary, flags)
             .map_err(|errno| socket.failed(operation, errno))
     }
@@ -388,34 +427,6 @@ fn fitting(slices: &[IoSlice<'_>], most: usize) -> usize {
         Some(*end)
     });
     ends.take_while(|&end| end <= most).count()
-}
-
-/// Returns why a message cannot be sent to this address, or from this one.
-#[inline]
-pub(crate) fn refusal_of_addresses(
-    kind: SocketKind,
-    to: Option<&Address>,
-    source: Option<IpAddr>,
-) -> Option<Refusal> {
-    to.and_then(|to| to.refusal_for(kind))
-        .or_else(|| source.and_then(|source| refusal_of_source(source, kind, to)))
-}
-
-/// Returns why a datagram cannot be sent from this address (clauses N5, N5b).
-fn refusal_of_source(source: IpAddr, kind: SocketKind, to: Option<&Address>) -> Option<Refusal> {
-    let is_no_source = match source {
-        IpAddr::V4(address) => address.is_unspecified() || address.is_broadcast() || address.is_multicast(),
-        IpAddr::V6(address) => {
-            address.is_unspecified() || address.is_multicast() || address.to_ipv4_mapped().is_some()
-        }
-    };
-    match (kind, source) {
-        (SocketKind::UdpV4 | SocketKind::UdpV6, _) if to.is_none() => Some(Refusal::SourceWithoutAddress),
-        (SocketKind::UdpV4, IpAddr::V6(_)) => Some(Refusal::NotInternetV4),
-        (SocketKind::UdpV6, IpAddr::V4(_)) => Some(Refusal::NotInternetV6),
-        (SocketKind::UdpV4 | SocketKind::UdpV6, _) => is_no_source.then_some(Refusal::NoSource),
-        _ => Some(Refusal::SourceOfUdp),
-    }
 }
 
 /// Returns why this number of descriptors cannot go with this number of bytes on this socket.

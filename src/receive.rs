@@ -135,6 +135,24 @@ impl<'buffer> Received<'buffer> {
         self.arrival.destination()
     }
 
+    /// Returns the traffic class of a UDP datagram: differentiated services and congestion notification (clause N7).
+    ///
+    /// It is `None` unless the socket was told to report it, by
+    /// [`receive_traffic_classes`](SocketRef::receive_traffic_classes). It makes no system call.
+    #[must_use]
+    pub fn traffic_class(&self) -> Option<u8> {
+        self.arrival.traffic_class()
+    }
+
+    /// Returns the hop limit of a UDP datagram as it arrived; over IPv4, its time to live (clause N8).
+    ///
+    /// It is `None` unless the socket was told to report it, by [`receive_hop_limits`](SocketRef::receive_hop_limits).
+    /// It makes no system call.
+    #[must_use]
+    pub fn hop_limit(&self) -> Option<u8> {
+        self.arrival.hop_limit()
+    }
+
     /// Returns the size of the datagrams that were joined, if several were (clause D12).
     ///
     /// They are of one sender, and all have this size but the last, which can be shorter. It is `None` unless the

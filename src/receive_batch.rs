@@ -33,6 +33,18 @@ impl<'a> DatagramBuffer<'a> {
         self.asked()
     }
 
+    /// Returns the traffic class, as [`Received::traffic_class`](crate::Received::traffic_class) does (clause N7).
+    #[must_use]
+    pub fn traffic_class(&self) -> Option<u8> {
+        self.class()
+    }
+
+    /// Returns the hop limit, as [`Received::hop_limit`](crate::Received::hop_limit) does (clause N8).
+    #[must_use]
+    pub fn hop_limit(&self) -> Option<u8> {
+        self.hops()
+    }
+
     /// Returns the size of the datagrams that were joined, as
     /// [`Received::segment_size`](crate::Received::segment_size) does (clause D12).
     #[must_use]

@@ -3,8 +3,8 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 
 use crate::address::Address;
+use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
-use crate::message::refusal_of_addresses;
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
 use crate::platform::{self, Kernel, Native, Outgoing, RawErrno, RawFlags};
 use crate::socket::{DatagramSocket, SocketRef};
@@ -42,7 +42,7 @@ pub struct Segments<'a> {
     bytes: &'a [u8],
     size: usize,
     to: Option<&'a Address>,
-    source: Option<IpAddr>,
+    asked: Asked,
 }
 
 /// Which segments are left to the kernel. Keep one for each socket.
@@ -91,7 +91,7 @@ impl<'a> Segments<'a> {
     #[must_use]
     #[inline]
     pub const fn new(bytes: &'a [u8], size: usize) -> Self {
-        Self { bytes, size, to: None, source: None }
+        Self { bytes, size, to: None, asked: Asked::NOTHING }
     }
 
     /// Returns the segments with this address to go to.
@@ -107,7 +107,15 @@ impl<'a> Segments<'a> {
     #[inline]
     #[allow(clippy::wrong_self_convention, reason = "it says where the segments are from")]
     pub const fn from_source(self, address: IpAddr) -> Self {
-        Self { source: Some(address), ..self }
+        Self { asked: Asked { source: Some(address), ..self.asked }, ..self }
+    }
+
+    /// Returns the segments with this traffic class, as
+    /// [`Message::with_traffic_class`](crate::Message::with_traffic_class) has it (clause N6).
+    #[must_use]
+    #[inline]
+    pub const fn with_traffic_class(self, class: u8) -> Self {
+        Self { asked: Asked { traffic_class: Some(class), ..self.asked }, ..self }
     }
 
     /// Sends all the segments, in order.
@@ -139,8 +147,8 @@ impl<'a> Segments<'a> {
     ) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendSegments;
         let raw_flags = socket.raw_flags(OPERATION, flags).map_err(SendAllError::at_once)?;
-        let refusal = refusal_of_addresses(socket.kind(), self.to, self.source)
-            .or((self.size == 0).then_some(Refusal::EmptySegments));
+        let refusal =
+            self.asked.refusal(socket.kind(), self.to).or((self.size == 0).then_some(Refusal::EmptySegments));
         if let Some(refusal) = refusal {
             return Err(SendAllError::at_once(Error::refused(OPERATION, refusal)));
         }
@@ -188,7 +196,7 @@ impl<'a> Segments<'a> {
         let size = u16::try_from(self.size).ok()?;
         let most = self.size * limits::SEGMENTS_PER_CALL.min(limits::DATAGRAM_BYTES / self.size);
         let slices = [IoSlice::new(&rest[..most.min(rest.len())])];
-        platform::send_segments(socket.fd(), &self.outgoing(&slices), size, flags)
+        platform::send_segments(socket.fd(), &self.outgoing(&slices, socket.kind()), size, flags)
     }
 
     /// Sends the first segments of the rest as a batch.
@@ -204,17 +212,22 @@ impl<'a> Segments<'a> {
             *slice = IoSlice::new(segment);
             count += 1;
         }
-        let datagrams = slices[..count].iter().map(|slice| self.outgoing(std::slice::from_ref(slice)));
+        let datagrams =
+            slices[..count].iter().map(|slice| self.outgoing(std::slice::from_ref(slice), socket.kind()));
         platform::send_messages(socket.fd(), datagrams, flags)
             .map(|accepted| slices[..accepted].iter().map(|segment| segment.len()).sum())
             .map_err(|errno| self.failed(socket, errno))
     }
 
-    fn outgoing<'part, 'data>(&self, slices: &'part [IoSlice<'data>]) -> Outgoing<'part, 'data>
+    fn outgoing<'part, 'data>(
+        &self,
+        slices: &'part [IoSlice<'data>],
+        kind: SocketKind,
+    ) -> Outgoing<'part, 'data>
     where
         'a: 'part,
     {
-        Outgoing { slices, to: self.to.map(Address::name), source: self.source }
+        Outgoing { slices, to: self.to.map(Address::name), options: self.asked.options(kind) }
     }
 
     fn failed(&self, socket: &SocketRef<'_, DatagramSocket>, errno: RawErrno) -> Error {
@@ -233,8 +246,8 @@ impl fmt::Debug for Segments<'_> {
             .field("bytes", &self.bytes.len())
             .field("size", &self.size)
             .field("to", &self.to)
-            .field("source", &self.source)
-            .finish()
+            .field("source", &self.asked.source)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,9 +3,9 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 
 use crate::address::Address;
+use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
-use crate::message::refusal_of_addresses;
-use crate::platform::contract::{Operation, Refusal, SendFlags, limits};
+use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
 use crate::platform::{self, Outgoing};
 use crate::send::checked_length;
 use crate::socket::{DatagramSocket, SocketRef};
@@ -15,7 +15,7 @@ use crate::socket::{DatagramSocket, SocketRef};
 pub struct Datagram<'a, 'data> {
     slices: &'a [IoSlice<'data>],
     to: Option<&'a Address>,
-    source: Option<IpAddr>,
+    asked: Asked,
 }
 
 impl<'a, 'data> Datagram<'a, 'data> {
@@ -23,7 +23,7 @@ impl<'a, 'data> Datagram<'a, 'data> {
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a [IoSlice<'data>]) -> Self {
-        Self { slices, to: None, source: None }
+        Self { slices, to: None, asked: Asked::NOTHING }
     }
 
     /// Returns the datagram with this address to go to.
@@ -39,7 +39,15 @@ impl<'a, 'data> Datagram<'a, 'data> {
     #[inline]
     #[allow(clippy::wrong_self_convention, reason = "it says where the datagram is from")]
     pub const fn from_source(self, address: IpAddr) -> Self {
-        Self { source: Some(address), ..self }
+        Self { asked: Asked { source: Some(address), ..self.asked }, ..self }
+    }
+
+    /// Returns the datagram with this traffic class, as
+    /// [`Message::with_traffic_class`](crate::Message::with_traffic_class) has it (clause N6).
+    #[must_use]
+    #[inline]
+    pub const fn with_traffic_class(self, class: u8) -> Self {
+        Self { asked: Asked { traffic_class: Some(class), ..self.asked }, ..self }
     }
 
     /// Returns the call that sends one such datagram, whose errors a batch has.
@@ -53,7 +61,7 @@ impl<'a, 'data> Datagram<'a, 'data> {
     /// Makes the checks of clause G5.
     fn check(&self, socket: &SocketRef<'_, DatagramSocket>) -> Result<(), Error> {
         let operation = self.operation();
-        if let Some(refusal) = refusal_of_addresses(socket.kind(), self.to, self.source) {
+        if let Some(refusal) = self.asked.refusal(socket.kind(), self.to) {
             return Err(Error::refused(operation, refusal));
         }
         if self.slices.len() > limits::SLICES_PER_MESSAGE {
@@ -62,8 +70,8 @@ impl<'a, 'data> Datagram<'a, 'data> {
         checked_length(operation, self.slices).map(drop)
     }
 
-    fn outgoing(&self) -> Outgoing<'a, 'data> {
-        Outgoing { slices: self.slices, to: self.to.map(Address::name), source: self.source }
+    fn outgoing(&self, kind: SocketKind) -> Outgoing<'a, 'data> {
+        Outgoing { slices: self.slices, to: self.to.map(Address::name), options: self.asked.options(kind) }
     }
 }
 
@@ -74,8 +82,8 @@ impl fmt::Debug for Datagram<'_, '_> {
         f.debug_struct("Datagram")
             .field("bytes", &bytes)
             .field("to", &self.to)
-            .field("source", &self.source)
-            .finish()
+            .field("source", &self.asked.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,8 +152,12 @@ impl SocketRef<'_, DatagramSocket> {
             let rest = &batch[accepted..];
             rest[0].check(self)?;
             let sendable = rest.iter().take_while(|datagram| datagram.check(self).is_ok());
-            platform::send_messages(self.fd(), sendable.map(Datagram::outgoing), raw_flags)
-                .map_err(|errno| self.failed(rest[0].operation(), errno))
+            platform::send_messages(
+                self.fd(),
+                sendable.map(|datagram| datagram.outgoing(self.kind())),
+                raw_flags,
+            )
+            .map_err(|errno| self.failed(rest[0].operation(), errno))
         })
     }
 }

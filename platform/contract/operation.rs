@@ -35,6 +35,10 @@ pub enum Operation {
     ReceiveBatch,
     /// [`SocketRef::receive_destinations`](crate::SocketRef::receive_destinations).
     ReceiveDestinations,
+    /// [`SocketRef::receive_traffic_classes`](crate::SocketRef::receive_traffic_classes).
+    ReceiveTrafficClasses,
+    /// [`SocketRef::receive_hop_limits`](crate::SocketRef::receive_hop_limits).
+    ReceiveHopLimits,
     /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
     PeerCredentials,
     /// [`sendfile`](crate::sendfile()).
@@ -78,6 +82,8 @@ impl Operation {
         Self::Receive,
         Self::ReceiveBatch,
         Self::ReceiveDestinations,
+        Self::ReceiveTrafficClasses,
+        Self::ReceiveHopLimits,
         Self::PeerCredentials,
         Self::Sendfile,
         Self::Transfer,
@@ -105,6 +111,8 @@ impl Operation {
             Self::Receive => "receive",
             Self::ReceiveBatch => "receive_batch",
             Self::ReceiveDestinations => "receive_destinations",
+            Self::ReceiveTrafficClasses => "receive_traffic_classes",
+            Self::ReceiveHopLimits => "receive_hop_limits",
             Self::PeerCredentials => "peer_credentials",
             Self::Sendfile => "sendfile",
             Self::Transfer => "Transfer::send",

@@ -27,6 +27,9 @@ pub(crate) enum Refusal {
     DestinationsOfUdp,
     JoinedOfUdp,
     EmptySegments,
+    TrafficClassOfUdp,
+    TrafficClassOverV4,
+    HopLimitsOfUdp,
     SourceOfUdp,
     SourceWithoutAddress,
     NoSource,
@@ -75,6 +78,9 @@ impl Refusal {
         Self::DestinationsOfUdp,
         Self::JoinedOfUdp,
         Self::EmptySegments,
+        Self::TrafficClassOfUdp,
+        Self::TrafficClassOverV4,
+        Self::HopLimitsOfUdp,
         Self::SourceOfUdp,
         Self::SourceWithoutAddress,
         Self::NoSource,
@@ -101,6 +107,9 @@ impl Refusal {
             | Self::CredentialsOfUnixPeers
             | Self::DestinationsOfUdp
             | Self::JoinedOfUdp
+            | Self::TrafficClassOfUdp
+            | Self::TrafficClassOverV4
+            | Self::HopLimitsOfUdp
             | Self::SourceOfUdp
             | Self::SourceWithoutAddress => ErrorKind::Unsupported,
             Self::NoPeer => ErrorKind::NotConnected,
@@ -194,6 +203,11 @@ impl Refusal {
             }
             Self::JoinedOfUdp => "only the datagrams of UDP can be joined",
             Self::EmptySegments => "segments of no bytes never end; use the size of a datagram, such as 1200",
+            Self::TrafficClassOfUdp => "only the datagrams of UDP have a traffic class",
+            Self::TrafficClassOverV4 => {
+                "OpenBSD gives and reports no traffic class for a datagram over IPv4; set IP_TOS for the socket, or use IPv6"
+            }
+            Self::HopLimitsOfUdp => "only the datagrams of UDP have a hop limit",
             Self::SourceOfUdp => "only the datagrams of UDP have a source that can be given",
             Self::SourceWithoutAddress => {
                 "a message with a source needs an address to be sent to: OpenBSD ignores the source on a connection; use send_to"

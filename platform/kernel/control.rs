@@ -67,8 +67,8 @@ pub(in crate::platform) struct ControlWords<const ROOM: usize>([MaybeUninit<c_in
 /// Room for the most descriptors: the longest header, and the padding of the largest alignment, which is 16.
 pub(in crate::platform) type RightsMessage = ControlWords<{ 4 + limits::DESCRIPTORS_PER_MESSAGE + 3 }>;
 
-/// Room for all that goes with a UDP datagram, where the alignment is 16: an IPv6 source, and two single values.
-pub(in crate::platform) type DatagramMessages = ControlWords<{ 12 + 8 + 8 }>;
+/// Room for all that goes with a UDP datagram, where the alignment is 16: an IPv6 source, and three single values.
+pub(in crate::platform) type DatagramMessages = ControlWords<{ 12 + 3 * 8 }>;
 
 impl<const ROOM: usize> ControlWords<ROOM> {
     #[inline]

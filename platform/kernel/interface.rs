@@ -25,6 +25,9 @@ pub(crate) trait Kernel: Sized {
     /// Whether unix sockets can have names that are not paths.
     const ABSTRACT_NAMES: bool;
 
+    /// Whether an IPv6 socket can also send and receive over IPv4, with IPv4-mapped addresses (clause A8b).
+    const DUAL_STACK: bool;
+
     /// Whether a hard error on a stream hides how much was accepted before it (clauses I5, A13).
     const HARD_ERROR_HIDES_COUNT: bool;
 
@@ -47,6 +50,15 @@ pub(crate) trait Kernel: Sized {
     /// The control message by which UDP over IPv4 is given a source: its type, how many words it has, and which of
     /// them is the address (clause N5).
     const SOURCE_V4: (c_int, usize, usize);
+
+    /// The control message by which a datagram over IPv4 is given its traffic class, if there is one (clause N6).
+    const TRAFFIC_CLASS_V4: Option<c_int>;
+
+    /// The option by which traffic classes over IPv4 are reported, if there is one (clause N7).
+    const TRAFFIC_CLASSES_V4: Option<c_int>;
+
+    /// The control message with the hop limit of a datagram over IPv4 (clause N8).
+    const HOP_LIMIT_V4: c_int;
 
     /// The option and control message by which UDP cuts data into datagrams, and the one by which it joins them
     /// (clauses D9, D12).
@@ -187,6 +199,14 @@ pub(crate) trait Kernel: Sized {
                 ((v6, Self::NUMBERS.IPV6_PKTINFO), words, 5)
             }
         }
+    }
+
+    /// Returns the levels and the types of the control messages that give a datagram its traffic class (clause N6). A
+    /// dual-stack socket has both: each protocol ignores that of the other.
+    fn traffic_class_messages(is_v6: bool) -> impl Iterator<Item = (c_int, c_int)> {
+        let v6 = is_v6.then_some((Self::NUMBERS.IPPROTO_IPV6, Self::NUMBERS.IPV6_TCLASS));
+        let v4 = Self::TRAFFIC_CLASS_V4.filter(|_| !is_v6 || Self::DUAL_STACK);
+        v6.into_iter().chain(v4.map(|kind| (Self::NUMBERS.IPPROTO_IP, kind)))
     }
 
     /// Returns the kind for a family, a type and a protocol. The protocol matters: a datagram socket of an

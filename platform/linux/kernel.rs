@@ -16,6 +16,7 @@ impl Kernel for Linux {
         ControlLayout { length_bytes: size_of::<usize>(), alignment: size_of::<usize>() };
     const FLAGS: SendFlags = SendFlags::all();
     const ABSTRACT_NAMES: bool = true;
+    const DUAL_STACK: bool = true;
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const STREAMS_DELIVER_NO_BYTES: bool = false;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
@@ -24,6 +25,9 @@ impl Kernel for Linux {
     const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_PKTINFO];
     /// struct in_pktinfo: the interface, the source, the destination.
     const SOURCE_V4: (c_int, usize, usize) = (Self::NUMBERS.IP_PKTINFO, 3, 1);
+    const TRAFFIC_CLASS_V4: Option<c_int> = Some(Self::NUMBERS.IP_TOS);
+    const TRAFFIC_CLASSES_V4: Option<c_int> = Some(Self::NUMBERS.IP_RECVTOS);
+    const HOP_LIMIT_V4: c_int = Self::NUMBERS.IP_TTL;
     /// `UDP_SEGMENT` since 4.18, `UDP_GRO` since 5.0.
     const SEGMENTS: Option<Segmentation> =
         Some(Segmentation { cut: Self::NUMBERS.UDP_SEGMENT, join: Self::NUMBERS.UDP_GRO });

@@ -3,17 +3,17 @@
 use std::ffi::c_int;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::receive::{Descriptors, NAME_BYTES};
-use super::send::{message_to, send_message, set_control, write_source};
+use super::send::{DatagramOptions, message_to, send_message, set_control, write_options};
 use crate::platform::Native;
 use crate::platform::contract::{Destination, limits};
 use crate::platform::kernel::control::DatagramMessages;
 use crate::platform::kernel::{
-    Calls, Family, Kernel, RawErrno, RawFlags, SocketName, destination_in, segment_size_in,
+    Calls, Family, Kernel, RawErrno, RawFlags, SocketName, destination_in, hop_limit_in, segment_size_in,
+    traffic_class_in,
 };
 use crate::platform::posix::{count, option};
 
@@ -26,7 +26,7 @@ const UNWRITTEN: Headers = [const { MaybeUninit::uninit() }; limits::DATAGRAMS_P
 pub(crate) struct Outgoing<'a, 'data> {
     pub(crate) slices: &'a [IoSlice<'data>],
     pub(crate) to: Option<&'a SocketName>,
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) options: DatagramOptions,
 }
 
 /// Sends the first datagrams, as many as one call takes, and returns how many were accepted.
@@ -40,7 +40,7 @@ pub(crate) fn send_messages<'a, 'data: 'a>(
     let mut written = 0;
     for ((header, control), datagram) in headers.iter_mut().zip(&mut controls).zip(datagrams) {
         let mut message = message_to(datagram.slices, datagram.to);
-        let length = datagram.source.map_or(0, |source| write_source(control, source));
+        let length = write_options(control, &datagram.options);
         set_control(&mut message, control, length);
         header.write(libc::mmsghdr { msg_hdr: message, msg_len: 0 });
         written += 1;
@@ -61,7 +61,7 @@ pub(crate) fn send_segments(
 ) -> Option<Result<usize, RawErrno>> {
     let sort = (Native::NUMBERS.IPPROTO_UDP, Native::SEGMENTS?.cut);
     let mut control = DatagramMessages::unwritten();
-    let length = datagram.source.map_or(0, |source| write_source(&mut control, source));
+    let length = write_options(&mut control, &datagram.options);
     let length = control.write_short(length, Native::CONTROL, sort, size);
     let mut message = message_to(datagram.slices, datagram.to);
     set_control(&mut message, &control, length);
@@ -130,12 +130,26 @@ impl<'a> DatagramBuffer<'a> {
 
     /// Returns the destination, if the socket was asked to report it.
     pub(crate) fn asked(&self) -> Option<Destination> {
-        destination_in::<Native>(&self.messages.0[..self.came.messages])
+        destination_in::<Native>(self.filled_messages())
     }
 
     /// Returns the size of the datagrams that were joined, if they were.
     pub(crate) fn joined(&self) -> Option<usize> {
-        segment_size_in::<Native>(&self.messages.0[..self.came.messages])
+        segment_size_in::<Native>(self.filled_messages())
+    }
+
+    /// Returns the traffic class, if the socket was asked to report it.
+    pub(crate) fn class(&self) -> Option<u8> {
+        traffic_class_in::<Native>(self.filled_messages())
+    }
+
+    /// Returns the hop limit, if the socket was asked to report it.
+    pub(crate) fn hops(&self) -> Option<u8> {
+        hop_limit_in::<Native>(self.filled_messages())
+    }
+
+    fn filled_messages(&self) -> &[u8] {
+        &self.messages.0[..self.came.messages]
     }
 
     /// Returns whether this flag came.
@@ -175,7 +189,7 @@ impl<'a> DatagramBuffer<'a> {
             messages: messages.min(CONTROL_BYTES),
         };
         // UDP has none. A unix socket that was declared as UDP may have.
-        drop(Descriptors::in_control(&self.messages.0[..self.came.messages]));
+        drop(Descriptors::in_control(self.filled_messages()));
     }
 }
 

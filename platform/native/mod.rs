@@ -3,11 +3,11 @@
 
 mod batch;
 mod cork;
-mod destinations;
 mod errno;
 mod file;
 mod probe;
 mod receive;
+mod reports;
 mod send;
 mod sendfile;
 mod sigpipe;
@@ -16,11 +16,11 @@ mod transfer;
 pub use batch::DatagramBuffer;
 pub(crate) use batch::{Flag, Outgoing, receive_joined, receive_messages, send_messages, send_segments};
 pub(crate) use cork::Corked;
-pub(crate) use destinations::receive_destinations;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;
 pub(crate) use receive::{Arrival, ControlBytes, receive_message};
-pub(crate) use send::{Ancillary, send, send_slices, send_to, send_with};
+pub(crate) use reports::{Report, receive_report};
+pub(crate) use send::{Ancillary, DatagramOptions, send, send_slices, send_to, send_with};
 pub(crate) use sendfile::{FileSender, Method, Sink};
 pub use sigpipe::SigpipeGuard;
 pub(crate) use transfer::{Progress, Whole, length};

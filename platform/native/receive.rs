@@ -8,7 +8,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::platform::Native;
 use crate::platform::contract::Destination;
 use crate::platform::kernel::control::{first_int, first_message};
-use crate::platform::kernel::{Family, Kernel, RawErrno, SocketName, destination_in, segment_size_in};
+use crate::platform::kernel::{
+    Family, Kernel, RawErrno, SocketName, destination_in, hop_limit_in, segment_size_in, traffic_class_in,
+};
 use crate::platform::posix::count;
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
@@ -63,6 +65,16 @@ impl Arrival<'_> {
     /// Returns the size of the datagrams that were joined, if they were.
     pub(crate) fn segment_size(&self) -> Option<usize> {
         segment_size_in::<Native>(self.messages)
+    }
+
+    /// Returns the traffic class, if the socket was asked to report it.
+    pub(crate) fn traffic_class(&self) -> Option<u8> {
+        traffic_class_in::<Native>(self.messages)
+    }
+
+    /// Returns the hop limit, if the socket was asked to report it.
+    pub(crate) fn hop_limit(&self) -> Option<u8> {
+        hop_limit_in::<Native>(self.messages)
     }
 
     /// Closes the descriptors that arrived when some others did not.

@@ -1,5 +1,6 @@
 //! send(2), sendto(2) and sendmsg(2), and nothing else.
 
+use std::ffi::c_int;
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -40,11 +41,20 @@ pub(crate) fn send_slices(
     send_message(fd, &message_of(slices), flags)
 }
 
-/// What goes with a message: the descriptors of a unix socket, or the source of a UDP datagram.
+/// What goes with a message: the descriptors of a unix socket, or what the headers of a UDP datagram are to have.
 pub(crate) enum Ancillary<'a, Descriptor> {
     /// There must be no more than `limits` allows.
     Descriptors(&'a [Descriptor]),
-    Source(IpAddr),
+    Options(DatagramOptions),
+}
+
+/// What the headers of a UDP datagram are to have, if it is not what the socket has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DatagramOptions {
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) traffic_class: Option<u8>,
+    /// Whether the socket is an IPv6 socket.
+    pub(crate) is_v6: bool,
 }
 
 /// Sends slices as one message: to an address if there is one, with its ancillary data.
@@ -65,17 +75,29 @@ pub(crate) fn send_with<Descriptor: AsFd>(
             let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
             rights.write(0, Native::CONTROL, sort, numbers)
         }
-        Ancillary::Source(source) => write_source(&mut rights, source),
+        Ancillary::Options(options) => write_options(&mut rights, &options),
     };
     set_control(&mut message, &rights, written);
     send_message(fd, &message, flags)
 }
 
-/// Writes the control message that gives a datagram its source, and returns how many bytes it has.
+/// Writes the control messages of these options, and returns how many bytes they have.
 #[inline]
-pub(super) fn write_source<const ROOM: usize>(control: &mut ControlWords<ROOM>, source: IpAddr) -> usize {
-    let (sort, words, count) = Native::source_message(source);
-    control.write(0, Native::CONTROL, sort, words[..count].iter().copied())
+pub(super) fn write_options<const ROOM: usize>(
+    control: &mut ControlWords<ROOM>,
+    options: &DatagramOptions,
+) -> usize {
+    let mut written = 0;
+    if let Some(source) = options.source {
+        let (sort, words, count) = Native::source_message(source);
+        written = control.write(written, Native::CONTROL, sort, words[..count].iter().copied());
+    }
+    if let Some(class) = options.traffic_class {
+        for sort in Native::traffic_class_messages(options.is_v6) {
+            written = control.write(written, Native::CONTROL, sort, std::iter::once(c_int::from(class)));
+        }
+    }
+    written
 }
 
 /// Has the message point to its control messages, if there are any.

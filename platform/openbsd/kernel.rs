@@ -15,6 +15,7 @@ impl Kernel for OpenBsd {
     const FLAGS: SendFlags =
         SendFlags::OUT_OF_BAND.union(SendFlags::DONT_WAIT).union(SendFlags::END_OF_RECORD);
     const ABSTRACT_NAMES: bool = false;
+    const DUAL_STACK: bool = false;
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const STREAMS_DELIVER_NO_BYTES: bool = true;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
@@ -23,6 +24,10 @@ impl Kernel for OpenBsd {
     const DESTINATIONS_V4: &'static [c_int] = &[Self::NUMBERS.IP_RECVDSTADDR, Self::NUMBERS.IP_RECVIF];
     /// IP_SENDSRCADDR, which has the number of IP_RECVDSTADDR.
     const SOURCE_V4: (c_int, usize, usize) = (Self::NUMBERS.IP_RECVDSTADDR, 1, 0);
+    /// udp_output() of udp_usrreq.c knows the source alone, and ip_savecontrol() of ip_input.c reports no class.
+    const TRAFFIC_CLASS_V4: Option<c_int> = None;
+    const TRAFFIC_CLASSES_V4: Option<c_int> = None;
+    const HOP_LIMIT_V4: c_int = Self::NUMBERS.IP_RECVTTL;
     const SEGMENTS: Option<Segmentation> = None;
     const HAS_SENDFILE: bool = false;
     const SIGNALS_WITH_COUNT: bool = false;

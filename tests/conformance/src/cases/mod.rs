@@ -13,6 +13,7 @@ mod senders;
 mod sendfile;
 mod sizes;
 mod states;
+mod traffic;
 mod transfer;
 mod ways;
 
@@ -29,6 +30,7 @@ pub fn suite() -> &'static [Case] {
             states::cases(),
             addresses::cases(),
             senders::cases(),
+            traffic::cases(),
             batches::cases(),
             segments::cases(),
             sizes::cases(),

@@ -1,0 +1,61 @@
+use std::net::IpAddr;
+
+use crate::address::Address;
+use crate::platform::contract::{Refusal, SocketKind};
+use crate::platform::{DatagramOptions, Kernel, Native};
+
+/// What a datagram asks of its headers: where it is sent from, and its traffic class.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) traffic_class: Option<u8>,
+}
+
+impl Asked {
+    pub(crate) const NOTHING: Self = Self { source: None, traffic_class: None };
+
+    #[inline]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.source.is_none() && self.traffic_class.is_none()
+    }
+
+    /// Returns why a message cannot be sent to this address, or with these headers.
+    #[inline]
+    pub(crate) fn refusal(&self, kind: SocketKind, to: Option<&Address>) -> Option<Refusal> {
+        to.and_then(|to| to.refusal_for(kind))
+            .or_else(|| self.source.and_then(|source| refusal_of_source(source, kind, to)))
+            .or_else(|| self.traffic_class.and_then(|_| refusal_of_traffic_class(kind)))
+    }
+
+    #[inline]
+    pub(crate) fn options(&self, kind: SocketKind) -> DatagramOptions {
+        let Self { source, traffic_class } = *self;
+        DatagramOptions { source, traffic_class, is_v6: kind == SocketKind::UdpV6 }
+    }
+}
+
+/// Returns why a datagram cannot be sent from this address (clauses N5, N5b).
+fn refusal_of_source(source: IpAddr, kind: SocketKind, to: Option<&Address>) -> Option<Refusal> {
+    let is_no_source = match source {
+        IpAddr::V4(address) => address.is_unspecified() || address.is_broadcast() || address.is_multicast(),
+        IpAddr::V6(address) => {
+            address.is_unspecified() || address.is_multicast() || address.to_ipv4_mapped().is_some()
+        }
+    };
+    match (kind, source) {
+        (SocketKind::UdpV4 | SocketKind::UdpV6, _) if to.is_none() => Some(Refusal::SourceWithoutAddress),
+        (SocketKind::UdpV4, IpAddr::V6(_)) => Some(Refusal::NotInternetV4),
+        (SocketKind::UdpV6, IpAddr::V4(_)) => Some(Refusal::NotInternetV6),
+        (SocketKind::UdpV4 | SocketKind::UdpV6, _) => is_no_source.then_some(Refusal::NoSource),
+        _ => Some(Refusal::SourceOfUdp),
+    }
+}
+
+/// Returns why a datagram cannot be given a traffic class (clause N6).
+fn refusal_of_traffic_class(kind: SocketKind) -> Option<Refusal> {
+    match kind {
+        SocketKind::UdpV6 => None,
+        SocketKind::UdpV4 => Native::TRAFFIC_CLASS_V4.is_none().then_some(Refusal::TrafficClassOverV4),
+        _ => Some(Refusal::TrafficClassOfUdp),
+    }
+}

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
+use proptest::prelude::*;
 use rstest::rstest;
 
 use super::Native;
@@ -18,7 +19,7 @@ use super::contract::{
 };
 use super::kernel::{
     Cause, ControlLayout, Failure, Family, FileKind, Kernel, RawErrno, RawFlags, SocketName, Status, Why,
-    destination_in,
+    destination_in, hop_limit_in, segment_size_in, traffic_class_in,
 };
 use super::linux::{self, Linux, TcpInfo};
 use super::openbsd::{self, OpenBsd};
@@ -348,6 +349,109 @@ fn n4_what_is_no_destination(#[case] messages: &[(i32, i32, Vec<u8>)]) {
     assert_eq!(destination_in::<Linux>(&linux), None);
     let openbsd = control_of::<OpenBsd>(messages);
     assert_eq!(destination_in::<OpenBsd>(&openbsd), None);
+}
+
+// Single values of headers: clauses N6 to N8, D9 and D12.
+
+fn values_of<K: Kernel>(messages: &[(i32, i32, Vec<u8>)]) -> [Option<usize>; 3] {
+    let bytes = control_of::<K>(messages);
+    let (class, limit) = (traffic_class_in::<K>(&bytes), hop_limit_in::<K>(&bytes));
+    [class.map(usize::from), limit.map(usize::from), segment_size_in::<K>(&bytes)]
+}
+
+/// Linux reports the class over IPv4 as a byte, and OpenBSD the hop limit. A value is found behind other messages.
+#[test]
+fn n7_n8_d12_each_kernel_has_its_messages() {
+    let int = |value: c_int| value.to_ne_bytes().to_vec();
+    let other = || (1, 29, vec![0; 16]);
+    let linux_v4 = [other(), (0, 1, vec![186]), (0, 2, int(64)), (17, 104, int(1200))];
+    assert_eq!(values_of::<Linux>(&linux_v4), [Some(186), Some(64), Some(1200)]);
+    let linux_v6 = [(41, 67, int(186)), other(), (41, 52, int(255))];
+    assert_eq!(values_of::<Linux>(&linux_v6), [Some(186), Some(255), None]);
+    let openbsd_v4 = [other(), (0, 31, vec![64]), (17, 104, int(1200))];
+    assert_eq!(values_of::<OpenBsd>(&openbsd_v4), [None, Some(64), None]);
+    let openbsd_v6 = [(41, 61, int(186)), (41, 47, int(1))];
+    assert_eq!(values_of::<OpenBsd>(&openbsd_v6), [Some(186), Some(1), None]);
+}
+
+#[rstest]
+#[case::nothing(&[])]
+#[case::empty(&[(0, 1, vec![]), (0, 31, vec![]), (41, 67, vec![]), (41, 61, vec![])])]
+#[case::another_level(&[(1, 1, vec![1; 4]), (1, 2, vec![1; 4]), (1, 31, vec![1]), (0, 104, vec![1; 4])])]
+#[case::no_size(&[(17, 104, vec![0; 4])])]
+#[case::negative_size(&[(17, 104, vec![255; 4])])]
+fn n7_n8_d12_what_is_no_value(#[case] messages: &[(i32, i32, Vec<u8>)]) {
+    assert_eq!(values_of::<Linux>(messages), [None; 3]);
+    assert_eq!(values_of::<OpenBsd>(messages), [None; 3]);
+}
+
+/// A dual-stack socket has a message for each protocol, and OpenBSD has none over IPv4.
+#[test]
+fn n6_the_traffic_class_is_given_for_the_protocol() {
+    let messages = |linux, is_v6| match linux {
+        true => Linux::traffic_class_messages(is_v6).collect::<Vec<_>>(),
+        false => OpenBsd::traffic_class_messages(is_v6).collect(),
+    };
+    assert_eq!(messages(true, true), [(41, 67), (0, 1)]);
+    assert_eq!(messages(true, false), [(0, 1)]);
+    assert_eq!(messages(false, true), [(41, 61)]);
+    assert_eq!(messages(false, false), []);
+}
+
+/// Which errors mean that a buffer is to be divided here, and which of them can be the size's.
+#[test]
+fn d11_what_a_kernel_says_that_divides_nothing() {
+    for &errno in [EINVAL, EMSGSIZE, EIO, ECONNREFUSED, EAGAIN, ENETUNREACH].iter() {
+        let errno_of = Linux::raw_errno(errno);
+        assert_eq!(
+            Linux::is_refused_segment(errno_of),
+            matches!(errno, EINVAL | EMSGSIZE | EIO),
+            "{errno:?}"
+        );
+        assert_eq!(Linux::is_refused_size(errno_of), matches!(errno, EINVAL | EMSGSIZE), "{errno:?}");
+    }
+}
+
+proptest! {
+    /// Whatever bytes a kernel writes, reading them ends and does not panic.
+    #[test]
+    fn arbitrary_bytes_are_read_on_both_kernels(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _linux = (SocketName::decode::<Linux>(&bytes), destination_in::<Linux>(&bytes));
+        let _openbsd = (SocketName::decode::<OpenBsd>(&bytes), destination_in::<OpenBsd>(&bytes));
+        let _values = (traffic_class_in::<Linux>(&bytes), hop_limit_in::<Linux>(&bytes), segment_size_in::<Linux>(&bytes));
+        let _values = (traffic_class_in::<OpenBsd>(&bytes), hop_limit_in::<OpenBsd>(&bytes));
+    }
+
+    /// Messages of the numbers that are understood, with data of any length, cut anywhere.
+    #[test]
+    fn nearly_right_messages_are_read_on_both_kernels(
+        messages in prop::collection::vec(
+            (prop::sample::select(&[0, 1, 17, 41][..]), 0..110_i32, prop::collection::vec(any::<u8>(), 0..24)),
+            0..6,
+        ),
+        cut in 0..400_usize,
+    ) {
+        let linux = control_of::<Linux>(&messages);
+        let linux = &linux[..cut.min(linux.len())];
+        let _linux = (destination_in::<Linux>(linux), traffic_class_in::<Linux>(linux), segment_size_in::<Linux>(linux));
+        let openbsd = control_of::<OpenBsd>(&messages);
+        let openbsd = &openbsd[..cut.min(openbsd.len())];
+        let _openbsd = (destination_in::<OpenBsd>(openbsd), hop_limit_in::<OpenBsd>(openbsd));
+    }
+
+    /// A name that is decoded is one that can be encoded to the same.
+    #[test]
+    fn a_decoded_name_is_encoded_to_the_same(
+        header in prop::sample::select(&[[1_u8, 0], [2, 0], [10, 0]][..]),
+        rest in prop::collection::vec(any::<u8>(), 0..112),
+    ) {
+        let header = u16::from_le_bytes(header).to_ne_bytes();
+        let bytes = [&header[..], &rest].concat();
+        if let Some(family) = SocketName::decode::<Linux>(&bytes) {
+            let encoded = SocketName::encode::<Linux>(family);
+            prop_assert_eq!(SocketName::decode::<Linux>(encoded.as_bytes()), Some(family));
+        }
+    }
 }
 
 // Sources: clause N5.

@@ -15,7 +15,8 @@ use rstest::rstest;
 
 use super::Native;
 use super::contract::{
-    Destination, Errno, ErrorKind, MEANINGS, Operation, PeerCredentials, Refusal, SendFlags, SocketKind,
+    Destination, Errno, ErrorKind, MEANINGS, Operation, PeerCredentials, ReceiveFlags, Refusal, SendFlags,
+    SocketKind,
 };
 use super::kernel::{
     Cause, ControlLayout, Failure, Family, FileKind, Kernel, RawErrno, RawFlags, SocketName, Status, Why,
@@ -1090,6 +1091,64 @@ fn an_errno_that_is_passed_through_means(#[case] errno: Errno, #[case] meant: Er
     }
 }
 
+/// Clause F8b: whatever ended the connection, or keeps it from being one, there is no urgent byte.
+#[rstest]
+#[case::f8b_there_is_none(EINVAL, ErrorKind::InvalidInput)]
+#[case::f8b_a_listener_of_linux(ENOTCONN, ErrorKind::InvalidInput)]
+#[case::f8b_a_reset_of_openbsd(ECONNRESET, ErrorKind::InvalidInput)]
+#[case::f8b_gave_up(ETIMEDOUT, ErrorKind::InvalidInput)]
+#[case::f8b_refused(ECONNREFUSED, ErrorKind::InvalidInput)]
+#[case::f8b_no_way(EHOSTUNREACH, ErrorKind::InvalidInput)]
+#[case::f8c_it_has_not_come(EAGAIN, ErrorKind::WouldBlock)]
+#[case::g3_no_socket(ENOTSOCK, ErrorKind::NotSocket)]
+#[case::g3_no_descriptor(EBADF, ErrorKind::BadDescriptor)]
+#[case::i2_a_signal(EINTR, ErrorKind::Interrupted)]
+#[case::no_memory(ENOMEM, ErrorKind::OutOfMemory)]
+fn no_urgent_byte_means(#[case] errno: Errno, #[case] meant: ErrorKind) {
+    assert_eq!(Linux::meaning_for_urgent(Linux::raw_errno(errno)), meant);
+    assert_eq!(OpenBsd::meaning_for_urgent(OpenBsd::raw_errno(errno)), meant);
+}
+
+/// Clause F7e: OpenBSD leaves the error that failed a peek. One that is about the call was not pending, and to ask
+/// for it could take another that came meanwhile.
+#[rstest]
+#[case::refused(ReceiveFlags::PEEK, ECONNREFUSED, true)]
+#[case::reset(ReceiveFlags::PEEK.union(ReceiveFlags::DONT_WAIT), ECONNRESET, true)]
+#[case::no_way(ReceiveFlags::PEEK, EHOSTUNREACH, true)]
+#[case::too_long_for_the_path(ReceiveFlags::PEEK, EMSGSIZE, true)]
+#[case::nothing_there(ReceiveFlags::PEEK, EAGAIN, false)]
+#[case::a_signal(ReceiveFlags::PEEK, EINTR, false)]
+#[case::never_connected(ReceiveFlags::PEEK, ENOTCONN, false)]
+#[case::taken_already(ReceiveFlags::empty(), ECONNRESET, false)]
+#[case::f8b_left_for_the_next(ReceiveFlags::OUT_OF_BAND, ECONNRESET, false)]
+#[case::f8b_left_at_a_peek(ReceiveFlags::OUT_OF_BAND.union(ReceiveFlags::PEEK), ECONNRESET, false)]
+fn f7e_what_a_peek_leaves(#[case] flags: ReceiveFlags, #[case] errno: Errno, #[case] on_openbsd: bool) {
+    assert!(!Linux::peek_leaves(flags, Linux::raw_errno(errno)));
+    assert_eq!(OpenBsd::peek_leaves(flags, OpenBsd::raw_errno(errno)), on_openbsd);
+}
+
+#[rstest]
+#[case::none(ReceiveFlags::empty(), 0x4000_0000, 0x800)]
+#[case::f1_dont_wait(ReceiveFlags::DONT_WAIT, 0x4000_0040, 0x880)]
+#[case::f7_peek(ReceiveFlags::PEEK, 0x4000_0002, 0x802)]
+#[case::f8_urgent(ReceiveFlags::OUT_OF_BAND, 0x4000_0001, 0x801)]
+#[case::all(ReceiveFlags::all(), 0x4000_0043, 0x883)]
+fn r27_flags_for_receiving(#[case] flags: ReceiveFlags, #[case] linux: c_int, #[case] openbsd: c_int) {
+    assert_eq!(Linux::NUMBERS.of_receive_flags(flags), linux);
+    assert_eq!(OpenBsd::NUMBERS.of_receive_flags(flags), openbsd);
+}
+
+#[rstest]
+#[case::f8_tcp(&[Tcp], ReceiveFlags::all())]
+#[case::f7b_udp(&[UdpV4, UdpV6], ReceiveFlags::DONT_WAIT.union(ReceiveFlags::PEEK))]
+#[case::f7f_unix(&[UnixStream, UnixDatagram, UnixSeqpacket], ReceiveFlags::DONT_WAIT)]
+#[case::f7f_others(&[Other, OtherStream], ReceiveFlags::DONT_WAIT)]
+fn flags_for_receiving_are_honoured(#[case] kinds: &[SocketKind], #[case] honoured: ReceiveFlags) {
+    for &kind in kinds {
+        assert_eq!(ReceiveFlags::honoured_on(kind), honoured, "{kind:?}");
+    }
+}
+
 /// Errnos that mean something else when receiving than when sending.
 #[rstest]
 #[case::b9_never_connected(UnixStream, EINVAL, ErrorKind::NotConnected, ErrorKind::InvalidInput)]
@@ -1239,24 +1298,26 @@ fn a_hard_error_on_a_stream_hides_the_count_on_openbsd(#[case] error: ErrorKind,
 
 #[test]
 fn the_kernels_differ_where_the_contract_says_so() {
-    let traits = |flags, names, hides, no_bytes| (flags, names, hides, no_bytes);
+    let traits = |flags, names, hides, no_bytes, peek| (flags, names, hides, no_bytes, peek);
     assert_eq!(
         traits(
             Linux::FLAGS,
             Linux::ABSTRACT_NAMES,
             Linux::HARD_ERROR_HIDES_COUNT,
-            Linux::STREAMS_DELIVER_NO_BYTES
+            Linux::STREAMS_DELIVER_NO_BYTES,
+            Linux::PEEK_LEAVES_ERROR
         ),
-        (SendFlags::all(), true, false, false)
+        (SendFlags::all(), true, false, false, false)
     );
     assert_eq!(
         traits(
             OpenBsd::FLAGS,
             OpenBsd::ABSTRACT_NAMES,
             OpenBsd::HARD_ERROR_HIDES_COUNT,
-            OpenBsd::STREAMS_DELIVER_NO_BYTES
+            OpenBsd::STREAMS_DELIVER_NO_BYTES,
+            OpenBsd::PEEK_LEAVES_ERROR
         ),
-        (SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT | SendFlags::END_OF_RECORD, false, true, true)
+        (SendFlags::OUT_OF_BAND | SendFlags::DONT_WAIT | SendFlags::END_OF_RECORD, false, true, true, true)
     );
 }
 

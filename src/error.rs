@@ -118,6 +118,13 @@ impl Error {
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
+    /// Creates the error of a call that received no urgent byte.
+    #[cold]
+    pub(crate) fn of_urgent(operation: Operation, errno: RawErrno) -> Self {
+        let kind = Native::meaning_for_urgent(errno);
+        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
+    }
+
     /// Creates the error of a failure of a file.
     #[cold]
     pub(crate) fn of_file(operation: Operation, errno: RawErrno) -> Self {

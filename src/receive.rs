@@ -4,22 +4,10 @@ use std::os::fd::OwnedFd;
 
 use crate::address::Address;
 use crate::error::Error;
+pub use crate::platform::contract::ReceiveFlags;
 use crate::platform::contract::{Destination, ErrorKind, Operation, Refusal, SocketKind, limits};
-use crate::platform::{self, Arrival, ControlBytes, Descriptors, Kernel, Native};
+use crate::platform::{self, Arrival, ControlBytes, Descriptors, Kernel, Native, RawErrno};
 use crate::socket::SocketRef;
-
-bitflags::bitflags! {
-    /// Flags for receiving.
-    ///
-    /// There is no flag to peek: Linux would install a copy of the descriptors each time, and OpenBSD would
-    /// hide them (clause R26). There is no flag to wait for all the data: OpenBSD would wait even if it was
-    /// told not to.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-    pub struct ReceiveFlags: u32 {
-        /// Does not wait for data, whatever the descriptor's `O_NONBLOCK` is (`MSG_DONTWAIT`).
-        const DONT_WAIT = 1;
-    }
-}
 
 /// A buffer for the control messages and the sender's address that come with data.
 ///
@@ -162,7 +150,10 @@ impl<'buffer> Received<'buffer> {
         self.arrival.segment_size()
     }
 
-    /// Returns `true` if the datagram or record was longer than the slices, and the rest of it was dropped.
+    /// Returns `true` if the datagram or record was longer than the slices. The rest of it was dropped, unless it
+    /// was [peeked](ReceiveFlags::PEEK) at.
+    ///
+    /// How long it was is not known (clause F6). On a stream it is always `false`.
     #[must_use]
     #[inline]
     pub fn is_truncated(&self) -> bool {
@@ -237,23 +228,26 @@ impl<Sort> SocketRef<'_, Sort> {
     /// # System calls
     ///
     /// One recvmsg(2), with `MSG_CMSG_CLOEXEC`. On OpenBSD, if the descriptors of a stream were lost, a
-    /// second recvmsg(2) receives the data. On OpenBSD pledge(2) needs "stdio" and, **if a peer sends
+    /// second recvmsg(2) receives the data; and if [`PEEK`](ReceiveFlags::PEEK) fails with a pending error, one
+    /// `getsockopt(SO_ERROR)` takes it (clause F7e). On OpenBSD pledge(2) needs "stdio" and, **if a peer sends
     /// descriptors, "recvfd": without it a peer can have this process killed.** A program that takes no
     /// descriptors calls [`receive_without_descriptors`](Self::receive_without_descriptors).
     ///
     /// # Errors
     ///
-    /// Before the call: [`Unsupported`](ErrorKind::Unsupported) for a bit that is not one of
-    /// [`ReceiveFlags`], and [`TooManySlices`](ErrorKind::TooManySlices) for more than
-    /// [`limits::SLICES_PER_MESSAGE`] slices. From the kernel:
+    /// Before the call: [`Unsupported`](ErrorKind::Unsupported) for a flag that this kind of socket does not
+    /// honour (see the table in [`ReceiveFlags`]), [`TooManySlices`](ErrorKind::TooManySlices) for more than
+    /// [`limits::SLICES_PER_MESSAGE`] slices, and [`InvalidInput`](ErrorKind::InvalidInput) for
+    /// [`OUT_OF_BAND`](ReceiveFlags::OUT_OF_BAND) without room for a byte (clause F8d). From the kernel:
     ///
     /// | kind | when | clauses |
     /// |---|---|---|
-    /// | `WouldBlock` | there is no data, and the call does not wait | |
+    /// | `WouldBlock` | there is no data, and the call does not wait; with `OUT_OF_BAND`, the urgent byte was announced and has not come | F8c |
     /// | `Interrupted` | a signal came before any data | |
     /// | `NotConnected` | the socket was never connected | B9 |
     /// | `Reset`, `Refused`, `TimedOut` | the connection ended, or an earlier datagram was refused | |
     /// | `DescriptorsLost` | the descriptors of a record could not be received, and the record was dropped with them (OpenBSD); otherwise the data is received, and [`Received::descriptors_lost`] is `true` | R20, R22, R22b |
+    /// | `InvalidInput` | with `OUT_OF_BAND`, there is no urgent byte | F8b |
     /// | `NotSocket`, `BadDescriptor`, `InvalidInput` | the descriptor is not a socket of the declared kind | |
     /// | `Other` | the kernel returned an errno that the contract does not name | |
     ///
@@ -297,12 +291,11 @@ impl<Sort> SocketRef<'_, Sort> {
         control: &'buffer mut ControlBuffer,
         flags: ReceiveFlags,
     ) -> Result<Received<'buffer>, Error> {
-        check(slices, flags)?;
-        let do_not_wait = flags.contains(ReceiveFlags::DONT_WAIT);
+        check(self.kind(), slices, flags)?;
         let named = !self.kind().is_stream();
-        match platform::receive_message(self.fd(), slices, Some(&mut control.0), named, do_not_wait) {
+        match platform::receive_message(self.fd(), slices, Some(&mut control.0), named, flags) {
             Ok(arrival) => Ok(self.received(arrival, slices)),
-            Err(errno) => self.receive_after_loss(errno, slices),
+            Err(errno) => self.receive_after_loss(flags, errno, slices),
         }
     }
 
@@ -314,8 +307,8 @@ impl<Sort> SocketRef<'_, Sort> {
     ///
     /// # System calls
     ///
-    /// One recvmsg(2), without room for control messages. On OpenBSD pledge(2) needs "stdio", whatever the
-    /// peer sends.
+    /// One recvmsg(2), without room for control messages. On OpenBSD, one `getsockopt(SO_ERROR)` more as in
+    /// [`receive`](Self::receive), and pledge(2) needs "stdio", whatever the peer sends.
     ///
     /// # Errors
     ///
@@ -326,11 +319,10 @@ impl<Sort> SocketRef<'_, Sort> {
         slices: &mut [IoSliceMut<'_>],
         flags: ReceiveFlags,
     ) -> Result<Received<'static>, Error> {
-        check(slices, flags)?;
-        let do_not_wait = flags.contains(ReceiveFlags::DONT_WAIT);
-        platform::receive_message(self.fd(), slices, None, false, do_not_wait)
+        check(self.kind(), slices, flags)?;
+        platform::receive_message(self.fd(), slices, None, false, flags)
             .map(|arrival| self.received(arrival, slices))
-            .map_err(|errno| self.failed(Operation::Receive, errno))
+            .map_err(|errno| self.failed_to_receive(flags, errno))
     }
 
     #[inline]
@@ -350,9 +342,8 @@ impl<Sort> SocketRef<'_, Sort> {
     /// Returns whether no bytes mean the end.
     #[cold]
     fn ends_with(self, arrival: &Arrival<'_>, slices: &[IoSliceMut<'_>]) -> bool {
-        let had_room = slices.iter().any(|slice| !slice.is_empty());
         let had_descriptors = || arrival.is_control_truncated() || arrival.descriptors.were_announced();
-        had_room
+        has_room(slices)
             && match self.kind() {
                 // At the end, too, Linux reports that it had no room for the credentials that were asked for (R23b).
                 kind if kind.is_stream() => !Native::STREAMS_DELIVER_NO_BYTES || !had_descriptors(),
@@ -361,14 +352,23 @@ impl<Sort> SocketRef<'_, Sort> {
             }
     }
 
+    #[cold]
+    fn failed_to_receive(self, flags: ReceiveFlags, errno: RawErrno) -> Error {
+        match flags.contains(ReceiveFlags::OUT_OF_BAND) {
+            true => Error::of_urgent(Operation::Receive, errno),
+            false => self.failed(Operation::Receive, errno),
+        }
+    }
+
     /// Receives the data, if the descriptors were lost and the kernel kept the data (OpenBSD's streams).
     #[cold]
     fn receive_after_loss<'buffer>(
         self,
-        errno: platform::RawErrno,
+        flags: ReceiveFlags,
+        errno: RawErrno,
         slices: &mut [IoSliceMut<'_>],
     ) -> Result<Received<'buffer>, Error> {
-        let error = self.failed(Operation::Receive, errno);
+        let error = self.failed_to_receive(flags, errno);
         if error.kind() != ErrorKind::DescriptorsLost || !self.kind().is_stream() {
             return Err(error);
         }
@@ -383,18 +383,20 @@ impl<Sort> SocketRef<'_, Sort> {
 }
 
 #[inline]
-pub(crate) fn check_flags(operation: Operation, flags: ReceiveFlags) -> Result<(), Error> {
-    match ReceiveFlags::all().contains(flags) {
-        true => Ok(()),
-        false => Err(Error::refused(operation, Refusal::UnsupportedFlag)),
+fn check(kind: SocketKind, slices: &[IoSliceMut<'_>], flags: ReceiveFlags) -> Result<(), Error> {
+    if !ReceiveFlags::honoured_on(kind).contains(flags) {
+        return Err(Error::refused(Operation::Receive, Refusal::UnsupportedFlag));
     }
-}
-
-#[inline]
-fn check(slices: &[IoSliceMut<'_>], flags: ReceiveFlags) -> Result<(), Error> {
-    check_flags(Operation::Receive, flags)?;
     if slices.len() > limits::SLICES_PER_MESSAGE {
         return Err(Error::refused(Operation::Receive, Refusal::TooManySlices));
     }
+    // Both kernels take the byte away, and only Linux says that it was dropped (F8d).
+    if flags.contains(ReceiveFlags::OUT_OF_BAND) && !has_room(slices) {
+        return Err(Error::refused(Operation::Receive, Refusal::NoRoomForUrgent));
+    }
     Ok(())
+}
+
+fn has_room(slices: &[IoSliceMut<'_>]) -> bool {
+    slices.iter().any(|slice| !slice.is_empty())
 }

@@ -2,9 +2,8 @@ use std::fmt;
 
 use crate::address::Address;
 use crate::error::Error;
-use crate::platform::contract::{Destination, Operation, SocketKind};
+use crate::platform::contract::{Destination, Operation, ReceiveFlags, Refusal, SocketKind};
 use crate::platform::{self, DatagramBuffer, Flag};
-use crate::receive::{ReceiveFlags, check_flags};
 use crate::socket::{DatagramSocket, SocketRef};
 
 impl<'a> DatagramBuffer<'a> {
@@ -95,7 +94,8 @@ impl SocketRef<'_, DatagramSocket> {
     ///
     /// # Errors
     ///
-    /// Those of [`receive`](SocketRef::receive). An error after the first datagram is returned by the next call.
+    /// Those of [`receive`](SocketRef::receive). Any flag but [`DONT_WAIT`](ReceiveFlags::DONT_WAIT) is refused with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported): a batch of peeks would be one datagram several times. An error after the first datagram is returned by the next call.
     ///
     /// Sources: recvmmsg(2) of both systems, and runs on both kernels.
     ///
@@ -129,7 +129,9 @@ impl SocketRef<'_, DatagramSocket> {
         flags: ReceiveFlags,
     ) -> Result<usize, Error> {
         const OPERATION: Operation = Operation::ReceiveBatch;
-        check_flags(OPERATION, flags)?;
+        if !ReceiveFlags::DONT_WAIT.contains(flags) {
+            return Err(Error::refused(OPERATION, Refusal::UnsupportedFlag));
+        }
         if buffers.is_empty() {
             return Ok(0);
         }

@@ -417,3 +417,16 @@ fn d5_single_receives_see_the_rest() {
     assert_eq!(socket.receive_batch(&mut buffers, ReceiveFlags::empty()), Ok(1));
     assert_eq!(buffers[0].bytes(), b"three");
 }
+
+/// A batch of peeks would be one datagram several times.
+#[test]
+fn d5_a_batch_does_not_peek() {
+    let (ours, theirs) = (udp(), udp());
+    ours.send_to(b"x", theirs.local_addr().unwrap()).unwrap();
+    let mut receiver = Receiver::new(SocketRef::udp_v4(&theirs));
+    for flags in [ReceiveFlags::PEEK, ReceiveFlags::OUT_OF_BAND, ReceiveFlags::from_bits_retain(0x40)] {
+        let refused = receiver.batch(flags | ReceiveFlags::DONT_WAIT).unwrap_err();
+        assert_eq!((refused.kind(), refused.kernel_errno()), (ErrorKind::Unsupported, None));
+    }
+    assert_eq!(receiver.receive(1), [b"x"]);
+}

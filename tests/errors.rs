@@ -112,7 +112,7 @@ fn refused(how: &str) -> Error {
 #[rstest]
 #[case::l5_slices("slices", TooManySlices, Operation::SendVectored, &["1024", "send_all_vectored"])]
 #[case::b7_empty_record("empty record", EmptyRecord, Operation::Send, &["a byte", "OpenBSD", "Linux"])]
-#[case::f2_flag("flag", Unsupported, Operation::Send, &["flag", "table in SendFlags"])]
+#[case::f2_flag("flag", Unsupported, Operation::Send, &["flag", "tables in SendFlags"])]
 #[case::f2_urgent_loop("urgent loop", Unsupported, Operation::SendAll, &["OUT_OF_BAND", "with send"])]
 #[case::a5_v6_from_v4("v6 from v4", AddressFamily, Operation::SendTo, &["IPv4"])]
 #[case::a8_v4_from_v6("v4 from v6", AddressFamily, Operation::SendTo, &["IPv6"])]

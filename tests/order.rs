@@ -163,6 +163,9 @@ fn g5_receiving(#[values(false, true)] without_descriptors: bool) {
         (unknown | ReceiveFlags::DONT_WAIT, 1, ErrorKind::Unsupported),
         (ReceiveFlags::empty(), limits::SLICES_PER_MESSAGE + 1, ErrorKind::TooManySlices),
         (ReceiveFlags::DONT_WAIT, limits::SLICES_PER_MESSAGE + 1, ErrorKind::TooManySlices),
+        (ReceiveFlags::PEEK, limits::SLICES_PER_MESSAGE + 1, ErrorKind::TooManySlices),
+        (ReceiveFlags::OUT_OF_BAND, limits::SLICES_PER_MESSAGE + 1, ErrorKind::TooManySlices),
+        (ReceiveFlags::OUT_OF_BAND, 0, ErrorKind::InvalidInput),
     ] {
         for kind in CONNECTED_KINDS {
             let alone = unconnected(kind);
@@ -170,6 +173,13 @@ fn g5_receiving(#[values(false, true)] without_descriptors: bool) {
             let mut slices: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
             let mut control = ControlBuffer::new();
             let socket = declared(kind, &alone);
+            // A flag that this kind of socket does not honour comes before the slices too (F7f, F8h).
+            let honoured = match kind {
+                Tcp => ReceiveFlags::all(),
+                UdpV4 => ReceiveFlags::all().difference(ReceiveFlags::OUT_OF_BAND),
+                _ => ReceiveFlags::DONT_WAIT,
+            };
+            let expected = if honoured.contains(flags) { expected } else { ErrorKind::Unsupported };
             let outcome = match without_descriptors {
                 true => socket.receive_without_descriptors(&mut slices, flags),
                 false => socket.receive(&mut slices, &mut control, flags),

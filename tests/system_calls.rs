@@ -171,6 +171,18 @@ fn child() {
                 pair.socket().receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap_err();
             });
         }
+        ["peeked"] => {
+            let pair = Pair::new(Tcp);
+            pair.socket().send(b"xu", SendFlags::OUT_OF_BAND).unwrap();
+            let theirs = SocketRef::tcp(&pair.theirs);
+            let (mut control, mut buffer) = (ControlBuffer::new(), [0; 4]);
+            repeat(|| {
+                for flags in [ReceiveFlags::PEEK, ReceiveFlags::PEEK | ReceiveFlags::OUT_OF_BAND] {
+                    let mut slices = [IoSliceMut::new(&mut buffer)];
+                    assert_eq!(theirs.receive(&mut slices, &mut control, flags).unwrap().bytes(), 1);
+                }
+            });
+        }
         ["credentials"] => {
             let pair = Pair::new(UnixStream);
             let own = std::process::id();
@@ -435,6 +447,7 @@ fn slices_are_as_many_calls_as_messages(#[case] slices: usize, #[case] messages:
 #[case::r8_a_message("message", &["sendmsg"])]
 #[case::r27_a_descriptor_is_received("received", &["recvmsg"])]
 #[case::would_block_is_asked_nothing("nothing received", &["recvmsg"])]
+#[case::f7_peeks("peeked", &["recvmsg", "recvmsg"])]
 #[case::c4b_credentials("credentials", &["getsockopt", "getsockopt"])]
 fn descriptors_and_credentials_are_these_calls(#[case] case: &str, #[case] names: &[&str]) {
     is_made_of(case, ROUNDS, names);

@@ -178,6 +178,13 @@ impl ErrorKind {
         Self::ALL.iter().copied()
     }
 
+    /// Returns whether this is an error that can be pending on a TCP connection, which it ended.
+    pub(crate) const fn ends_a_connection(self) -> bool {
+        use ErrorKind::{Aborted, NetworkDown, Refused, Reset, TimedOut, Unreachable};
+
+        matches!(self, Reset | Refused | TimedOut | Aborted | Unreachable | NetworkDown)
+    }
+
     /// All kinds, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::WouldBlock,

@@ -9,6 +9,7 @@ pub(crate) enum Refusal {
     EmptyRecord,
     UnsupportedFlag,
     UrgentInLoop,
+    NoRoomForUrgent,
     TooManyDescriptors,
     DescriptorsWithoutData,
     DescriptorsNotCarried,
@@ -60,6 +61,7 @@ impl Refusal {
         Self::EmptyRecord,
         Self::UnsupportedFlag,
         Self::UrgentInLoop,
+        Self::NoRoomForUrgent,
         Self::TooManyDescriptors,
         Self::DescriptorsWithoutData,
         Self::DescriptorsNotCarried,
@@ -133,7 +135,8 @@ impl Refusal {
             Self::PortZero | Self::Unspecified | Self::MappedV4 | Self::NoSource => {
                 ErrorKind::AddressNotAvailable
             }
-            Self::RecordInPart
+            Self::NoRoomForUrgent
+            | Self::RecordInPart
             | Self::EmptySegments
             | Self::PathEmpty
             | Self::PathTooLong
@@ -154,10 +157,13 @@ impl Refusal {
                 "a seqpacket record needs a byte: an empty one is invisible on OpenBSD and looks like the end of file on Linux"
             }
             Self::UnsupportedFlag => {
-                "this system or this kind of socket does not support a flag; see the table in SendFlags"
+                "this system or this kind of socket does not support a flag; see the tables in SendFlags and ReceiveFlags"
             }
             Self::UrgentInLoop => {
                 "OUT_OF_BAND marks the last byte of one call, and this makes several calls; send the urgent byte with send"
+            }
+            Self::NoRoomForUrgent => {
+                "the slices have no room for the urgent byte, and the kernel would drop it; give them a byte"
             }
             Self::TooManyDescriptors => {
                 "the message has more than 126 descriptors; send them in several messages"

@@ -5,7 +5,9 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{Cause, ControlLayout, Failure, FileKind, Numbers, RawErrno, RawFlags, Status, Why};
-use crate::platform::contract::{Errno, ErrorKind, PeerCredentials, Refusal, SendFlags, SocketKind};
+use crate::platform::contract::{
+    Errno, ErrorKind, PeerCredentials, ReceiveFlags, Refusal, SendFlags, SocketKind,
+};
 
 /// What a kernel must supply: its numbers, what it cannot do, and what its errors mean. The methods with a body
 /// follow from these, and are the same for every kernel.
@@ -33,6 +35,9 @@ pub(crate) trait Kernel: Sized {
 
     /// Whether a stream can deliver descriptors without a byte (clause R3).
     const STREAMS_DELIVER_NO_BYTES: bool;
+
+    /// Whether the pending error that fails a peek stays pending (clause F7e).
+    const PEEK_LEAVES_ERROR: bool;
 
     /// The most bytes that the first part of a stream can have together with descriptors and still be sure of
     /// room, if there is such a limit (clause R13).
@@ -178,6 +183,27 @@ pub(crate) trait Kernel: Sized {
         }
         let numbers = FlagTable::<Self>::NUMBERS;
         Some(RawFlags(numbers[flags.bits() as usize % SendFlags::COMBINATIONS]))
+    }
+
+    /// Returns whether a receive with these flags failed with a pending error that is still pending (clause F7e).
+    /// The other errors of a peek are about the call and not about what happened before it.
+    fn peek_leaves(flags: ReceiveFlags, errno: RawErrno) -> bool {
+        let peeks = flags.difference(ReceiveFlags::DONT_WAIT) == ReceiveFlags::PEEK;
+        let was_pending = !matches!(
+            Self::plain_meaning(errno),
+            ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected
+        );
+        Self::PEEK_LEAVES_ERROR && peeks && was_pending
+    }
+
+    /// Returns what it means if no urgent byte was received (clause F8b). Whatever the state of the connection is,
+    /// there is none. The error that ended the connection is left for the next receive.
+    fn meaning_for_urgent(errno: RawErrno) -> ErrorKind {
+        match Self::plain_meaning(errno) {
+            ErrorKind::NotConnected => ErrorKind::InvalidInput,
+            kind if kind.ends_a_connection() => ErrorKind::InvalidInput,
+            kind => kind,
+        }
     }
 
     /// Returns the level, the type and the words of the control message that gives a datagram its source (clause N5).

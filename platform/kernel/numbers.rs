@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use crate::platform::contract::SendFlags;
+use crate::platform::contract::{ReceiveFlags, SendFlags};
 
 /// The number for a flag that a kernel does not have.
 pub(in crate::platform) const ABSENT: c_int = 0;
@@ -85,17 +85,28 @@ impl Numbers {
     /// Returns the number for a set of flags, with `MSG_NOSIGNAL`: no send of unisend raises a signal.
     const fn of_send_flags(&self, flags: SendFlags) -> c_int {
         self.MSG_NOSIGNAL
-            | number_if(flags, SendFlags::OUT_OF_BAND, self.MSG_OOB)
-            | number_if(flags, SendFlags::DONT_ROUTE, self.MSG_DONTROUTE)
-            | number_if(flags, SendFlags::DONT_WAIT, self.MSG_DONTWAIT)
-            | number_if(flags, SendFlags::END_OF_RECORD, self.MSG_EOR)
-            | number_if(flags, SendFlags::MORE, self.MSG_MORE)
-            | number_if(flags, SendFlags::CONFIRM, self.MSG_CONFIRM)
+            | number_if(flags.contains(SendFlags::OUT_OF_BAND), self.MSG_OOB)
+            | number_if(flags.contains(SendFlags::DONT_ROUTE), self.MSG_DONTROUTE)
+            | number_if(flags.contains(SendFlags::DONT_WAIT), self.MSG_DONTWAIT)
+            | number_if(flags.contains(SendFlags::END_OF_RECORD), self.MSG_EOR)
+            | number_if(flags.contains(SendFlags::MORE), self.MSG_MORE)
+            | number_if(flags.contains(SendFlags::CONFIRM), self.MSG_CONFIRM)
+    }
+
+    /// Returns the number for a set of flags, with `MSG_CMSG_CLOEXEC`: descriptors are close-on-exec from the start
+    /// (clause R27).
+    #[inline]
+    pub(in crate::platform) const fn of_receive_flags(&self, flags: ReceiveFlags) -> c_int {
+        self.MSG_CMSG_CLOEXEC
+            | number_if(flags.contains(ReceiveFlags::DONT_WAIT), self.MSG_DONTWAIT)
+            | number_if(flags.contains(ReceiveFlags::PEEK), self.MSG_PEEK)
+            | number_if(flags.contains(ReceiveFlags::OUT_OF_BAND), self.MSG_OOB)
     }
 }
 
-const fn number_if(flags: SendFlags, flag: SendFlags, number: c_int) -> c_int {
-    if flags.contains(flag) { number } else { 0 }
+#[inline]
+const fn number_if(wanted: bool, number: c_int) -> c_int {
+    if wanted { number } else { 0 }
 }
 
 /// Checks the `NUMBERS` of a kernel against libc's, when compiled for that kernel.

@@ -19,6 +19,7 @@ impl Kernel for Linux {
     const DUAL_STACK: bool = true;
     const HARD_ERROR_HIDES_COUNT: bool = false;
     const STREAMS_DELIVER_NO_BYTES: bool = false;
+    const PEEK_LEAVES_ERROR: bool = false;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = None;
     const NULL_DEVICE: Option<libc::dev_t> = Some(NULL_MAJOR << 8 | NULL_MINOR);
     const CORK: c_int = Self::NUMBERS.TCP_CORK;

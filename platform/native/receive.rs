@@ -6,12 +6,12 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::platform::Native;
-use crate::platform::contract::Destination;
+use crate::platform::contract::{Destination, ReceiveFlags};
 use crate::platform::kernel::control::{first_int, first_message};
 use crate::platform::kernel::{
     Family, Kernel, RawErrno, SocketName, destination_in, hop_limit_in, segment_size_in, traffic_class_in,
 };
-use crate::platform::posix::count;
+use crate::platform::posix::{count, option};
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
 /// the sender's process, timestamps, and a security label of up to 4 KiB.
@@ -111,9 +111,8 @@ pub(crate) fn receive_message<'buffer>(
     slices: &mut [IoSliceMut<'_>],
     control: Option<&'buffer mut ControlBytes>,
     named: bool,
-    do_not_wait: bool,
+    flags: ReceiveFlags,
 ) -> Result<Arrival<'buffer>, RawErrno> {
-    let wait = if do_not_wait { Native::NUMBERS.MSG_DONTWAIT } else { 0 };
     let (control, name) = match control {
         Some(ControlBytes { messages, name }) => {
             (&mut messages[..], if named { &mut name[..] } else { &mut [] })
@@ -136,13 +135,22 @@ pub(crate) fn receive_message<'buffer>(
     // SAFETY: IoSliceMut is laid out as iovec; the slices, the control bytes and the name outlive the call and are
     // ours to write, each to its length.
     let received =
-        unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, wait | Native::NUMBERS.MSG_CMSG_CLOEXEC) };
-    let bytes = count(received)?;
+        unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, Native::NUMBERS.of_receive_flags(flags)) };
+    let bytes = count(received).inspect_err(|&errno| take_what_a_peek_left(fd, flags, errno))?;
     let written = (message.msg_controllen as usize).min(control.len());
     let name = &name[..(message.msg_namelen as usize).min(name.len())];
     let messages = &control[..written];
     let descriptors = Descriptors::in_control(messages);
     Ok(Arrival { bytes, flags: message.msg_flags, name, messages, descriptors })
+}
+
+/// Takes the pending error that failed a peek, if this kernel leaves it: the error is returned once (clause F7e).
+#[cold]
+fn take_what_a_peek_left(fd: BorrowedFd<'_>, flags: ReceiveFlags, errno: RawErrno) {
+    if Native::peek_leaves(flags, errno) {
+        // Reading the option clears it.
+        let _ = option::get_int(fd, Native::NUMBERS.SOL_SOCKET, Native::NUMBERS.SO_ERROR);
+    }
 }
 
 /// Received descriptors: owned, close-on-exec, in the order in which they were sent. Descriptors that are not

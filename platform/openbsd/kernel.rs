@@ -18,6 +18,7 @@ impl Kernel for OpenBsd {
     const DUAL_STACK: bool = false;
     const HARD_ERROR_HIDES_COUNT: bool = true;
     const STREAMS_DELIVER_NO_BYTES: bool = true;
+    const PEEK_LEAVES_ERROR: bool = true;
     const FIRST_PART_WITH_DESCRIPTORS: Option<usize> = Some(16 << 10);
     const NULL_DEVICE: Option<libc::dev_t> = None;
     const CORK: c_int = Self::NUMBERS.TCP_NOPUSH;

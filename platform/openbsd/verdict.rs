@@ -24,7 +24,7 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     let plain = Cause { kind: OpenBsd::plain_meaning(failure.errno), errno: failure.errno };
     let means = |kind| Cause { kind, ..plain };
     let sends = !failure.operation.receives();
-    if failure.kind == Tcp && sends && ends_a_connection(plain.kind) {
+    if failure.kind == Tcp && sends && plain.kind.ends_a_connection() {
         // S8, S9: a send can return the last error of a connection itself, if the error arrives while the send
         // is in the kernel. The same error then stays pending, and would be returned a second time.
         witness.pending_error();
@@ -52,13 +52,6 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         }
         _ => plain,
     }
-}
-
-/// Returns whether this is an error that can be pending on a TCP connection.
-fn ends_a_connection(kind: ErrorKind) -> bool {
-    use ErrorKind::{Aborted, NetworkDown, Refused, Reset, TimedOut, Unreachable};
-
-    matches!(kind, Reset | Refused | TimedOut | Aborted | Unreachable | NetworkDown)
 }
 
 /// Returns whether a socket that fails with ENOTCONN is connecting, or has just connected (S3). End of file

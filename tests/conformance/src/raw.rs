@@ -1,7 +1,7 @@
 //! Raw system calls, as a C program makes them, mistakes included.
 
 use std::ffi::{c_int, c_void};
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::Result;
 use nix::errno::Errno;
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
-use unisend::SendFlags;
+use unisend::{ReceiveFlags, SendFlags};
 
 use crate::trial::Destination;
 
@@ -60,6 +60,18 @@ pub(crate) fn flag_numbers(flags: SendFlags) -> c_int {
     ]
     .into_iter()
     .chain(HINTS)
+    .filter(|(flag, _)| flags.contains(*flag))
+    .fold(0, |numbers, (_, number)| numbers | number)
+}
+
+/// The same for receiving.
+pub(crate) fn receive_flag_numbers(flags: ReceiveFlags) -> c_int {
+    [
+        (ReceiveFlags::DONT_WAIT, libc::MSG_DONTWAIT),
+        (ReceiveFlags::PEEK, libc::MSG_PEEK),
+        (ReceiveFlags::OUT_OF_BAND, libc::MSG_OOB),
+    ]
+    .into_iter()
     .filter(|(flag, _)| flags.contains(*flag))
     .fold(0, |numbers, (_, number)| numbers | number)
 }
@@ -261,13 +273,15 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> Re
     count(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }
 
-/// recvfrom(2), without waiting. Returns the sender's name, as long as the kernel says that it is.
-pub(crate) fn receive_name(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+/// recvfrom(2) with these flags, without waiting. Returns the sender's name, as long as the kernel says that it is.
+pub(crate) fn receive_name(fd: BorrowedFd<'_>, flags: c_int) -> Result<Vec<u8>> {
     let mut byte = [0_u8];
     let (start, length) = (byte.as_mut_ptr().cast(), byte.len());
     name_by(|name, name_length| {
         // SAFETY: the pointers are to a byte, to room for a name, and to its length.
-        count(unsafe { libc::recvfrom(fd.as_raw_fd(), start, length, libc::MSG_DONTWAIT, name, name_length) })
+        count(unsafe {
+            libc::recvfrom(fd.as_raw_fd(), start, length, flags | libc::MSG_DONTWAIT, name, name_length)
+        })
     })
 }
 
@@ -518,6 +532,21 @@ pub(crate) fn receive_rights(
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
     Ok(Received { bytes, flags: message.msg_flags, control: message.msg_controllen as usize, descriptors })
+}
+
+/// recvmsg(2) into slices with this much room each. Returns what came, and the flags that the kernel returned.
+pub(crate) fn receive_data(fd: BorrowedFd<'_>, rooms: &[usize], flags: c_int) -> Result<(Vec<u8>, c_int)> {
+    let mut data: Vec<Vec<u8>> = rooms.iter().map(|&room| vec![0; room]).collect();
+    let mut slices: Vec<_> = data.iter_mut().map(|room| IoSliceMut::new(room)).collect();
+    // SAFETY: zero is valid for every member: no name and no control data.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = slices.as_mut_ptr().cast();
+    message.msg_iovlen = slices.len() as _;
+    // SAFETY: the message points to memory of ours, of the lengths that it says.
+    let bytes = count(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
+    let mut data = data.concat();
+    data.truncate(bytes);
+    Ok((data, message.msg_flags))
 }
 
 /// Returns a descriptor that watches others: epoll on Linux, kqueue on OpenBSD.

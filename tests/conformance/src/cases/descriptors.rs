@@ -22,10 +22,10 @@ use crate::trial::{Route, Trial};
 const BOTH_OR_NEITHER: &str = "the control pointer and its length are both set or both zero";
 const ONE_EXACT_MESSAGE: &str = "a Message has one control message, of exactly CMSG_SPACE";
 const ROOM_FOR_ALL: &str = "a ControlBuffer has room for all that a peer can send";
-const NO_SUCH_FLAG: &str = "ReceiveFlags has no such flag";
+pub(super) const NO_SUCH_FLAG: &str = "ReceiveFlags has no such flag";
 
 /// The room that a cautious C program gives: for 253 descriptors.
-const ROOM: usize = 1032;
+pub(super) const ROOM: usize = 1032;
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Descriptors;
@@ -242,10 +242,6 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("CMSG_SPACE", "CMSG_LEN")
             .promise("received 4+1"),
         topic
-            .case("R26", "two descriptors: peeked at, then received", peek)
-            .kernel("received 4+2, received 4+2", "received 4+0, received 4+2")
-            .unrepresentable(NO_SUCH_FLAG),
-        topic
             .case("R27", "received descriptors are close-on-exec", close_on_exec)
             .kernels("close-on-exec, close-on-exec")
             .promise("close-on-exec, close-on-exec"),
@@ -285,7 +281,7 @@ fn null() -> Result<File, Stop> {
 }
 
 /// Sends 4 bytes with this many descriptors by raw system calls, as a program without unisend does.
-fn sent(kind: SockType, count: usize) -> Result<(OwnedFd, OwnedFd), Stop> {
+pub(super) fn sent(kind: SockType, count: usize) -> Result<(OwnedFd, OwnedFd), Stop> {
     let (ours, theirs) = scene::unix_pair(kind)?;
     send_more(&ours, b"data", count)?;
     Ok((ours, theirs))
@@ -767,15 +763,6 @@ fn returned_length(trial: &mut Trial) -> Result<(), Stop> {
         length if length == raw::control_length(4) => "CMSG_LEN".to_owned(),
         other => other.to_string(),
     });
-    Ok(())
-}
-
-fn peek(trial: &mut Trial) -> Result<(), Stop> {
-    let (_ours, theirs) = sent(SockType::Stream, 2)?;
-    for flags in [libc::MSG_PEEK, 0] {
-        let received = raw::receive_rights(theirs.as_fd(), 4, ROOM, flags | libc::MSG_DONTWAIT)?;
-        trial.note(format!("received {}+{}", received.bytes, received.descriptors.len()));
-    }
     Ok(())
 }
 

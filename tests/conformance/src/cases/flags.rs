@@ -15,7 +15,7 @@ use crate::scene;
 use crate::trial::{Route, Trial};
 
 /// Linux's unix streams have urgent bytes since 5.15 (commit 314001f0bf92), if the kernel is built with them.
-const WITHOUT_OOB: &str = "a kernel without CONFIG_AF_UNIX_OOB";
+pub(super) const WITHOUT_OOB: &str = "a kernel without CONFIG_AF_UNIX_OOB";
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Flags;

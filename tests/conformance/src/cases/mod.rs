@@ -8,6 +8,7 @@ mod descriptors;
 mod flags;
 mod interruption;
 mod limits;
+mod receive_flags;
 mod segments;
 mod senders;
 mod sendfile;
@@ -27,6 +28,7 @@ pub fn suite() -> &'static [Case] {
         [
             agreement::cases(),
             flags::cases(),
+            receive_flags::cases(),
             states::cases(),
             addresses::cases(),
             senders::cases(),

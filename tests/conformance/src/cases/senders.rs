@@ -100,7 +100,7 @@ fn receive(
 /// Receives a datagram with recvfrom(2), and notes whether its sender's name is the one of getsockname(2).
 fn receive_raw(trial: &mut Trial, receiver: &impl AsFd, sender: &impl AsFd) -> Result<(), Stop> {
     scene::wait_until(receiver, PollFlags::POLLIN)?;
-    let told = raw::receive_name(receiver.as_fd())?;
+    let told = raw::receive_name(receiver.as_fd(), 0)?;
     let own = raw::own_name(sender.as_fd())?;
     let is_named = told.get(2..).is_some_and(|rest| rest.iter().any(|&byte| byte != 0));
     trial.note(match is_named {

@@ -98,6 +98,10 @@ impl<'a> Offset<'a> {
 ///   Only SIGPIPE is prevented.
 /// - On Linux a socket can be sent to a pipe (clause X7b). If the socket has no data, the call fails with
 ///   `WouldBlock`. The program must then wait until the input is readable, because the output stays writable.
+/// - If `count` goes beyond the end of the file, Linux before 6.5 can keep back the last segment on TCP for up to 200 ms.
+///   [`Transfer`](crate::Transfer) sends it at once (clause T2b).
+/// - On Linux `SO_SNDTIMEO` limits each wait inside the call, and not the call: a reader that goes on reading slowly can keep
+///   it going for longer.
 /// - A file that was opened with `O_DIRECT` requires alignment of offsets and counts and, if it is copied, of the buffer.
 ///   Otherwise the call fails with `InvalidInput`.
 /// - A file that loses its data when it is read (/proc/kmsg) loses data that was read and not accepted.

@@ -220,6 +220,13 @@ fn t2_together_and_at_once(
     assert_eq!(outcome, if missing == 0 { Outcome::Whole } else { Outcome::FileEnded { missing } });
     assert!(!is_corked(&ours));
     if let (Some(before), Some(after), true) = (before, after, is_counted()) {
+        // Before Linux 6.5, sendfile(2) of more than the file has keeps back its last segment for up to 200 ms. What is not
+        // known to be TCP is not pushed.
+        if declared_as_other && after.unsent > 0 {
+            assert!(sending.more != Some(0), "the kernel had no reason to wait: {after:?}");
+            assert!(read_exactly(&theirs, bytes.len()) == bytes);
+            return;
+        }
         assert_eq!(after.unsent, 0, "{after:?}");
         let (made, fewest) = (after.segments - before.segments, (bytes.len() as u64).div_ceil(after.segment));
         // What is not known to be TCP is not corked, and gets no hint. And an acknowledgement of a full segment has

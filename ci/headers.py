@@ -271,7 +271,10 @@ C_NAMES = {
     ("platform/contract/limits.rs", "SLICES_PER_MESSAGE"): "IOV_MAX",
 }
 C_NAMES_ON = {
-    "linux": {("platform/contract/limits.rs", "ABSTRACT_NAME_BYTES"): "sizeof(((struct sockaddr_un *)0)->sun_path) - 1"},
+    "linux": {
+        ("platform/contract/limits.rs", "ABSTRACT_NAME_BYTES"): "sizeof(((struct sockaddr_un *)0)->sun_path) - 1",
+        ("platform/contract/limits.rs", "SOCKADDR_BYTES"): "sizeof(struct sockaddr_storage)",
+    },
     "openbsd": {("platform/contract/limits.rs", "UNIX_PATH_BYTES"): "sizeof(((struct sockaddr_un *)0)->sun_path) - 1"},
 }
 NOT_IN_C = {
@@ -287,11 +290,10 @@ NOT_IN_C = {
     ("platform/openbsd/kernel.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
     ("platform/native/sendfile.rs", "STACK_BUFFER"): "what was found to do well",
     ("platform/native/transfer.rs", "FIRST_MESSAGE"): "what was found to do well",
-    ("platform/kernel/socket_name.rs", "CAPACITY"): "room for the larger sockaddr_un, held to it at compile time",
+    ("platform/kernel/socket_name.rs", "UNIX_BYTES"): "room for the larger sockaddr_un, held to it at compile time",
     ("platform/native/sigpipe.rs", "HANDLED"): "how many signals a test has handled",
     ("platform/native/receive.rs", "CONTROL_BYTES"): "room, as the contract has it",
     ("platform/native/batch.rs", "CONTROL_BYTES"): "room for what comes with UDP",
-    ("platform/native/receive.rs", "NAME_BYTES"): "room for what is understood: the larger sockaddr_un and more",
     ("platform/contract/limits.rs", "DESCRIPTORS_PER_MESSAGE"): "the smaller of two kernels' limits, less one (clause L11)",
     ("platform/contract/limits.rs", "DATAGRAMS_PER_CALL"): "less than the 1024 that both kernels take",
     ("platform/contract/limits.rs", "SEGMENTS_PER_CALL"): "what Linux takes, before 6.10: in no header that a program sees",
@@ -299,6 +301,7 @@ NOT_IN_C = {
     ("platform/contract/limits.rs", "BYTES_PER_SENDFILE"): "what Linux takes in one call: in no header that a program sees",
     ("platform/contract/limits.rs", "UNIX_PATH_BYTES"): "OpenBSD's, which is the smaller",
     ("platform/contract/limits.rs", "ABSTRACT_NAME_BYTES"): "of Linux alone",
+    ("platform/contract/limits.rs", "SOCKADDR_BYTES"): "Linux's, which is the smaller (clause O2)",
 }
 
 

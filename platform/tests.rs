@@ -227,12 +227,15 @@ fn a6_names_are_exact_whatever_was_encoded_before() {
 #[case::longest_path(Family::UnixPath(&[b'x'; 103]))]
 #[case::abstract_name(Family::UnixAbstract(b"\0\xff\0name\0"))]
 #[case::no_abstract_name(Family::UnixAbstract(b""))]
+#[case::o2_shortest_of_bytes(Family::Other(&[77, 0]))]
+#[case::o2_longest_of_bytes(Family::Other(&[77; 128]))]
 fn a6_a_name_says_what_it_was_made_from(#[case] family: Family<'_>) {
     for name in [SocketName::encode::<Linux>(family), SocketName::encode::<OpenBsd>(family)] {
         let found = match family {
             Family::V4(_) => Family::V4(name.as_v4()),
             Family::V6(_) => Family::V6(name.as_v6()),
             Family::UnixPath(_) | Family::UnixAbstract(_) => name.as_unix(),
+            Family::Other(_) => Family::Other(name.as_bytes()),
         };
         assert_eq!(found, family);
     }
@@ -248,12 +251,24 @@ fn a6_a_name_says_what_it_was_made_from(#[case] family: Family<'_>) {
 #[case::n2_path_with_padding(&[1], b"/tmp/ours\0\0\0\0", Some(Family::UnixPath(b"/tmp/ours")))]
 #[case::n2_longest_path(&[1], &[b'x'; 108], Some(Family::UnixPath(&[b'x'; 108])))]
 #[case::n3_unnamed(&[1], b"", None)]
-#[case::another_family(&[77], b"0123456789", None)]
 fn n1_the_name_of_a_sender(#[case] family: &[u8], #[case] rest: &[u8], #[case] expected: Option<Family<'_>>) {
     let linux = [&linux_header(u16::from(family[0]))[..], rest].concat();
     assert_eq!(SocketName::decode::<Linux>(&linux), expected);
     let openbsd = [&[rest.len() as u8 + 2, family[0]][..], rest].concat();
     assert_eq!(SocketName::decode::<OpenBsd>(&openbsd), expected);
+}
+
+/// The bytes of another family are kept whole, up to what can be sent to.
+#[rstest]
+#[case::o3_netlink(b"0123456789", 12)]
+#[case::o3_header_alone(b"", 2)]
+#[case::o3_longest(&[7; 126], 128)]
+#[case::o3_too_long(&[7; 127], 128)]
+fn a_sender_of_another_family_is_its_bytes(#[case] rest: &[u8], #[case] kept: usize) {
+    let linux = [&linux_header(77)[..], rest].concat();
+    assert_eq!(SocketName::decode::<Linux>(&linux), Some(Family::Other(&linux[..kept])));
+    let openbsd = [&[rest.len() as u8 + 2, 77][..], rest].concat();
+    assert_eq!(SocketName::decode::<OpenBsd>(&openbsd), Some(Family::Other(&openbsd[..kept])));
 }
 
 #[test]

@@ -34,18 +34,21 @@ impl Asked {
     }
 }
 
-/// Returns why a datagram cannot be sent from this address (clauses N5, N5b).
+/// Returns why a datagram cannot be sent from this address (clauses N5, N5b, N5c).
 fn refusal_of_source(source: IpAddr, kind: SocketKind, to: Option<&Address>) -> Option<Refusal> {
-    let is_no_source = match source {
+    let plain = source.to_canonical();
+    let is_no_source = match plain {
         IpAddr::V4(address) => address.is_unspecified() || address.is_broadcast() || address.is_multicast(),
-        IpAddr::V6(address) => {
-            address.is_unspecified() || address.is_multicast() || address.to_ipv4_mapped().is_some()
-        }
+        IpAddr::V6(address) => address.is_unspecified() || address.is_multicast(),
     };
+    let is_mapped = plain != source;
     match (kind, source) {
         (SocketKind::UdpV4 | SocketKind::UdpV6, _) if to.is_none() => Some(Refusal::SourceWithoutAddress),
         (SocketKind::UdpV4, IpAddr::V6(_)) => Some(Refusal::NotInternetV4),
         (SocketKind::UdpV6, IpAddr::V4(_)) => Some(Refusal::NotInternetV6),
+        (SocketKind::UdpV6, _) if to.is_some_and(|to| to.is_v4_mapped() != is_mapped) => {
+            Some(Refusal::MappedSource)
+        }
         (SocketKind::UdpV4 | SocketKind::UdpV6, _) => is_no_source.then_some(Refusal::NoSource),
         _ => Some(Refusal::SourceOfUdp),
     }

@@ -99,6 +99,10 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
     /// The message is sent by [`send_to`](Self::send_to) on UDP. Anything else refuses it with
     /// [`Unsupported`](crate::ErrorKind::Unsupported): OpenBSD ignores the source on a connected socket.
     ///
+    /// An IPv4-mapped source, which only a dual-stack socket of Linux reports, goes with an IPv4-mapped
+    /// address: the sender of the datagram that was asked, or [`Address::v4_mapped`]. One of them alone is
+    /// refused with [`AddressNotAvailable`](crate::ErrorKind::AddressNotAvailable) (clause N5c).
+    ///
     /// # Examples
     ///
     /// ```

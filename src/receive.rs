@@ -76,6 +76,10 @@ impl<'buffer> Received<'buffer> {
     /// the sender bound, up to 108 on Linux, although
     /// [`Address::unix`] takes 103.
     ///
+    /// On a dual-stack socket, which only Linux has, the sender of an IPv4 datagram is an IPv4-mapped address
+    /// such as `[::ffff:192.0.2.1]:53` (clause N1b). On a socket of a family that unisend does not know, the
+    /// address is made of the [bytes](Address::as_sockaddr_bytes) that the kernel wrote (clause O3).
+    ///
     /// **A path is what the sender chose.** A path that does not begin with `/` begins at the sender's directory, and so may name
     /// another socket, or none, from here. Any path may name another socket by now. A server that does not trust its
     /// clients answers only to paths below a directory that it controls.

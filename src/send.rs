@@ -162,8 +162,11 @@ impl SocketRef<'_, DatagramSocket> {
     /// | kind | when | clauses |
     /// |---|---|---|
     /// | `Unsupported` | the socket or the system does not honour a flag | F1 to F4b |
-    /// | `AddressFamily` | the address is of another family than the socket, or is an IPv4 address and the socket is IPv6 | A5, A8 |
-    /// | `AddressNotAvailable` | the address has port 0, is unspecified, or is an IPv4-mapped IPv6 address | A5b, A5c, A7, A8 |
+    /// | `AddressFamily` | the address is of another family than the socket, is an IPv4 address and the socket is IPv6, or is made of bytes | A5, A8, O2 |
+    /// | `AddressNotAvailable` | the address has port 0, is unspecified, or was converted from an IPv4-mapped IPv6 address | A5b, A5c, A7, A8 |
+    ///
+    /// On a socket that was declared by [`other_datagram`](SocketRef::other_datagram), no address is refused: the
+    /// kernel decides (clause O1).
     ///
     /// From the kernel, besides those of [`SocketRef::send`]:
     ///
@@ -174,7 +177,7 @@ impl SocketRef<'_, DatagramSocket> {
     /// | `Refused` | no living socket has the path, or the path is not that of a socket | A10 |
     /// | `WrongSocketType` | a socket of another type has the path | A10 |
     /// | `PermissionDenied` | the path may not be written to (A10b), the address is a broadcast address and `SO_BROADCAST` is not set (A12), or the receiver is connected to another socket (A11: Linux only) | A10b, A11, A12 |
-    /// | `Unreachable` | there is no route | I8 |
+    /// | `Unreachable` | there is no route, or the address is IPv4-mapped and the socket takes IPv6 only (Linux) | A8c, I8 |
     ///
     /// # Examples
     ///

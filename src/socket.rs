@@ -194,11 +194,52 @@ impl<'fd> SocketRef<'fd> {
 
     /// Declares a socket of any other kind.
     ///
-    /// Each errno has its plain meaning, and nothing is reconciled.
+    /// Each errno has its plain meaning, and nothing is reconciled. If it sends datagrams to addresses, declare
+    /// it by [`other_datagram`](Self::other_datagram).
     #[must_use]
     #[inline]
     pub fn other(fd: impl BorrowFd<'fd>) -> Self {
         Self::declared(fd, SocketKind::Other)
+    }
+
+    /// Declares a socket of datagrams of any other kind, such as netlink, UDP-Lite, raw or ICMP.
+    ///
+    /// It can send to any [`Address`](crate::Address), also to one of another family, which is made of its
+    /// bytes ([`Address::from_sockaddr_bytes`](crate::Address::from_sockaddr_bytes)). The address is passed to
+    /// the kernel as it is, and the kernel decides: port 0, the unspecified address and IPv4-mapped addresses
+    /// are not refused (clause O1). Each errno has its plain meaning, and nothing is reconciled. A source, descriptors and
+    /// [`receive_destinations`](SocketRef::receive_destinations) are refused as
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use std::net::UdpSocket;
+    /// use unisend::{ControlBuffer, ReceiveFlags, SendFlags, SocketRef};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // This stands for a socket of UDP-Lite.
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to(b"ping", server.local_addr()?)?;
+    ///
+    /// let socket = SocketRef::other_datagram(&server);
+    /// let mut control = ControlBuffer::new();
+    /// let mut buffer = [0; 1500];
+    /// let mut slices = [IoSliceMut::new(&mut buffer)];
+    /// let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty())?;
+    /// if let Some(sender) = received.sender() {
+    ///     socket.send_to(b"pong", &sender, SendFlags::empty())?;
+    /// }
+    /// # assert_eq!(client.recv(&mut [0; 10])?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn other_datagram(fd: impl BorrowFd<'fd>) -> SocketRef<'fd, DatagramSocket> {
+        SocketRef::declared(fd, SocketKind::Other)
     }
 
     /// Asks the kernel for the kind of the socket and the size of its send buffer.
@@ -269,6 +310,9 @@ impl<'fd, Sort> SocketRef<'fd, Sort> {
 
     /// Returns the same socket as one that can send to an address, or `None` if its kind is not UDP or unix
     /// datagram.
+    ///
+    /// A socket of kind [`Other`](SocketKind::Other) may not be one of datagrams: if it is, declare it by
+    /// [`other_datagram`](SocketRef::other_datagram).
     ///
     /// # Examples
     ///

@@ -370,3 +370,63 @@ fn a_unix_address_and_the_way_back() {
         assert_eq!(address.to_string(), r"@\x00name\xff");
     }
 }
+
+/// OpenBSD has no dual-stack sockets, and says what to do instead.
+#[test]
+fn a8b_openbsd_has_no_mapped_addresses() {
+    let made = Address::v4_mapped("127.0.0.1:9".parse().unwrap());
+    assert_eq!(made.as_ref().err().map(Error::kind), differs(None, Some(AddressFamily)));
+    if let Err(error) = made {
+        assert_eq!((error.operation(), error.kernel_errno()), (Operation::Address, None));
+        assert!(error.to_string().contains("bind one socket for each family"), "{error}");
+    }
+}
+
+/// It shows what it is: an IPv6 address, and no other than the same address.
+#[test]
+fn a8b_a_mapped_address_and_the_way_back() {
+    let Ok(address) = Address::v4_mapped("192.0.2.7:4660".parse().unwrap()) else { return };
+    let text = "[::ffff:192.0.2.7]:4660";
+    assert_eq!(address.as_socket_addr(), Some(text.parse().unwrap()));
+    assert_eq!((address.as_path(), address.as_abstract_name()), (None, None));
+    assert_eq!((address.to_string(), format!("{address:?}")), (text.to_owned(), format!("Address({text})")));
+    assert_eq!(Address::v4_mapped("192.0.2.7:4660".parse().unwrap()), Ok(address));
+    assert_ne!(internet(text), address, "the one that is refused");
+}
+
+/// What no address of IPv4 can have is refused of a mapped one too, and on other sockets it is of another family.
+#[rstest]
+#[case::a7_port_0("127.0.0.1:0", SocketKind::UdpV6, AddressNotAvailable)]
+#[case::a5_unspecified("0.0.0.0:9", SocketKind::UdpV6, AddressNotAvailable)]
+#[case::a5_on_ipv4("127.0.0.1:9", SocketKind::UdpV4, AddressFamily)]
+#[case::a5_on_unix("127.0.0.1:9", SocketKind::UnixDatagram, AddressFamily)]
+fn a_mapped_address_is_refused(#[case] to: &str, #[case] kind: SocketKind, #[case] expected: ErrorKind) {
+    let Ok(to) = Address::v4_mapped(to.parse().unwrap()) else { return };
+    let null = std::fs::File::open("/dev/null").unwrap(); // the kernel is not asked
+    let socket = match kind {
+        SocketKind::UdpV4 => SocketRef::udp_v4(&null),
+        SocketKind::UdpV6 => SocketRef::udp_v6(&null),
+        _ => SocketRef::unix_datagram(&null),
+    };
+    refused_as(socket.send_to(b"x", &to, NO_FLAGS).unwrap_err(), expected);
+}
+
+#[test]
+fn a8b_a_dual_stack_socket_sends_first() {
+    let Some(sender) = sockets::dual_stack() else { return };
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(to) = receiver.local_addr().unwrap() else { unreachable!("bound to IPv4") };
+    let to = Address::v4_mapped(to).unwrap();
+    assert_eq!(SocketRef::udp_v6(&sender).send_to(b"data", &to, NO_FLAGS), Ok(4));
+    sockets::wait_readable(&receiver);
+    assert_eq!(sockets::received(&receiver).unwrap(), b"data");
+}
+
+/// A socket that takes IPv6 only has no way to an IPv4 address.
+#[test]
+fn a8c_a_mapped_address_on_a_socket_of_ipv6_alone() {
+    let Ok(to) = Address::v4_mapped("127.0.0.1:9".parse().unwrap()) else { return };
+    let Some(sender) = sockets::udp_v6_only(true) else { return };
+    let error = SocketRef::udp_v6(&sender).send_to(b"x", &to, NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (Unreachable, Some(libc::ENETUNREACH)));
+}

@@ -161,6 +161,7 @@ fn a_probe_of_another_family() {
     let probed = SocketRef::probe(&netlink).unwrap();
     assert_eq!(probed.kind(), Other);
     assert!(probed.as_datagram().is_none());
+    assert_eq!(SocketRef::other_datagram(&netlink).kind(), Other);
 }
 
 /// A socket that was probed is as long as the descriptor that was borrowed, and keeps what it learnt.

@@ -52,6 +52,19 @@ fn the_answer_comes_from_the_address_that_was_asked(
     assert_eq!(answer[..received], sent);
 }
 
+/// One socket for IPv6 and IPv4, which only Linux has.
+#[rstest]
+#[case::the_address_that_the_route_chooses(Ipv4Addr::LOCALHOST)]
+#[case::another_address_of_this_host(Ipv4Addr::new(127, 1, 2, 3))]
+fn a_dual_stack_server_answers_ipv4(#[case] asked: Ipv4Addr) {
+    let Some(udp) = sockets::dual_stack() else { return };
+    let port = udp.local_addr().unwrap().port();
+    std::thread::spawn(move || server::serve(&udp));
+    let client = client((asked, port).into());
+    client.send(b"hello").unwrap();
+    assert_eq!(client.recv(&mut [0; 10]).unwrap(), 5);
+}
+
 /// A client that has closed refuses its answer. The others go on.
 #[test]
 fn a_client_that_leaves_does_not_end_the_server() {

@@ -100,6 +100,8 @@ fn refused(how: &str) -> Error {
         "port 0" => send_to(SocketRef::udp_v4(&udp), to("127.0.0.1:0")),
         "unspecified" => send_to(SocketRef::udp_v4(&udp), to("0.0.0.0:9")),
         "mapped" => send_to(SocketRef::udp_v6(&udp), to("[::ffff:127.0.0.1]:9")),
+        "sockaddr" => Address::from_sockaddr_bytes(&[7]).unwrap_err(),
+        "bytes" => send_to(SocketRef::udp_v4(&udp), Address::from_sockaddr_bytes(&[7; 12]).unwrap()),
         "no path" => Address::unix("").unwrap_err(),
         "long path" => Address::unix("x".repeat(limits::UNIX_PATH_BYTES + 1)).unwrap_err(),
         "NUL in path" => Address::unix("a\0b").unwrap_err(),
@@ -119,7 +121,9 @@ fn refused(how: &str) -> Error {
 #[case::a5_v4_from_unix("v4 from unix", AddressFamily, Operation::SendTo, &["unix"])]
 #[case::a7_port_0("port 0", AddressNotAvailable, Operation::SendTo, &["port 0", "receiver's port"])]
 #[case::a5_unspecified("unspecified", AddressNotAvailable, Operation::SendTo, &["loopback"])]
-#[case::a8_mapped("mapped", AddressNotAvailable, Operation::SendTo, &["from an IPv4 socket"])]
+#[case::a8_mapped("mapped", AddressNotAvailable, Operation::SendTo, &["from an IPv4 socket", "Address::v4_mapped"])]
+#[case::o2_length("sockaddr", InvalidInput, Operation::Address, &["2 to 128 bytes", "length"])]
+#[case::o2_known_kind("bytes", AddressFamily, Operation::SendTo, &["bytes", "declared as other"])]
 #[case::a6_no_path("no path", InvalidInput, Operation::Address, &["empty path"])]
 #[case::a6_long_path("long path", InvalidInput, Operation::Address, &["103 bytes", "shorter"])]
 #[case::a6_nul("NUL in path", InvalidInput, Operation::Address, &["NUL"])]

@@ -102,23 +102,22 @@ fn bound_to(path: &Path) -> UnixDatagram {
     bound
 }
 
-/// The sender that a dual-stack socket is told cannot be sent to from there on OpenBSD, and so nowhere (A8).
+/// The sender of an IPv4 datagram is an IPv4-mapped address on a dual-stack socket, and can be answered.
 #[test]
-fn n1_a_mapped_sender_is_told_and_refused() {
-    if sockets::OPENBSD {
-        return sockets::skipped(format_args!("no socket is dual-stack"));
-    }
-    let Ok(ours) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) else {
-        return sockets::skipped(format_args!("there is no IPv6"));
-    };
+fn n1b_a_mapped_sender_is_told_and_answered() {
+    let Some(ours) = sockets::dual_stack() else { return };
     let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
     theirs.send_to(b"x", ("127.0.0.1", local(&ours).port())).unwrap();
     let socket = SocketRef::udp_v6(&ours);
     let (_, _, told) = received(&socket, 1);
     let told = told.expect("a sender");
-    assert_eq!(told.as_socket_addr().map(|address| address.port()), Some(local(&theirs).port()));
-    let error = socket.send_to(b"answer", &told, NO_FLAGS).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddressNotAvailable);
+    let SocketAddr::V4(sender) = local(&theirs) else { unreachable!("bound to IPv4") };
+    assert_eq!(Ok(told), Address::v4_mapped(sender));
+    let shown = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), sender.port()));
+    assert_eq!((told.as_socket_addr(), told.to_string()), (Some(shown), shown.to_string()));
+    assert_eq!(socket.send_to(b"answer", &told, NO_FLAGS), Ok(6));
+    sockets::wait_readable(&theirs);
+    assert_eq!(sockets::received(&theirs).unwrap(), b"answer");
 }
 
 /// What a receiver is told of the destinations, after it has asked or not.
@@ -163,6 +162,79 @@ fn n4_the_ipv6_address_that_was_asked() {
     let told = destination(&socket).unwrap();
     assert_eq!(told.address, Ipv6Addr::LOCALHOST);
     assert_ne!(told.interface, 0);
+}
+
+/// The destination of an IPv4 datagram too, and the answer comes from there.
+#[test]
+fn n4b_n5c_a_dual_stack_socket_is_told_and_answers_from_there() {
+    let Some(ours) = sockets::dual_stack() else { return };
+    let socket = SocketRef::udp_v6(&ours);
+    socket.receive_destinations().unwrap();
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let asked = Ipv4Addr::new(127, 1, 2, 3); // not the one that the route would choose
+    theirs.send_to(b"x", (asked, local(&ours).port())).unwrap();
+
+    let (mut control, mut byte) = (ControlBuffer::new(), [0]);
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    let received = socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).unwrap();
+    let (sender, told) = (received.sender().unwrap(), received.destination().unwrap());
+    assert_eq!(told.address, asked.to_ipv6_mapped());
+    assert_ne!(told.interface, 0);
+
+    let mut slices = [IoSlice::new(b"answer")];
+    let message = Message::new(&mut slices).from_source(told.address);
+    assert_eq!(message.send_to(&socket, &sender, NO_FLAGS), Ok(6));
+    sockets::wait_readable(&theirs);
+    let mut answer = [0; 10];
+    assert_eq!(theirs.recv_from(&mut answer).unwrap(), (6, (asked, local(&ours).port()).into()));
+}
+
+/// An IPv6 datagram on the same socket has the addresses of IPv6.
+#[test]
+fn n1b_a_dual_stack_socket_is_one_of_ipv6_too() {
+    let (Some(ours), Some(theirs)) = (sockets::dual_stack(), sockets::udp_v6()) else { return };
+    let socket = SocketRef::udp_v6(&ours);
+    theirs.send_to(b"x", (Ipv6Addr::LOCALHOST, local(&ours).port())).unwrap();
+    let (_, _, told) = received(&socket, 1);
+    assert_eq!(told, Some(Address::from(local(&theirs))));
+    assert_eq!(socket.send_to(b"answer", &told.unwrap(), NO_FLAGS), Ok(6));
+}
+
+/// One of the source and the address is mapped, or what is mapped is no source.
+#[rstest]
+#[case::mapped_to_ipv6("::ffff:127.0.0.1", "[::1]:9", "goes with")]
+#[case::ipv6_to_mapped("::1", "127.0.0.1:9", "goes with")]
+#[case::unspecified("::", "127.0.0.1:9", "goes with")]
+#[case::mapped_unspecified("::ffff:0.0.0.0", "127.0.0.1:9", "of this host")]
+#[case::mapped_broadcast("::ffff:255.255.255.255", "127.0.0.1:9", "of this host")]
+#[case::mapped_multicast("::ffff:224.0.0.1", "127.0.0.1:9", "of this host")]
+fn n5c_what_is_no_source_of_a_mapped_address(
+    #[case] source: IpAddr,
+    #[case] to: SocketAddr,
+    #[case] words: &str,
+) {
+    let to = match to {
+        SocketAddr::V4(to) => Address::v4_mapped(to),
+        SocketAddr::V6(to) => Ok(to.into()),
+    };
+    let Ok(to) = to else { return };
+    let null = std::fs::File::open("/dev/null").unwrap(); // the kernel is not asked
+    let mut slices = [IoSlice::new(b"x")];
+    let message = Message::new(&mut slices).from_source(source);
+    let error = message.send_to(&SocketRef::udp_v6(&null), &to, NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::AddressNotAvailable, None));
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+/// An IPv4 source is of another family than the socket, whatever the address is.
+#[test]
+fn n5b_an_ipv4_source_of_a_mapped_address() {
+    let Ok(to) = Address::v4_mapped("127.0.0.1:9".parse().unwrap()) else { return };
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let mut slices = [IoSlice::new(b"x")];
+    let message = Message::new(&mut slices).from_source(Ipv4Addr::LOCALHOST.into());
+    let error = message.send_to(&SocketRef::udp_v6(&null), &to, NO_FLAGS).unwrap_err();
+    assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::AddressFamily, None));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!     cargo run --release --example echo-server -- [ADDRESS:PORT]
 //!
 //! It is bound to all addresses, and answers from the one that was asked. Without this the route chooses where an answer
-//! comes from, and a client that is connected to another address of this host never sees it.
+//! comes from, and a client that is connected to another address of this host never sees it. On Linux, `[::]:7007` serves
+//! IPv6 and IPv4. On OpenBSD, run one for each.
 //!
 //! It is an example, and not for a public network: two echo servers answer each other for ever if somebody sends one
 //! of them a datagram in the name of the other.
@@ -61,7 +62,7 @@ fn answer(
 }
 
 fn is_of_one_host(address: IpAddr) -> bool {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(address) => !address.is_broadcast() && !address.is_multicast(),
         IpAddr::V6(address) => !address.is_multicast(),
     }

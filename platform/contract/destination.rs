@@ -6,7 +6,7 @@ use std::net::IpAddr;
 pub struct Destination {
     /// The destination address of the datagram: one of this host, a broadcast address or a multicast group.
     ///
-    /// On Linux an IPv6 socket that also receives IPv4 reports an IPv4-mapped address.
+    /// On Linux an IPv6 socket that also receives IPv4 reports an IPv4-mapped address (clause N4b).
     pub address: IpAddr,
     /// The index of the interface that it came in through.
     pub interface: u32,

@@ -84,11 +84,11 @@ pub enum ErrorKind {
     Unreachable,
     /// The network interface is down (`ENETDOWN`).
     NetworkDown,
-    /// The address cannot be sent to: port 0, the unspecified address, or an IPv4-mapped IPv6 address
-    /// (clauses A5, A7, A8).
+    /// The address cannot be sent to: port 0, the unspecified address, or an IPv4-mapped IPv6 address that was
+    /// not made by [`Address::v4_mapped`](crate::Address::v4_mapped) (clauses A5, A7, A8).
     AddressNotAvailable,
-    /// The address is of another family than the socket (clauses A5, A8), or is an abstract name on OpenBSD
-    /// (clause A6c).
+    /// The address is of another family than the socket (clauses A5, A8, O2), or is an abstract name or an
+    /// IPv4-mapped address on OpenBSD (clauses A6c, A8b).
     AddressFamily,
     /// Permissions, a packet filter or the receiver forbid it (`EACCES`, `EPERM`; clauses A10 to A13).
     PermissionDenied,

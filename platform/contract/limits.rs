@@ -50,3 +50,7 @@ pub const UNIX_PATH_BYTES: usize = 103;
 /// The maximum length of an abstract name, in bytes without the leading NUL (clause A6c). Only Linux has
 /// abstract names.
 pub const ABSTRACT_NAME_BYTES: usize = 107;
+
+/// The maximum length of an address that is made of bytes (clause O2): `sizeof(struct sockaddr_storage)` on
+/// Linux, which takes no longer one. OpenBSD takes 255 bytes, and has no family that needs them.
+pub const SOCKADDR_BYTES: usize = 128;

@@ -5,7 +5,9 @@ use std::fmt;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Operation {
-    /// [`Address::unix`](crate::Address::unix) and [`Address::unix_abstract`](crate::Address::unix_abstract).
+    /// [`Address::unix`](crate::Address::unix), [`Address::unix_abstract`](crate::Address::unix_abstract),
+    /// [`Address::v4_mapped`](crate::Address::v4_mapped) and
+    /// [`Address::from_sockaddr_bytes`](crate::Address::from_sockaddr_bytes).
     Address,
     /// [`SocketRef::probe`](crate::SocketRef::probe), and the conversion of a `UdpSocket` to a
     /// [`SocketRef`](crate::SocketRef).

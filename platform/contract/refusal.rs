@@ -41,6 +41,10 @@ pub(crate) enum Refusal {
     PortZero,
     Unspecified,
     MappedV4,
+    NoDualStack,
+    MappedSource,
+    BytesOfOther,
+    SockaddrLength,
     PathEmpty,
     PathTooLong,
     PathWithNul,
@@ -51,6 +55,7 @@ pub(crate) enum Refusal {
 const _: () = assert!(limits::SLICES_PER_MESSAGE == 1024, "the number stands in a message below");
 const _: () = assert!(limits::DESCRIPTORS_PER_MESSAGE == 126, "the number stands in a message below");
 const _: () = assert!(limits::UNIX_PATH_BYTES == 103, "the number stands in a message below");
+const _: () = assert!(limits::SOCKADDR_BYTES == 128, "the number stands in a message below");
 const _: () = assert!(limits::ABSTRACT_NAME_BYTES == 107, "the number stands in a message below");
 
 impl Refusal {
@@ -93,6 +98,10 @@ impl Refusal {
         Self::PortZero,
         Self::Unspecified,
         Self::MappedV4,
+        Self::NoDualStack,
+        Self::MappedSource,
+        Self::BytesOfOther,
+        Self::SockaddrLength,
         Self::PathEmpty,
         Self::PathTooLong,
         Self::PathWithNul,
@@ -131,13 +140,16 @@ impl Refusal {
             | Self::NotInternetV6
             | Self::NotUnix
             | Self::NotInternet
+            | Self::NoDualStack
+            | Self::BytesOfOther
             | Self::AbstractName => ErrorKind::AddressFamily,
-            Self::PortZero | Self::Unspecified | Self::MappedV4 | Self::NoSource => {
+            Self::PortZero | Self::Unspecified | Self::MappedV4 | Self::MappedSource | Self::NoSource => {
                 ErrorKind::AddressNotAvailable
             }
             Self::NoRoomForUrgent
             | Self::RecordInPart
             | Self::EmptySegments
+            | Self::SockaddrLength
             | Self::PathEmpty
             | Self::PathTooLong
             | Self::PathWithNul
@@ -219,7 +231,7 @@ impl Refusal {
                 "a message with a source needs an address to be sent to: OpenBSD ignores the source on a connection; use send_to"
             }
             Self::NoSource => {
-                "a datagram is sent from an address of this host, and not from an unspecified, broadcast, multicast or IPv4-mapped one"
+                "a datagram is sent from an address of this host, and not from an unspecified, broadcast or multicast one"
             }
             Self::NotInternetV4 => "the socket is an IPv4 socket, and the address is not an IPv4 address",
             Self::NotInternetV6 => "the socket is an IPv6 socket, and the address is not an IPv6 address",
@@ -230,7 +242,19 @@ impl Refusal {
                 "the unspecified address is not a destination; use the loopback address or the host's own address"
             }
             Self::MappedV4 => {
-                "an IPv4-mapped address works on Linux only; send to the IPv4 address from an IPv4 socket"
+                "an IPv4-mapped address works on Linux only; send to the IPv4 address from an IPv4 socket, or use Address::v4_mapped"
+            }
+            Self::NoDualStack => {
+                "OpenBSD has no dual-stack sockets; bind one socket for each family, and send to the IPv4 address from the IPv4 socket"
+            }
+            Self::MappedSource => {
+                "an IPv4-mapped source goes with an IPv4-mapped address, and another source with another address; use two of one sort"
+            }
+            Self::BytesOfOther => {
+                "an address made of bytes is for a socket that is declared as other; use the address of a family that unisend knows"
+            }
+            Self::SockaddrLength => {
+                "a struct sockaddr has 2 to 128 bytes, and begins with its family; use the length that the kernel has for the family"
             }
             Self::PathEmpty => "an empty path is not the path of a socket",
             Self::PathTooLong => {

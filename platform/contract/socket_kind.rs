@@ -24,7 +24,8 @@ pub enum SocketKind {
     OtherStream,
     /// Any other socket, such as raw, netlink, SCTP or a vsock socket of records.
     ///
-    /// Each errno has its plain meaning, and nothing is reconciled.
+    /// Each errno has its plain meaning, and nothing is reconciled. The kernel decides which addresses it sends to
+    /// (clause O1).
     Other,
 }
 

@@ -4,14 +4,17 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::Kernel;
+use crate::platform::contract::limits;
 
 /// The size of the header, before a port or a path.
 const HEADER: usize = 2;
 /// `sizeof(struct sockaddr_in)` and `sizeof(struct sockaddr_in6)`. OpenBSD takes no other lengths (A6).
 const V4_BYTES: usize = 16;
 const V6_BYTES: usize = 28;
-/// The size of the longest name: `sizeof(struct sockaddr_un)` on Linux, where it is larger.
-const CAPACITY: usize = 110;
+/// `sizeof(struct sockaddr_un)` on Linux, where it is larger.
+const UNIX_BYTES: usize = 110;
+/// The size of the longest name.
+const CAPACITY: usize = limits::SOCKADDR_BYTES;
 
 /// What an address is made from. The path or name is known to fit, and a path has no NUL byte. A path that a kernel
 /// reported can take all of the room, without a NUL after it.
@@ -21,6 +24,8 @@ pub(crate) enum Family<'a> {
     V6(SocketAddrV6),
     UnixPath(&'a [u8]),
     UnixAbstract(&'a [u8]),
+    /// A whole name of another family, with its header.
+    Other(&'a [u8]),
 }
 
 /// A socket address, encoded with its exact length.
@@ -32,6 +37,9 @@ pub(crate) struct SocketName {
 }
 
 impl SocketName {
+    /// The size of the longest name.
+    pub(in crate::platform) const CAPACITY: usize = CAPACITY;
+
     pub(crate) fn encode<K: Kernel>(family: Family<'_>) -> Self {
         let mut name = Self { bytes: [0; CAPACITY], length: HEADER as u8 };
         let number = match family {
@@ -51,7 +59,7 @@ impl SocketName {
             }
             Family::UnixPath(path) => {
                 name.push(path);
-                if HEADER + path.len() < CAPACITY {
+                if HEADER + path.len() < UNIX_BYTES {
                     name.push(&[0]);
                 }
                 K::NUMBERS.AF_UNIX
@@ -61,12 +69,13 @@ impl SocketName {
                 name.push(abstract_name);
                 K::NUMBERS.AF_UNIX
             }
+            Family::Other(bytes) => return Self::of_bytes(bytes),
         };
         name.bytes[..HEADER].copy_from_slice(&K::socket_name_header(number, name.length));
         name
     }
 
-    /// Reads a name that a kernel wrote. `None` is that of a socket without one, or of another family.
+    /// Reads a name that a kernel wrote. `None` is that of a socket without one.
     ///
     /// OpenBSD can leave padding after a path, and writes no NUL after one that needs all of the room.
     pub(crate) fn decode<K: Kernel>(bytes: &[u8]) -> Option<Family<'_>> {
@@ -74,7 +83,7 @@ impl SocketName {
         let family = K::family_of_socket_name(header);
         let numbers = K::NUMBERS;
         if family == numbers.AF_UNIX {
-            return match rest.get(..rest.len().min(CAPACITY - HEADER))? {
+            return match rest.get(..rest.len().min(UNIX_BYTES - HEADER))? {
                 [] => None,
                 [0, name @ ..] if K::ABSTRACT_NAMES => Some(Family::UnixAbstract(name)),
                 path => match path.split(|&byte| byte == 0).next()? {
@@ -84,18 +93,19 @@ impl SocketName {
             };
         }
         if family == numbers.AF_INET {
-            return Some(Family::V4(Self::filled_with::<V4_BYTES>(bytes)?.as_v4()));
+            return Some(Family::V4(Self::of_bytes(bytes.get(..V4_BYTES)?).as_v4()));
         }
         if family == numbers.AF_INET6 {
-            return Some(Family::V6(Self::filled_with::<V6_BYTES>(bytes)?.as_v6()));
+            return Some(Family::V6(Self::of_bytes(bytes.get(..V6_BYTES)?).as_v6()));
         }
-        None
+        bytes.get(..bytes.len().min(CAPACITY)).map(Family::Other)
     }
 
-    fn filled_with<const COUNT: usize>(bytes: &[u8]) -> Option<Self> {
+    /// Returns the name that consists of these bytes, of which there are at most [`CAPACITY`].
+    fn of_bytes(bytes: &[u8]) -> Self {
         let mut name = Self { bytes: [0; CAPACITY], length: 0 };
-        name.push(bytes.get(..COUNT)?);
-        Some(name)
+        name.push(bytes);
+        name
     }
 
     /// Returns the IPv4 address that it was made from.
@@ -130,7 +140,7 @@ impl SocketName {
     }
 
     /// Returns the bytes that the kernel is given.
-    pub(in crate::platform) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
 
@@ -159,6 +169,8 @@ const _: () = {
     const_assert_eq!(offset_of!(libc::sockaddr_in6, sin6_addr), 8);
     const_assert_eq!(offset_of!(libc::sockaddr_in6, sin6_scope_id), 24);
     const_assert_eq!(offset_of!(libc::sockaddr_un, sun_path), HEADER);
-    static_assertions::const_assert!(size_of::<libc::sockaddr_un>() <= CAPACITY);
+    static_assertions::const_assert!(size_of::<libc::sockaddr_un>() <= UNIX_BYTES);
+    static_assertions::const_assert!(UNIX_BYTES <= CAPACITY && CAPACITY <= u8::MAX as usize);
+    static_assertions::const_assert!(CAPACITY <= size_of::<libc::sockaddr_storage>());
     static_assertions::const_assert!(align_of::<SocketName>() >= align_of::<libc::sockaddr_in6>());
 };

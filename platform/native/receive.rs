@@ -17,8 +17,8 @@ use crate::platform::posix::{count, option};
 /// the sender's process, timestamps, and a security label of up to 4 KiB.
 const CONTROL_BYTES: usize = 6144;
 
-/// Room for the longest name that is understood: a path.
-pub(super) const NAME_BYTES: usize = 128;
+/// Room for the longest name.
+pub(super) const NAME_BYTES: usize = SocketName::CAPACITY;
 
 /// The buffer for control messages and for the sender's name. It is initialized once, when it is made. Bytes that
 /// are left from earlier calls are never read, because the kernel says how far it wrote.
@@ -52,7 +52,7 @@ impl Arrival<'_> {
         Self { bytes, flags, name: &[], messages: &[], descriptors: Descriptors::in_control(&[]) }
     }
 
-    /// Returns the name of the sender, if it was asked for and has one that is understood.
+    /// Returns the name of the sender, if it was asked for and the sender has one.
     pub(crate) fn sender(&self) -> Option<Family<'_>> {
         SocketName::decode::<Native>(self.name)
     }

@@ -6,7 +6,7 @@ pub(crate) mod channel;
 pub(crate) mod signals;
 
 use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -298,11 +298,15 @@ pub(crate) fn set_nonblocking(fd: &impl AsFd, nonblocking: bool) {
 
 /// `SO_SNDBUF` or `SO_RCVBUF`, in bytes.
 pub(crate) fn set_buffer(fd: &impl AsFd, option: libc::c_int, bytes: libc::c_int) {
-    let length = size_of_val(&bytes) as libc::socklen_t;
-    let value = (&raw const bytes).cast();
+    set_option(fd, libc::SOL_SOCKET, option, bytes);
+}
+
+/// An option that is an int.
+pub(crate) fn set_option(fd: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) {
+    let length = size_of_val(&value) as libc::socklen_t;
+    let start = (&raw const value).cast();
     // SAFETY: the pointer and the length are of one int that outlives the call and is only read.
-    let returned =
-        unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, option, value, length) };
+    let returned = unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, option, start, length) };
     assert_eq!(returned, 0, "{}", io::Error::last_os_error());
 }
 
@@ -470,6 +474,33 @@ pub(crate) fn udp_v6() -> Option<UdpSocket> {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// A socket that is bound to all addresses of IPv6 and of IPv4; says so if there is none.
+pub(crate) fn dual_stack() -> Option<UdpSocket> {
+    if OPENBSD {
+        skipped(format_args!("no socket is dual-stack"));
+        return None;
+    }
+    udp_v6_only(false)
+}
+
+/// A socket that is bound to all addresses, of IPv6 alone or not; says so if this machine has no IPv6. The option
+/// is set, because a machine chooses its default.
+pub(crate) fn udp_v6_only(only: bool) -> Option<UdpSocket> {
+    let made =
+        raw::socket(raw::AddressFamily::Inet6, raw::SockType::Datagram, raw::SockFlag::SOCK_CLOEXEC, None);
+    let fd = match made {
+        Ok(fd) => fd,
+        Err(errno) => {
+            skipped(format_args!("this machine has no IPv6 sockets ({errno})"));
+            return None;
+        }
+    };
+    set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, libc::c_int::from(only));
+    let all = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0);
+    raw::bind(fd.as_raw_fd(), &raw::SockaddrIn6::from(all)).unwrap();
+    Some(fd.into())
 }
 
 /// More descriptors than any test has.

@@ -240,6 +240,10 @@ pub(crate) fn socket_name(to: Destination<'_>) -> (libc::sockaddr_storage, usize
             let name = SockaddrIn6::from(address);
             stored(name.as_ptr().cast(), name.len() as usize)
         }
+        Destination::Mapped(address) => {
+            let mapped = (address.ip().to_ipv6_mapped(), address.port());
+            socket_name(Destination::Internet(mapped.into()))
+        }
         Destination::Path(path) => unix_name(path.as_os_str().as_bytes(), 1),
         Destination::Abstract(name) => unix_name(&[b"\0", name].concat(), 0),
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -18,7 +18,8 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::socket::{
-    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, setsockopt, socketpair, sockopt,
+    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, setsockopt,
+    socketpair, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Gid, Uid, setgid, setuid};
@@ -47,6 +48,28 @@ pub(crate) fn loopback() -> Result<SocketAddr, Stop> {
 pub(crate) fn udp_v6() -> Result<UdpSocket, Stop> {
     machine::need(Need::LoopbackV6)?;
     Ok(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?)
+}
+
+/// Returns a UDP socket that is bound to all addresses, of IPv6 alone or of IPv4 too. Without a dual-stack socket
+/// on this system, it is of IPv6 alone. The option is set because a machine chooses its default.
+pub(crate) fn udp_at_all(only_v6: bool) -> Result<UdpSocket, Stop> {
+    machine::need(Need::LoopbackV6)?;
+    let fd = new_socket(AddressFamily::Inet6, SockType::Datagram)?;
+    let set = raw::set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, only_v6.into());
+    if only_v6 || cfg!(target_os = "linux") {
+        set?;
+    }
+    let all = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0);
+    socket::bind(fd.as_raw_fd(), &SockaddrIn6::from(all))?;
+    Ok(fd.into())
+}
+
+/// Returns a dual-stack UDP socket that is bound to all addresses.
+pub(crate) fn dual_stack() -> Result<UdpSocket, Stop> {
+    match cfg!(target_os = "linux") {
+        true => udp_at_all(false),
+        false => skip("this system has no dual-stack sockets"),
+    }
 }
 
 /// Returns the two ends of a TCP connection over loopback.

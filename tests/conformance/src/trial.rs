@@ -1,7 +1,7 @@
 //! One run of a case through one route, and what it showed.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub(crate) const NO_CALL: &str = "no such call";
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Destination<'a> {
     Internet(SocketAddr),
+    /// An IPv4 address, of which a dual-stack socket has the IPv4-mapped one.
+    Mapped(SocketAddrV4),
     Path(&'a Path),
     Abstract(&'a [u8]),
 }
@@ -181,6 +183,7 @@ impl Trial {
             Route::Portable => {
                 let address = match to {
                     Destination::Internet(address) => Ok(address.into()),
+                    Destination::Mapped(address) => Address::v4_mapped(address),
                     Destination::Path(path) => Address::unix(path),
                     Destination::Abstract(name) => Address::unix_abstract(name),
                 };

@@ -1,6 +1,6 @@
 //! A1 to A13: destinations.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -83,6 +83,18 @@ pub(super) fn cases() -> Vec<Case> {
             .case("A8", "IPv6 socket: an IPv4 address, an IPv4-mapped address", v4_on_v6)
             .kernel("1, 1", "EAFNOSUPPORT, EADDRNOTAVAIL")
             .promise("AddressFamily, AddressNotAvailable"),
+        topic
+            .case("A8b", "dual-stack socket: an IPv4 address, mapped; the same with port 0", mapped)
+            .kernel("1, EINVAL", "EADDRNOTAVAIL, EADDRNOTAVAIL")
+            .differs(
+                "1, AddressNotAvailable",
+                "AddressFamily, AddressFamily",
+                "OpenBSD has no dual-stack sockets: none of its IPv6 sockets sends over IPv4",
+            ),
+        topic
+            .case("A8c", "socket of IPv6 alone (IPV6_V6ONLY): an IPv4 address, mapped", mapped_on_v6_alone)
+            .kernel("ENETUNREACH", "EADDRNOTAVAIL")
+            .differs("Unreachable", "AddressFamily", "as A8b: on OpenBSD there is no such address"),
         topic
             .case("A9", "an address of length 0: UDP, unix datagram", zero_length)
             .kernel("EINVAL, ENOTCONN", "EINVAL, EINVAL")
@@ -242,14 +254,37 @@ fn port_zero(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn v4_on_v6(trial: &mut Trial) -> Result<(), Stop> {
-    scene::udp_v6()?;
     let receiver = UdpSocket::bind(scene::loopback()?)?.local_addr()?;
-    let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+    let sender = scene::udp_at_all(false)?;
     let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), receiver.port()));
     trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(receiver));
     // The port is closed by now. A new socket does not see the refusal of the previous datagram.
-    let sender = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+    let sender = scene::udp_at_all(false)?;
     trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Internet(mapped));
+    Ok(())
+}
+
+/// Returns the address of a new IPv4 receiver.
+fn receiver_v4() -> Result<(UdpSocket, SocketAddrV4), Stop> {
+    let receiver = UdpSocket::bind(scene::loopback()?)?;
+    let port = receiver.local_addr()?.port();
+    Ok((receiver, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)))
+}
+
+fn mapped(trial: &mut Trial) -> Result<(), Stop> {
+    let (_receiver, to) = receiver_v4()?;
+    let sender = scene::udp_at_all(false)?;
+    for port in [to.port(), 0] {
+        let to = Destination::Mapped(SocketAddrV4::new(*to.ip(), port));
+        trial.send_to(&SocketRef::udp_v6(&sender), b"x", to);
+    }
+    Ok(())
+}
+
+fn mapped_on_v6_alone(trial: &mut Trial) -> Result<(), Stop> {
+    let (_receiver, to) = receiver_v4()?;
+    let sender = scene::udp_at_all(true)?;
+    trial.send_to(&SocketRef::udp_v6(&sender), b"x", Destination::Mapped(to));
     Ok(())
 }
 

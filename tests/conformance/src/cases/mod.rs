@@ -8,6 +8,7 @@ mod descriptors;
 mod flags;
 mod interruption;
 mod limits;
+mod others;
 mod receive_flags;
 mod segments;
 mod senders;
@@ -35,6 +36,7 @@ pub fn suite() -> &'static [Case] {
             traffic::cases(),
             batches::cases(),
             segments::cases(),
+            others::cases(),
             sizes::cases(),
             limits::cases(),
             interruption::cases(),

@@ -1,10 +1,10 @@
-//! N1 to N5b: the sender, the destination and the source of a datagram.
+//! N1 to N5c: the sender, the destination and the source of a datagram.
 //!
 //! Each script notes whether the receiver was told the sender's address, and, through unisend, whether its answer to that
 //! address arrived.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
@@ -29,6 +29,10 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("told, told")
             .promise("told, answered, told, answered"),
         topic
+            .case("N1b", "dual-stack socket: the sender over IPv4, and an answer to it", mapped_sender)
+            .kernel("told", "")
+            .promise("told, answered"),
+        topic
             .case("N2", "a sender with a short path, and one with a path of 103 bytes; an answer", paths)
             .kernels("told, told")
             .promise("told, answered, told, answered"),
@@ -45,6 +49,10 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels(NO_CALL)
             .promise("127.0.0.1, ::1, Unsupported"),
         topic
+            .case("N4b", "dual-stack socket that is bound to all addresses, asked at 127.0.0.1", mapped_destination)
+            .kernels(NO_CALL)
+            .promise("::ffff:127.0.0.1"),
+        topic
             .case("N5", "sent from 127.0.0.1, and from an address that is not of this host", sources)
             .kernels(NO_CALL)
             .promise("127.0.0.1, Unreachable"),
@@ -59,6 +67,14 @@ pub(super) fn cases() -> Vec<Case> {
                 "AddressNotAvailable, AddressNotAvailable, AddressNotAvailable, AddressFamily, Unsupported, \
                  AddressNotAvailable, Unsupported",
             ),
+        topic
+            .case(
+                "N5c",
+                "dual-stack socket: a mapped source to a mapped address; one of them mapped; a mapped 0.0.0.0",
+                mapped_source,
+            )
+            .kernels(NO_CALL)
+            .promise("127.0.0.1, AddressNotAvailable, AddressNotAvailable, AddressNotAvailable"),
     ]
 }
 
@@ -118,7 +134,8 @@ fn without_padding(name: &[u8]) -> &[u8] {
     &rest[..end]
 }
 
-fn from_to(
+/// Notes what the receiver is told of a sender whose datagram is on its way.
+pub(super) fn from_to(
     trial: &mut Trial,
     sender: &impl AsFd,
     receiver: &SocketRef<'_, DatagramSocket>,
@@ -138,6 +155,26 @@ fn internet(trial: &mut Trial) -> Result<(), Stop> {
     let (sender, receiver) = (scene::udp_v6()?, scene::udp_v6()?);
     sender.send_to(b"x", receiver.local_addr()?)?;
     from_to(trial, &sender, &SocketRef::udp_v6(&receiver), Some(sender.local_addr()?.into()))
+}
+
+fn mapped_sender(trial: &mut Trial) -> Result<(), Stop> {
+    let receiver = scene::dual_stack()?;
+    let sender = UdpSocket::bind(scene::loopback()?)?;
+    let port = sender.local_addr()?.port();
+    sender.send_to(b"x", (Ipv4Addr::LOCALHOST, receiver.local_addr()?.port()))?;
+    match trial.route() {
+        Route::Kernel => {
+            scene::wait_until(&receiver, PollFlags::POLLIN)?;
+            let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port).into();
+            let told = receiver.recv_from(&mut [0])?.1;
+            trial.note(if told == mapped { "told" } else { "told another" });
+            Ok(())
+        }
+        Route::Portable => {
+            let expected = Address::v4_mapped(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+            receive(trial, &SocketRef::udp_v6(&receiver), Some(expected), &sender)
+        }
+    }
 }
 
 /// Returns a path in this folder that has so many bytes, if the folder's leaves room for it.
@@ -223,11 +260,23 @@ fn destinations(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
+fn mapped_destination(trial: &mut Trial) -> Result<(), Stop> {
+    let ours = scene::dual_stack()?;
+    if trial.has_no_call() {
+        return Ok(());
+    }
+    let receiver = SocketRef::udp_v6(&ours);
+    receiver.receive_destinations()?;
+    let sender = UdpSocket::bind(scene::loopback()?)?;
+    sender.send_to(b"x", (Ipv4Addr::LOCALHOST, ours.local_addr()?.port()))?;
+    note_destination(trial, &receiver)
+}
+
 /// Sends a datagram from a source, to an address if there is one.
 fn send_from(
     socket: &SocketRef<'_, DatagramSocket>,
     source: IpAddr,
-    to: Option<SocketAddr>,
+    to: Option<impl Into<Address>>,
 ) -> Result<usize, Error> {
     let mut slices = [IoSlice::new(b"x")];
     let message = Message::new(&mut slices).from_source(source);
@@ -237,6 +286,18 @@ fn send_from(
     }
 }
 
+/// Notes the address that a datagram came from, if it was sent.
+fn note_source(trial: &mut Trial, sent: Result<usize, Error>, theirs: &UdpSocket) -> Result<(), Stop> {
+    match sent {
+        Ok(_) => {
+            scene::wait_until(theirs, PollFlags::POLLIN)?;
+            trial.note(theirs.recv_from(&mut [0])?.1.ip());
+        }
+        Err(error) => trial.note(error.kind()),
+    }
+    Ok(())
+}
+
 fn sources(trial: &mut Trial) -> Result<(), Stop> {
     if trial.has_no_call() {
         return Ok(());
@@ -244,13 +305,8 @@ fn sources(trial: &mut Trial) -> Result<(), Stop> {
     let ours = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let theirs = UdpSocket::bind(scene::loopback()?)?;
     let to = Some(theirs.local_addr()?);
-    match send_from(&SocketRef::udp_v4(&ours), Ipv4Addr::LOCALHOST.into(), to) {
-        Ok(_) => {
-            scene::wait_until(&theirs, PollFlags::POLLIN)?;
-            trial.note(theirs.recv_from(&mut [0])?.1.ip());
-        }
-        Err(error) => trial.note(error.kind()),
-    }
+    let sent = send_from(&SocketRef::udp_v4(&ours), Ipv4Addr::LOCALHOST.into(), to);
+    note_source(trial, sent, &theirs)?;
     // An address for documentation, which no host has.
     let foreign = Ipv4Addr::new(192, 0, 2, 1).into();
     trial.note_portable(send_from(&SocketRef::udp_v4(&ours), foreign, to));
@@ -277,6 +333,26 @@ fn no_sources(trial: &mut Trial) -> Result<(), Stop> {
         (unix, v4, None),
     ] {
         trial.note_portable(send_from(&socket, source, to));
+    }
+    Ok(())
+}
+
+fn mapped_source(trial: &mut Trial) -> Result<(), Stop> {
+    let ours = scene::dual_stack()?;
+    if trial.has_no_call() {
+        return Ok(());
+    }
+    let socket = SocketRef::udp_v6(&ours);
+    let theirs = UdpSocket::bind(scene::loopback()?)?;
+    let mapped = Address::v4_mapped(SocketAddrV4::new(Ipv4Addr::LOCALHOST, theirs.local_addr()?.port()))?;
+    let plain = Address::from(scene::udp_v6()?.local_addr()?);
+    let source = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    let sent = send_from(&socket, source.into(), Some(mapped));
+    note_source(trial, sent, &theirs)?;
+    for (source, to) in
+        [(source, plain), (Ipv6Addr::LOCALHOST, mapped), (Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), mapped)]
+    {
+        trial.note_portable(send_from(&socket, source.into(), Some(to)));
     }
     Ok(())
 }

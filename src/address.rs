@@ -153,8 +153,6 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
-    /// # {
     /// use unisend::Address;
     ///
     /// // struct sockaddr_nl of Linux: AF_NETLINK, padding, port 0 (the kernel), no groups.
@@ -163,7 +161,6 @@ impl Address {
     /// let kernel = Address::from_sockaddr_bytes(&bytes)?;
     /// assert_eq!(kernel.as_sockaddr_bytes(), bytes);
     /// assert_eq!(kernel.as_socket_addr(), None);
-    /// # }
     /// # Ok::<(), unisend::Error>(())
     /// ```
     pub fn from_sockaddr_bytes(bytes: &[u8]) -> Result<Self, Error> {

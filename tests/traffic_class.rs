@@ -124,6 +124,17 @@ fn n6_n7_over_ipv4(
     assert_eq!(told_by_batch(&receiver), (Some(0xba), None));
 }
 
+#[rstest]
+fn n8_over_ipv4(#[values(false, true)] by_batch: bool) {
+    let (ours, theirs) = sockets::udp_pair();
+    ours.set_ttl(33).unwrap();
+    let receiver = SocketRef::udp_v4(&theirs);
+    receiver.receive_hop_limits().unwrap();
+    SocketRef::udp_v4(&ours).send(b"x", NO_FLAGS).unwrap();
+    let told = if by_batch { told_by_batch(&receiver) } else { told(&receiver) };
+    assert_eq!(told, (None, Some(33)));
+}
+
 /// A dual-stack socket receives over both.
 #[test]
 fn n7_n8_a_dual_stack_socket_is_told_over_ipv4_too() {

@@ -59,7 +59,7 @@
 //!
 //! # Supported systems
 //!
-//! Linux 4.2 or later, and OpenBSD 7.3 or later. On any other system this crate fails to compile, with a
+//! Linux 4.18 or later, and OpenBSD 7.3 or later. On any other system this crate fails to compile, with a
 //! message that says so.
 
 #![deny(unsafe_code)]

@@ -130,7 +130,8 @@ impl<'buffer> Received<'buffer> {
     /// Returns the traffic class of a UDP datagram: differentiated services and congestion notification (clause N7).
     ///
     /// It is `None` unless the socket was told to report it, by
-    /// [`receive_traffic_classes`](SocketRef::receive_traffic_classes). It makes no system call.
+    /// [`receive_traffic_classes`](SocketRef::receive_traffic_classes), and after
+    /// [`receive_without_descriptors`](SocketRef::receive_without_descriptors). It makes no system call.
     #[must_use]
     pub fn traffic_class(&self) -> Option<u8> {
         self.arrival.traffic_class()
@@ -138,8 +139,8 @@ impl<'buffer> Received<'buffer> {
 
     /// Returns the hop limit of a UDP datagram as it arrived; over IPv4, its time to live (clause N8).
     ///
-    /// It is `None` unless the socket was told to report it, by [`receive_hop_limits`](SocketRef::receive_hop_limits).
-    /// It makes no system call.
+    /// It is `None` unless the socket was told to report it, by [`receive_hop_limits`](SocketRef::receive_hop_limits),
+    /// and after [`receive_without_descriptors`](SocketRef::receive_without_descriptors). It makes no system call.
     #[must_use]
     pub fn hop_limit(&self) -> Option<u8> {
         self.arrival.hop_limit()
@@ -149,6 +150,8 @@ impl<'buffer> Received<'buffer> {
     ///
     /// They are of one sender, and all have this size but the last, which can be shorter. It is `None` unless the
     /// socket was told to join them, by [`receive_joined`](SocketRef::receive_joined). It makes no system call.
+    /// After [`receive_without_descriptors`](SocketRef::receive_without_descriptors) it is always `None`, although
+    /// datagrams can have been joined.
     #[must_use]
     pub fn segment_size(&self) -> Option<usize> {
         self.arrival.segment_size()

@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
 use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
-use crate::platform::{self, Kernel, Native, Outgoing, RawErrno, RawFlags};
+use crate::platform::{self, Accepted, Kernel, Native, Outgoing, RawErrno, RawFlags};
 use crate::socket::{DatagramSocket, SocketRef};
 
 /// One buffer that leaves as datagrams of one size (clause D9).
@@ -45,10 +45,15 @@ pub struct Segments<'a> {
     asked: Asked,
 }
 
-/// Which segments are left to the kernel. Keep one for each socket.
+/// The most bytes of one call: those of a datagram, if the socket has as many options of IPv4 (`IP_OPTIONS`) as it can.
+const BYTES_BESIDE_OPTIONS: usize = limits::DATAGRAM_BYTES - 40;
+
+/// Which segments are left to the kernel. Keep one for each socket or, if its datagrams take different routes, for each
+/// destination.
 ///
 /// A kernel, or the device that a route leads to, may be unable to divide a buffer, and says so by an error. The buffer is
-/// then sent as a batch, and this value remembers it, so that a program pays for the attempt once (clause D11).
+/// then sent as a batch, and this value remembers it: the kernel is not asked again for segments of this size or a larger
+/// one, and after some errors for none (clause D11). It never forgets. A new value asks again.
 #[derive(Debug, Clone)]
 pub struct SegmentOffload {
     /// Larger ones are not left to the kernel.
@@ -128,8 +133,8 @@ impl<'a> Segments<'a> {
     ///
     /// # System calls
     ///
-    /// On Linux one sendmsg(2) for as many segments as have [`limits::DATAGRAM_BYTES`] together, and at most
-    /// [`limits::SEGMENTS_PER_CALL`] (clause D10). If the kernel refuses them, and on OpenBSD, those of
+    /// On Linux one sendmsg(2) for at most [`limits::SEGMENTS_PER_CALL`] segments, which have 65467 bytes together at
+    /// most (clause D10). If the kernel refuses them twice, and on OpenBSD, those of
     /// [`send_batch`](SocketRef::send_batch).
     ///
     /// # Errors
@@ -155,30 +160,36 @@ impl<'a> Segments<'a> {
         if self.bytes.is_empty() {
             return Ok(());
         }
-        socket.send_parts(OPERATION, flags, self.bytes.len(), true, |accepted| {
-            self.send_part(socket, offload, &self.bytes[accepted..], raw_flags)
+        let mut ended_in_part = false;
+        socket.send_parts(OPERATION, flags, self.bytes.len(), true, |sent| {
+            if ended_in_part {
+                return Ok(0); // what is no datagram socket ends here (L4c)
+            }
+            let accepted = self.send_part(socket, offload, &self.bytes[sent..], raw_flags)?;
+            ended_in_part = accepted.is_in_part;
+            Ok(accepted.whole)
         })
     }
 
-    /// Sends as much of the rest as one call can take, and returns how many bytes were accepted.
+    /// Sends as much of the rest as one call can take, and returns how many bytes were accepted as whole segments.
     fn send_part(
         &self,
         socket: &SocketRef<'_, DatagramSocket>,
         offload: &mut SegmentOffload,
         rest: &[u8],
         flags: RawFlags,
-    ) -> Result<usize, Error> {
+    ) -> Result<Accepted, Error> {
         let refused = match self.send_by_kernel(socket, offload, rest, flags) {
-            Some(Ok(count)) => return Ok(count),
+            Some(Ok(accepted)) => return Ok(accepted),
             Some(Err(errno)) if !Native::is_refused_segment(errno) => return Err(self.failed(socket, errno)),
             Some(Err(errno)) => Some(errno),
             None => None,
         };
-        let count = self.send_batch(socket, rest, flags)?;
+        let accepted = self.send_batch(socket, rest, flags)?;
         if let Some(errno) = refused {
             offload.refuses(self.size, errno);
         }
-        Ok(count)
+        Ok(accepted)
     }
 
     /// Has the kernel divide the rest, if there is something to divide and it can.
@@ -188,15 +199,28 @@ impl<'a> Segments<'a> {
         offload: &SegmentOffload,
         rest: &[u8],
         flags: RawFlags,
-    ) -> Option<Result<usize, RawErrno>> {
+    ) -> Option<Result<Accepted, RawErrno>> {
         let is_udp = matches!(socket.kind(), SocketKind::UdpV4 | SocketKind::UdpV6);
-        if !is_udp || rest.len() <= self.size || !offload.takes(self.size) {
+        let most = limits::SEGMENTS_PER_CALL.min(BYTES_BESIDE_OPTIONS / self.size);
+        if !is_udp || rest.len() <= self.size || most < 2 || !offload.takes(self.size) {
             return None;
         }
         let size = u16::try_from(self.size).ok()?;
-        let most = self.size * limits::SEGMENTS_PER_CALL.min(limits::DATAGRAM_BYTES / self.size);
-        let slices = [IoSlice::new(&rest[..most.min(rest.len())])];
-        platform::send_segments(socket.fd(), &self.outgoing(&slices, socket.kind()), size, flags)
+        let slices = [IoSlice::new(&rest[..rest.len().min(most * self.size)])];
+        let outgoing = self.outgoing(&slices, socket.kind());
+        let send = || platform::send_segments(socket.fd(), &outgoing, size, flags);
+        let sent = match send()? {
+            // The network's report of an earlier datagram has the same errno as a refusal, and comes once (D4).
+            Err(errno) if Native::is_refused_segment(errno) => send()?,
+            outcome => outcome,
+        };
+        Some(sent.map(|count| self.whole_segments(count, slices[0].len())))
+    }
+
+    /// Returns what a call accepted that was asked for this many bytes.
+    fn whole_segments(&self, count: usize, asked: usize) -> Accepted {
+        let part = if count < asked { count % self.size } else { 0 };
+        Accepted { whole: count - part, is_in_part: part > 0 }
     }
 
     /// Sends the first segments of the rest as a batch.
@@ -205,7 +229,7 @@ impl<'a> Segments<'a> {
         socket: &SocketRef<'_, DatagramSocket>,
         rest: &[u8],
         flags: RawFlags,
-    ) -> Result<usize, Error> {
+    ) -> Result<Accepted, Error> {
         let mut slices = [IoSlice::new(&[]); limits::DATAGRAMS_PER_CALL];
         let mut count = 0;
         for (slice, segment) in slices.iter_mut().zip(rest.chunks(self.size)) {
@@ -215,7 +239,10 @@ impl<'a> Segments<'a> {
         let datagrams =
             slices[..count].iter().map(|slice| self.outgoing(std::slice::from_ref(slice), socket.kind()));
         platform::send_messages(socket.fd(), datagrams, flags)
-            .map(|accepted| slices[..accepted].iter().map(|segment| segment.len()).sum())
+            .map(|Accepted { whole, is_in_part }| {
+                let bytes = slices[..whole].iter().map(|segment| segment.len()).sum();
+                Accepted { whole: bytes, is_in_part }
+            })
             .map_err(|errno| self.failed(socket, errno))
     }
 
@@ -258,6 +285,10 @@ impl SocketRef<'_, DatagramSocket> {
     /// A receive then returns several at once, and [`Received::segment_size`](crate::Received::segment_size) says their
     /// size. The room for them must be as large as the largest datagram, 64 KiB: if it is smaller, the joined datagrams
     /// are truncated, and those at the end are lost.
+    ///
+    /// **Receive with [`receive`](Self::receive) or [`receive_batch`](Self::receive_batch) then.** A call without room for
+    /// control messages ([`receive_without_descriptors`](Self::receive_without_descriptors), or std's `recv_from`) returns
+    /// joined datagrams without their size, so that nobody can tell them apart.
     ///
     /// It is a permission. Linux joins datagrams since 5.0 (`UDP_GRO`), and may not. OpenBSD never joins any.
     ///

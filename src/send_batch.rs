@@ -94,7 +94,9 @@ impl SocketRef<'_, DatagramSocket> {
     /// [`Message::send`](crate::Message::send)) does for one datagram after the other, in fewer system calls. It
     /// ends at the first that fails: [`accepted`](SendAllError::accepted) says how many **datagrams** were accepted,
     /// and the error is that of the next one (clause D1). To go on without it, send
-    /// `&batch[stopped.accepted() + 1..]`.
+    /// `&batch[stopped.accepted() + 1..]`. But after [`Refused`](crate::ErrorKind::Refused) on a connected socket
+    /// nothing is wrong with the next one: the network reports an earlier datagram (clause S19), and the rest begins at
+    /// `&batch[stopped.accepted()..]`.
     ///
     /// It waits if the socket does, as [`send_all`](SocketRef::send_all) does. On a non-blocking socket, with
     /// [`SendFlags::DONT_WAIT`], or after `SO_SNDTIMEO`, it fails with [`WouldBlock`](crate::ErrorKind::WouldBlock):
@@ -109,13 +111,15 @@ impl SocketRef<'_, DatagramSocket> {
     /// One sendmmsg(2) for [`limits::DATAGRAMS_PER_CALL`] datagrams, with `MSG_NOSIGNAL`, and one more after a
     /// datagram that failed, which returns its error. None for an empty batch (clause D2). It is the kernel's
     /// call with musl too, which has a loop of sendmsg(2) in its place. On OpenBSD pledge(2) needs what
-    /// [`send_to`](SocketRef::send_to) needs.
+    /// [`send_to`](SocketRef::send_to) needs. A call takes 16 KiB of the stack.
     ///
     /// # Errors
     ///
     /// Those of [`Message::send_to`](crate::Message::send_to) and [`Message::send`](crate::Message::send) but
     /// `Interrupted`. A datagram that is refused before the call is refused when it is its turn: those before it are
-    /// sent. Flags that the socket does not honour are refused at once.
+    /// sent. Flags that the socket does not honour are refused at once. [`Other`](crate::ErrorKind::Other), without an
+    /// errno, if a part of a datagram was accepted: the socket is a stream that was declared as what it is not (clause
+    /// L4c).
     ///
     /// Sources: sendmmsg(2) of both systems, and runs on both kernels.
     ///
@@ -148,16 +152,19 @@ impl SocketRef<'_, DatagramSocket> {
         if batch.is_empty() {
             return Ok(());
         }
-        self.send_parts(OPERATION, flags, batch.len(), true, |accepted| {
-            let rest = &batch[accepted..];
+        let mut ended_in_part = false;
+        self.send_parts(OPERATION, flags, batch.len(), true, |sent| {
+            if ended_in_part {
+                return Ok(0); // what is no datagram socket ends here (L4c)
+            }
+            let rest = &batch[sent..];
             rest[0].check(self)?;
             let sendable = rest.iter().take_while(|datagram| datagram.check(self).is_ok());
-            platform::send_messages(
-                self.fd(),
-                sendable.map(|datagram| datagram.outgoing(self.kind())),
-                raw_flags,
-            )
-            .map_err(|errno| self.failed(rest[0].operation(), errno))
+            let outgoing = sendable.map(|datagram| datagram.outgoing(self.kind()));
+            let accepted = platform::send_messages(self.fd(), outgoing, raw_flags)
+                .map_err(|errno| self.failed(rest[0].operation(), errno))?;
+            ended_in_part = accepted.is_in_part;
+            Ok(accepted.whole)
         })
     }
 }

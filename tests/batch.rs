@@ -14,7 +14,7 @@ use sockets::signals::{install_handler, signal};
 use sockets::{NO_FLAGS, PATIENCE, differs, finished, polled, wait_readable};
 use unisend::{
     Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, ErrorKind, Message,
-    ReceiveFlags, SendAllError, SendFlags, SocketKind, SocketRef, limits,
+    ReceiveFlags, SegmentOffload, Segments, SendAllError, SendFlags, SocketKind, SocketRef, limits,
 };
 
 fn udp() -> UdpSocket {
@@ -429,4 +429,27 @@ fn d5_a_batch_does_not_peek() {
         assert_eq!((refused.kind(), refused.kernel_errno()), (ErrorKind::Unsupported, None));
     }
     assert_eq!(receiver.receive(1), [b"x"]);
+}
+
+/// A stream that was declared as a socket of datagrams accepts a part of one. What follows it would leave a hole.
+#[rstest]
+fn l4c_a_stream_has_no_hole(#[values(false, true)] by_segments: bool) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    sockets::set_buffer(&ours, libc::SO_SNDBUF, 8192);
+    sockets::set_send_timeout(&ours, Duration::from_millis(100));
+    let socket = SocketRef::unix_datagram(&ours);
+    let bytes = sockets::pattern(4 * 60_000);
+    let stopped = if by_segments {
+        Segments::new(&bytes, 60_000).send(&socket, &mut SegmentOffload::new(), NO_FLAGS)
+    } else {
+        let slices: Vec<_> = bytes.chunks(60_000).map(|chunk| [IoSlice::new(chunk)]).collect();
+        let batch: Vec<_> = slices.iter().map(|slices| Datagram::new(slices)).collect();
+        socket.send_batch(&batch, NO_FLAGS)
+    };
+    let stopped = stopped.unwrap_err();
+    assert_eq!((stopped.accepted(), stopped.kind()), (0, ErrorKind::Other), "{stopped}");
+    drop(ours);
+    let mut arrived = Vec::new();
+    std::io::Read::read_to_end(&mut { theirs }, &mut arrived).unwrap();
+    assert!(arrived.len() < bytes.len() && bytes.starts_with(&arrived), "{} bytes", arrived.len());
 }

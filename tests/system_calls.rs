@@ -466,7 +466,7 @@ fn a_batch_is_one_call_for_64_datagrams(#[case] how: &str, #[case] names: &[&str
 #[rstest]
 #[case::d9_by_the_kernel("kernel", &["sendmsg", "sendmsg"])]
 #[case::d11_by_a_batch("never", &["sendmmsg", "sendmmsg"])]
-#[case::d11_refused("refused", &["sendmsg", "sendmmsg", "sendmmsg"])]
+#[case::d11_refused("refused", &["sendmsg", "sendmsg", "sendmmsg", "sendmmsg"])]
 fn segments_are_these_calls(#[case] how: &str, #[case] names: &[&str]) {
     is_made_of(&format!("segments {how}"), 1, names);
 }

@@ -9,7 +9,7 @@ use std::ptr;
 use super::receive::{Descriptors, NAME_BYTES};
 use super::send::{DatagramOptions, message_to, send_message, set_control, write_options};
 use crate::platform::Native;
-use crate::platform::contract::{Destination, limits};
+use crate::platform::contract::{Destination, ErrorKind, limits};
 use crate::platform::kernel::control::DatagramMessages;
 use crate::platform::kernel::{
     Calls, Family, Kernel, RawErrno, RawFlags, SocketName, destination_in, hop_limit_in, segment_size_in,
@@ -29,26 +29,41 @@ pub(crate) struct Outgoing<'a, 'data> {
     pub(crate) options: DatagramOptions,
 }
 
+/// What one call accepted of several datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// How many were accepted whole.
+    pub(crate) whole: usize,
+    /// Whether a part of the next one was accepted, as a stream does that was declared as a socket of datagrams.
+    pub(crate) is_in_part: bool,
+}
+
 /// Sends the first datagrams, as many as one call takes, and returns how many were accepted.
 pub(crate) fn send_messages<'a, 'data: 'a>(
     fd: BorrowedFd<'_>,
     datagrams: impl Iterator<Item = Outgoing<'a, 'data>>,
     flags: RawFlags,
-) -> Result<usize, RawErrno> {
+) -> Result<Accepted, RawErrno> {
     let mut headers = UNWRITTEN;
     let mut controls = [const { DatagramMessages::unwritten() }; limits::DATAGRAMS_PER_CALL];
+    let mut lengths = [0; limits::DATAGRAMS_PER_CALL];
     let mut written = 0;
     for ((header, control), datagram) in headers.iter_mut().zip(&mut controls).zip(datagrams) {
         let mut message = message_to(datagram.slices, datagram.to);
         let length = write_options(control, &datagram.options);
         set_control(&mut message, control, length);
         header.write(libc::mmsghdr { msg_hdr: message, msg_len: 0 });
+        lengths[written] = datagram.slices.iter().map(|slice| slice.len()).sum();
         written += 1;
     }
     let headers = first(&mut headers, written);
     // SAFETY: the slices, the names and the control messages are borrowed for longer than the call, which only reads
     // them; IoSlice is laid out as iovec.
-    unsafe { Native::send_messages(fd, headers, flags) }
+    let accepted = unsafe { Native::send_messages(fd, headers, flags) }?;
+    // A message of which a part was accepted is counted, and is the last (Linux).
+    let is_whole = |(header, &length): (&libc::mmsghdr, &usize)| header.msg_len as usize == length;
+    let whole = headers[..accepted].iter().zip(&lengths).take_while(|&pair| is_whole(pair)).count();
+    Ok(Accepted { whole, is_in_part: whole < accepted })
 }
 
 /// Sends the bytes as datagrams of this size, the last of which can be shorter, by one call in which the kernel divides
@@ -71,7 +86,11 @@ pub(crate) fn send_segments(
 /// Has UDP join the datagrams of a sender that arrive together, if the kernel can.
 pub(crate) fn receive_joined(fd: BorrowedFd<'_>) -> Result<(), RawErrno> {
     match Native::SEGMENTS {
-        Some(segments) => option::set_int(fd, Native::NUMBERS.IPPROTO_UDP, segments.join, 1),
+        Some(segments) => match option::set_int(fd, Native::NUMBERS.IPPROTO_UDP, segments.join, 1) {
+            // Linux before 5.0. It is a permission, which such a kernel does not use.
+            Err(errno) if Native::plain_meaning(errno) == ErrorKind::Unsupported => Ok(()),
+            outcome => outcome,
+        },
         None => Ok(()),
     }
 }
@@ -90,7 +109,7 @@ const CONTROL_BYTES: usize = 256;
 ///
 /// It borrows the room for the bytes, and can be used for any number of calls of
 /// [`SocketRef::receive_batch`](crate::SocketRef::receive_batch). A call fills as many buffers as it returns, from the
-/// first on. What the others say is of an earlier call.
+/// first on. What the others say is of an earlier call, and their bytes can have changed.
 // Bytes that are left from earlier calls are never read, because the kernel says how far it wrote.
 pub struct DatagramBuffer<'a> {
     room: &'a mut [u8],

@@ -14,7 +14,9 @@ mod sigpipe;
 mod transfer;
 
 pub use batch::DatagramBuffer;
-pub(crate) use batch::{Flag, Outgoing, receive_joined, receive_messages, send_messages, send_segments};
+pub(crate) use batch::{
+    Accepted, Flag, Outgoing, receive_joined, receive_messages, send_messages, send_segments,
+};
 pub(crate) use cork::Corked;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;

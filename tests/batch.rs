@@ -453,3 +453,13 @@ fn l4c_a_stream_has_no_hole(#[values(false, true)] by_segments: bool) {
     std::io::Read::read_to_end(&mut { theirs }, &mut arrived).unwrap();
     assert!(arrived.len() < bytes.len() && bytes.starts_with(&arrived), "{} bytes", arrived.len());
 }
+
+#[test]
+fn debug_says_how_much_and_not_what() {
+    let (slices, mut room) = ([IoSlice::new(b"secret")], *b"secret");
+    let buffer = DatagramBuffer::new(&mut room);
+    assert_eq!(format!("{:?}", Datagram::new(&slices)), "Datagram { bytes: 6, to: None, source: None, .. }");
+    assert_eq!(format!("{buffer:?}"), "DatagramBuffer { bytes: 0, sender: None, .. }");
+    let segments = format!("{:?}", Segments::new(b"secret", 2));
+    assert_eq!(segments, "Segments { bytes: 6, size: 2, to: None, source: None, .. }");
+}

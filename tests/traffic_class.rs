@@ -188,5 +188,6 @@ fn n6_n7_n8_a_unix_socket_has_none() {
     ];
     for error in refused {
         assert_eq!((error.kind(), error.kernel_errno()), (ErrorKind::Unsupported, None), "{error}");
+        assert!(error.to_string().contains("only the datagrams of UDP"), "{error}");
     }
 }

@@ -250,6 +250,7 @@ fn a6_a_name_says_what_it_was_made_from(#[case] family: Family<'_>) {
 #[case::n2_path_without_nul(&[1], b"/tmp/ours", Some(Family::UnixPath(b"/tmp/ours")))]
 #[case::n2_path_with_padding(&[1], b"/tmp/ours\0\0\0\0", Some(Family::UnixPath(b"/tmp/ours")))]
 #[case::n2_longest_path(&[1], &[b'x'; 108], Some(Family::UnixPath(&[b'x'; 108])))]
+#[case::n2_longer_than_any(&[1], &[b'x'; 109], Some(Family::UnixPath(&[b'x'; 108])))]
 #[case::n3_unnamed(&[1], b"", None)]
 fn n1_the_name_of_a_sender(#[case] family: &[u8], #[case] rest: &[u8], #[case] expected: Option<Family<'_>>) {
     let linux = [&linux_header(u16::from(family[0]))[..], rest].concat();

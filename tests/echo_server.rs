@@ -65,6 +65,18 @@ fn a_dual_stack_server_answers_ipv4(#[case] asked: Ipv4Addr) {
     assert_eq!(client.recv(&mut [0; 10]).unwrap(), 5);
 }
 
+/// What a dual-stack socket reports is seen as the address of IPv4 that it is.
+#[rstest]
+#[case("192.0.2.1", true)]
+#[case("255.255.255.255", false)]
+#[case("::ffff:192.0.2.1", true)]
+#[case("::ffff:255.255.255.255", false)]
+#[case("::ffff:224.0.0.1", false)]
+#[case("ff02::1", false)]
+fn an_answer_comes_from_an_address_of_one_host(#[case] asked: IpAddr, #[case] expected: bool) {
+    assert_eq!(server::is_of_one_host(asked), expected);
+}
+
 /// A client that has closed refuses its answer. The others go on.
 #[test]
 fn a_client_that_leaves_does_not_end_the_server() {

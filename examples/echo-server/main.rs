@@ -61,7 +61,7 @@ fn answer(
     message.send_to(socket, &sender, SendFlags::empty()).map(drop)
 }
 
-fn is_of_one_host(address: IpAddr) -> bool {
+pub(crate) fn is_of_one_host(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => !address.is_broadcast() && !address.is_multicast(),
         IpAddr::V6(address) => !address.is_multicast(),

@@ -77,7 +77,7 @@ fn d1_d3_all_arrive_in_order_whatever_one_call_takes() {
 fn d1_each_has_its_own_slices_address_and_source() {
     let (ours, one, other) = (UdpSocket::bind("0.0.0.0:0").unwrap(), udp(), udp());
     let addresses = [address(&one), address(&other)];
-    let (two, none) = ([IoSlice::new(b"to "), IoSlice::new(b"one")], []);
+    let (two, none) = ([IoSlice::new(b"to "), IoSlice::new(b"one")], [IoSlice::new(b"")]);
     let batch = [
         Datagram::new(&two).to(&addresses[0]).from_source(Ipv4Addr::LOCALHOST.into()),
         Datagram::new(&none).to(&addresses[1]),

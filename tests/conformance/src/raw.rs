@@ -170,13 +170,18 @@ pub(crate) fn send_message_to(fd: BorrowedFd<'_>, slices: usize, to: SocketAddr)
     count(sendmsg(fd, &message, 0))
 }
 
-/// sendmmsg(2) of messages of one slice each, to the socket's peer.
+/// sendmmsg(2) of messages of one slice each, to the socket's peer. musl has a loop of sendmsg(2) in its place.
 pub(crate) fn send_messages(fd: BorrowedFd<'_>, messages: &[&[u8]]) -> Result<usize> {
     let slices: Vec<_> = messages.iter().map(|message| IoSlice::new(message)).collect();
     let mut headers = headers_of(slices.as_ptr().cast(), slices.len());
     let (start, length) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
+    #[cfg(target_os = "linux")]
     // SAFETY: the pointer and length are one array's, whose messages point to slices that outlive the call.
-    count(unsafe { libc::sendmmsg(fd.as_raw_fd(), start, length, 0) } as isize)
+    let sent = unsafe { libc::syscall(libc::SYS_sendmmsg, fd.as_raw_fd(), start, length, 0) };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: as above.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), start, length, 0) };
+    count(sent as isize)
 }
 
 /// recvmmsg(2) into so many buffers of two bytes, without names. Returns the length and the flags of each message.

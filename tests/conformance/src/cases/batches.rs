@@ -121,8 +121,9 @@ fn many(trial: &mut Trial) -> Result<(), Stop> {
     match trial.route() {
         Route::Kernel => trial.note_raw(raw::send_messages(ours.as_fd(), &[&b""[..]; COUNT])),
         Route::Portable => {
-            let outcome =
-                SocketRef::udp_v4(&ours).send_batch(&[Datagram::new(&[]); COUNT], SendFlags::empty());
+            let slices = [IoSlice::new(b"")];
+            let batch = [Datagram::new(&slices); COUNT];
+            let outcome = SocketRef::udp_v4(&ours).send_batch(&batch, SendFlags::empty());
             note_batch(trial, outcome);
         }
     }

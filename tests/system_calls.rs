@@ -372,6 +372,7 @@ fn name_of(call: &str) -> &str {
         "newfstatat" | "fstatat" => "fstat",
         "_llseek" => "lseek",
         "ppoll" | "ppoll_time" => "poll",
+        "recvmmsg_time" => "recvmmsg",
         name => name,
     }
 }

@@ -19,7 +19,7 @@ mod tests;
 
 pub(crate) use kernel::{Calls, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
 pub(crate) use native::{
-    Accepted, Ancillary, Arrival, ControlBytes, Corked, DatagramOptions, FileSender, Flag, Method, Outgoing,
+    Accepted, Ancillary, Arrival, ControlBytes, Corked, DatagramOptions, FileSender, Method, Outgoing,
     Progress, Report, Sink, Whole, length, probe, receive_joined, receive_message, receive_messages,
     receive_report, send, send_messages, send_segments, send_slices, send_to, send_with,
 };

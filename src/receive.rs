@@ -114,7 +114,7 @@ impl<'buffer> Received<'buffer> {
     /// ```
     #[must_use]
     pub fn sender(&self) -> Option<Address> {
-        self.arrival.sender().map(Address::from_kernel)
+        self.arrival.came.sender().map(Address::from_kernel)
     }
 
     /// Returns the address that a UDP datagram was sent to, and the interface that it came in through.
@@ -124,7 +124,7 @@ impl<'buffer> Received<'buffer> {
     /// [without descriptors](SocketRef::receive_without_descriptors). It makes no system call.
     #[must_use]
     pub fn destination(&self) -> Option<Destination> {
-        self.arrival.destination()
+        self.arrival.came.destination()
     }
 
     /// Returns the traffic class of a UDP datagram: differentiated services and congestion notification (clause N7).
@@ -134,7 +134,7 @@ impl<'buffer> Received<'buffer> {
     /// [`receive_without_descriptors`](SocketRef::receive_without_descriptors). It makes no system call.
     #[must_use]
     pub fn traffic_class(&self) -> Option<u8> {
-        self.arrival.traffic_class()
+        self.arrival.came.traffic_class()
     }
 
     /// Returns the hop limit of a UDP datagram as it arrived; over IPv4, its time to live (clause N8).
@@ -143,7 +143,7 @@ impl<'buffer> Received<'buffer> {
     /// and after [`receive_without_descriptors`](SocketRef::receive_without_descriptors). It makes no system call.
     #[must_use]
     pub fn hop_limit(&self) -> Option<u8> {
-        self.arrival.hop_limit()
+        self.arrival.came.hop_limit()
     }
 
     /// Returns the size of the datagrams that were joined, if several were (clause D12).
@@ -154,7 +154,7 @@ impl<'buffer> Received<'buffer> {
     /// datagrams can have been joined.
     #[must_use]
     pub fn segment_size(&self) -> Option<usize> {
-        self.arrival.segment_size()
+        self.arrival.came.segment_size()
     }
 
     /// Returns `true` if the datagram or record was longer than the slices. The rest of it was dropped, unless it
@@ -164,7 +164,7 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     #[inline]
     pub fn is_truncated(&self) -> bool {
-        self.arrival.is_truncated()
+        self.arrival.came.is_truncated()
     }
 
     /// Returns `true` if the kernel reported the end of a record.
@@ -173,7 +173,7 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     #[inline]
     pub fn ends_record(&self) -> bool {
-        self.arrival.ends_record()
+        self.arrival.came.ends_record()
     }
 
     /// Returns `true` if something that came with the data was dropped. The data itself was received.
@@ -185,7 +185,7 @@ impl<'buffer> Received<'buffer> {
     #[must_use]
     #[inline]
     pub fn descriptors_lost(&self) -> bool {
-        self.arrival.is_control_truncated()
+        self.arrival.came.is_control_truncated()
     }
 
     /// Returns `true` at the end of a stream or connection: no bytes were received although there was room
@@ -338,7 +338,7 @@ impl<Sort> SocketRef<'_, Sort> {
         mut arrival: Arrival<'buffer>,
         slices: &[IoSliceMut<'_>],
     ) -> Received<'buffer> {
-        if arrival.is_control_truncated() {
+        if arrival.came.is_control_truncated() {
             // The kernel does not say which of the descriptors were received.
             arrival.close_descriptors();
         }
@@ -349,7 +349,7 @@ impl<Sort> SocketRef<'_, Sort> {
     /// Returns whether no bytes mean the end.
     #[cold]
     fn ends_with(self, arrival: &Arrival<'_>, slices: &[IoSliceMut<'_>]) -> bool {
-        let had_descriptors = || arrival.is_control_truncated() || arrival.descriptors.were_announced();
+        let had_descriptors = || arrival.came.is_control_truncated() || arrival.descriptors.were_announced();
         has_room(slices)
             && match self.kind() {
                 // At the end, too, Linux reports that it had no room for the credentials that were asked for (R23b).

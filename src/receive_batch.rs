@@ -3,7 +3,7 @@ use std::fmt;
 use crate::address::Address;
 use crate::error::Error;
 use crate::platform::contract::{Destination, Operation, ReceiveFlags, Refusal, SocketKind};
-use crate::platform::{self, DatagramBuffer, Flag};
+use crate::platform::{self, DatagramBuffer};
 use crate::socket::{DatagramSocket, SocketRef};
 
 impl<'a> DatagramBuffer<'a> {
@@ -22,39 +22,39 @@ impl<'a> DatagramBuffer<'a> {
     /// Returns the address of the sender, as [`Received::sender`](crate::Received::sender) does (clauses N1 to N3).
     #[must_use]
     pub fn sender(&self) -> Option<Address> {
-        self.name().map(Address::from_kernel)
+        self.came().sender().map(Address::from_kernel)
     }
 
     /// Returns the address that the datagram was sent to, and the interface that it came in through, as
     /// [`Received::destination`](crate::Received::destination) does (clause N4).
     #[must_use]
     pub fn destination(&self) -> Option<Destination> {
-        self.asked()
+        self.came().destination()
     }
 
     /// Returns the traffic class, as [`Received::traffic_class`](crate::Received::traffic_class) does (clause N7).
     #[must_use]
     pub fn traffic_class(&self) -> Option<u8> {
-        self.class()
+        self.came().traffic_class()
     }
 
     /// Returns the hop limit, as [`Received::hop_limit`](crate::Received::hop_limit) does (clause N8).
     #[must_use]
     pub fn hop_limit(&self) -> Option<u8> {
-        self.hops()
+        self.came().hop_limit()
     }
 
     /// Returns the size of the datagrams that were joined, as
     /// [`Received::segment_size`](crate::Received::segment_size) does (clause D12).
     #[must_use]
     pub fn segment_size(&self) -> Option<usize> {
-        self.joined()
+        self.came().segment_size()
     }
 
     /// Returns `true` if the datagram was longer than the room, and the rest of it was dropped.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
-        self.flagged(Flag::Truncated)
+        self.came().is_truncated()
     }
 
     /// Returns `true` if something that came with the datagram was dropped: descriptors that were sent to a unix
@@ -62,7 +62,7 @@ impl<'a> DatagramBuffer<'a> {
     /// that have no room here.
     #[must_use]
     pub fn descriptors_lost(&self) -> bool {
-        self.flagged(Flag::ControlTruncated)
+        self.came().is_control_truncated()
     }
 }
 
@@ -97,7 +97,7 @@ impl SocketRef<'_, DatagramSocket> {
     /// Those of [`receive`](SocketRef::receive). Any flag but [`DONT_WAIT`](ReceiveFlags::DONT_WAIT) is refused with
     /// [`Unsupported`](crate::ErrorKind::Unsupported): a batch of peeks would be one datagram several times. An error after the first datagram is returned by the next call.
     ///
-    /// Sources: recvmmsg(2) of both systems, and runs on both kernels.
+    /// Sources: recvmmsg(2) of both systems, the source of OpenBSD, and runs on Linux.
     ///
     /// # Examples
     ///
@@ -136,8 +136,7 @@ impl SocketRef<'_, DatagramSocket> {
             return Ok(0);
         }
         let with_messages = matches!(self.kind(), SocketKind::UdpV4 | SocketKind::UdpV6);
-        let do_not_wait = flags.contains(ReceiveFlags::DONT_WAIT);
-        platform::receive_messages(self.fd(), buffers, with_messages, do_not_wait)
+        platform::receive_messages(self.fd(), buffers, with_messages, flags)
             .map_err(|errno| self.failed(OPERATION, errno))
     }
 }

@@ -6,15 +6,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
+use super::came::Came;
 use super::receive::{Descriptors, NAME_BYTES};
 use super::send::{DatagramOptions, message_to, send_message, set_control, write_options};
 use crate::platform::Native;
-use crate::platform::contract::{Destination, ErrorKind, limits};
+use crate::platform::contract::{ErrorKind, ReceiveFlags, limits};
 use crate::platform::kernel::control::DatagramMessages;
-use crate::platform::kernel::{
-    Calls, Family, Kernel, RawErrno, RawFlags, SocketName, destination_in, hop_limit_in, segment_size_in,
-    traffic_class_in,
-};
+use crate::platform::kernel::{Calls, Kernel, RawErrno, RawFlags, SocketName};
 use crate::platform::posix::{count, option};
 
 /// The headers of one call, on the stack. Only those in use are written.
@@ -113,7 +111,7 @@ const CONTROL_BYTES: usize = 256;
 // Bytes that are left from earlier calls are never read, because the kernel says how far it wrote.
 pub struct DatagramBuffer<'a> {
     room: &'a mut [u8],
-    came: Came,
+    written: Written,
     name: Aligned<NAME_BYTES>,
     messages: Aligned<CONTROL_BYTES>,
 }
@@ -122,9 +120,9 @@ pub struct DatagramBuffer<'a> {
 #[repr(C, align(16))]
 struct Aligned<const COUNT: usize>([u8; COUNT]);
 
-/// What the kernel said of a datagram: how much of it there is, of its sender's name and of its control messages.
-#[derive(Default)]
-struct Came {
+/// How much the kernel wrote of a datagram, of its sender's name and of its control messages, and its flags.
+#[derive(Clone, Copy)]
+struct Written {
     bytes: usize,
     flags: c_int,
     name: usize,
@@ -133,51 +131,19 @@ struct Came {
 
 impl<'a> DatagramBuffer<'a> {
     pub(crate) const fn in_room(room: &'a mut [u8]) -> Self {
-        let came = Came { bytes: 0, flags: 0, name: 0, messages: 0 };
-        Self { room, came, name: Aligned([0; NAME_BYTES]), messages: Aligned([0; CONTROL_BYTES]) }
+        let written = Written { bytes: 0, flags: 0, name: 0, messages: 0 };
+        Self { room, written, name: Aligned([0; NAME_BYTES]), messages: Aligned([0; CONTROL_BYTES]) }
     }
 
     /// Returns the bytes of the datagram.
     pub(crate) fn filled(&self) -> &[u8] {
-        &self.room[..self.came.bytes]
+        &self.room[..self.written.bytes]
     }
 
-    /// Returns the name of the sender, if it has one that is understood.
-    pub(crate) fn name(&self) -> Option<Family<'_>> {
-        SocketName::decode::<Native>(&self.name.0[..self.came.name])
-    }
-
-    /// Returns the destination, if the socket was asked to report it.
-    pub(crate) fn asked(&self) -> Option<Destination> {
-        destination_in::<Native>(self.filled_messages())
-    }
-
-    /// Returns the size of the datagrams that were joined, if they were.
-    pub(crate) fn joined(&self) -> Option<usize> {
-        segment_size_in::<Native>(self.filled_messages())
-    }
-
-    /// Returns the traffic class, if the socket was asked to report it.
-    pub(crate) fn class(&self) -> Option<u8> {
-        traffic_class_in::<Native>(self.filled_messages())
-    }
-
-    /// Returns the hop limit, if the socket was asked to report it.
-    pub(crate) fn hops(&self) -> Option<u8> {
-        hop_limit_in::<Native>(self.filled_messages())
-    }
-
-    fn filled_messages(&self) -> &[u8] {
-        &self.messages.0[..self.came.messages]
-    }
-
-    /// Returns whether this flag came.
-    pub(crate) fn flagged(&self, flag: Flag) -> bool {
-        let number = match flag {
-            Flag::Truncated => Native::NUMBERS.MSG_TRUNC,
-            Flag::ControlTruncated => Native::NUMBERS.MSG_CTRUNC,
-        };
-        self.came.flags & number != 0
+    /// Returns what came with it.
+    pub(crate) fn came(&self) -> Came<'_> {
+        let Written { flags, name, messages, .. } = self.written;
+        Came { flags, name: &self.name.0[..name], messages: &self.messages.0[..messages] }
     }
 
     /// Returns a header that points to the room, by way of an iovec.
@@ -201,24 +167,15 @@ impl<'a> DatagramBuffer<'a> {
     fn note(&mut self, header: &libc::mmsghdr) {
         let message = header.msg_hdr;
         let messages: usize = message.msg_controllen as _; // a socklen_t on some systems
-        self.came = Came {
+        self.written = Written {
             bytes: (header.msg_len as usize).min(self.room.len()),
             flags: message.msg_flags,
             name: (message.msg_namelen as usize).min(NAME_BYTES),
             messages: messages.min(CONTROL_BYTES),
         };
         // UDP has none. A unix socket that was declared as UDP may have.
-        drop(Descriptors::in_control(self.filled_messages()));
+        drop(Descriptors::in_control(self.came().messages));
     }
-}
-
-/// Something that can be lost of a datagram that is received.
-#[derive(Clone, Copy)]
-pub(crate) enum Flag {
-    /// It was longer than its room.
-    Truncated,
-    /// Some of its ancillary data was dropped.
-    ControlTruncated,
 }
 
 /// Receives datagrams, as many as there are and one call takes, and returns how many. It waits for the first only, and
@@ -227,7 +184,7 @@ pub(crate) fn receive_messages(
     fd: BorrowedFd<'_>,
     buffers: &mut [DatagramBuffer<'_>],
     with_messages: bool,
-    do_not_wait: bool,
+    flags: ReceiveFlags,
 ) -> Result<usize, RawErrno> {
     let mut headers = UNWRITTEN;
     let mut iovecs = [const { MaybeUninit::<libc::iovec>::uninit() }; limits::DATAGRAMS_PER_CALL];
@@ -237,8 +194,7 @@ pub(crate) fn receive_messages(
         written += 1;
     }
     let headers = first(&mut headers, written);
-    let wait = if do_not_wait { Native::NUMBERS.MSG_DONTWAIT } else { 0 };
-    let flags = wait | Native::NUMBERS.MSG_WAITFORONE | Native::NUMBERS.MSG_CMSG_CLOEXEC;
+    let flags = Native::NUMBERS.of_receive_flags(flags) | Native::NUMBERS.MSG_WAITFORONE;
     let (start, length) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
     // SAFETY: the headers and all that they point to are borrowed for longer than the call, and ours to write, each to
     // its length.

@@ -2,6 +2,7 @@
 //! numbers, decisions and calls.
 
 mod batch;
+mod came;
 mod cork;
 mod errno;
 mod file;
@@ -14,9 +15,7 @@ mod sigpipe;
 mod transfer;
 
 pub use batch::DatagramBuffer;
-pub(crate) use batch::{
-    Accepted, Flag, Outgoing, receive_joined, receive_messages, send_messages, send_segments,
-};
+pub(crate) use batch::{Accepted, Outgoing, receive_joined, receive_messages, send_messages, send_segments};
 pub(crate) use cork::Corked;
 pub(crate) use probe::probe;
 pub use receive::Descriptors;

@@ -5,12 +5,11 @@ use std::fmt;
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::came::Came;
 use crate::platform::Native;
-use crate::platform::contract::{Destination, ReceiveFlags};
+use crate::platform::contract::ReceiveFlags;
 use crate::platform::kernel::control::{first_int, first_message};
-use crate::platform::kernel::{
-    Family, Kernel, RawErrno, SocketName, destination_in, hop_limit_in, segment_size_in, traffic_class_in,
-};
+use crate::platform::kernel::{Kernel, RawErrno, SocketName};
 use crate::platform::posix::{count, option};
 
 /// Room for all that a peer can send: 253 descriptors (1032 bytes) and, on Linux, credentials, a descriptor of
@@ -39,66 +38,21 @@ impl ControlBytes {
 #[derive(Debug)]
 pub(crate) struct Arrival<'buffer> {
     pub(crate) bytes: usize,
-    flags: c_int,
-    name: &'buffer [u8],
-    messages: &'buffer [u8],
+    pub(crate) came: Came<'buffer>,
     pub(crate) descriptors: Descriptors<'buffer>,
 }
 
 impl Arrival<'_> {
     /// Returns an arrival of this many bytes whose descriptors were lost.
     pub(crate) fn without_its_descriptors(bytes: usize) -> Self {
-        let flags = Native::NUMBERS.MSG_CTRUNC;
-        Self { bytes, flags, name: &[], messages: &[], descriptors: Descriptors::in_control(&[]) }
-    }
-
-    /// Returns the name of the sender, if it was asked for and the sender has one.
-    pub(crate) fn sender(&self) -> Option<Family<'_>> {
-        SocketName::decode::<Native>(self.name)
-    }
-
-    /// Returns the destination, if the socket was asked to report it.
-    pub(crate) fn destination(&self) -> Option<Destination> {
-        destination_in::<Native>(self.messages)
-    }
-
-    /// Returns the size of the datagrams that were joined, if they were.
-    pub(crate) fn segment_size(&self) -> Option<usize> {
-        segment_size_in::<Native>(self.messages)
-    }
-
-    /// Returns the traffic class, if the socket was asked to report it.
-    pub(crate) fn traffic_class(&self) -> Option<u8> {
-        traffic_class_in::<Native>(self.messages)
-    }
-
-    /// Returns the hop limit, if the socket was asked to report it.
-    pub(crate) fn hop_limit(&self) -> Option<u8> {
-        hop_limit_in::<Native>(self.messages)
+        let came = Came { flags: Native::NUMBERS.MSG_CTRUNC, name: &[], messages: &[] };
+        Self { bytes, came, descriptors: Descriptors::in_control(&[]) }
     }
 
     /// Closes the descriptors that arrived when some others did not.
     #[cold]
     pub(crate) fn close_descriptors(&mut self) {
         self.descriptors.by_ref().for_each(drop);
-    }
-
-    /// Returns whether the record was longer than the slices.
-    #[inline]
-    pub(crate) fn is_truncated(&self) -> bool {
-        self.flags & Native::NUMBERS.MSG_TRUNC != 0
-    }
-
-    /// Returns whether some of the ancillary data was dropped.
-    #[inline]
-    pub(crate) fn is_control_truncated(&self) -> bool {
-        self.flags & Native::NUMBERS.MSG_CTRUNC != 0
-    }
-
-    /// Returns whether the sender ended a record here, if this kernel reports it (clause F3).
-    #[inline]
-    pub(crate) fn ends_record(&self) -> bool {
-        self.flags & Native::NUMBERS.MSG_EOR != 0
     }
 }
 
@@ -140,8 +94,8 @@ pub(crate) fn receive_message<'buffer>(
     let written = (message.msg_controllen as usize).min(control.len());
     let name = &name[..(message.msg_namelen as usize).min(name.len())];
     let messages = &control[..written];
-    let descriptors = Descriptors::in_control(messages);
-    Ok(Arrival { bytes, flags: message.msg_flags, name, messages, descriptors })
+    let came = Came { flags: message.msg_flags, name, messages };
+    Ok(Arrival { bytes, came, descriptors: Descriptors::in_control(messages) })
 }
 
 /// Takes the pending error that failed a peek, if this kernel leaves it: the error is returned once (clause F7e).

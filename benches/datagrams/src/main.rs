@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use unisend::{
     Address, Datagram, DatagramBuffer, ReceiveFlags, SegmentOffload, Segments, SendFlags, SocketRef,
 };
+use unisend_throughput::median_of_pairs;
 
 /// As many as a default receive buffer holds.
 const COUNT: usize = 40;
@@ -111,16 +112,6 @@ fn batch_by_hand(bench: &Bench) {
     // SAFETY: the pointer and the length are of one array, and what its messages point to outlives the call.
     let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), COUNT as _, flags as _) };
     assert_eq!(usize::try_from(sent), Ok(COUNT));
-}
-
-/// The median of how many times as long the second takes as the first.
-fn median_of_pairs(pairs: usize, ours: impl Fn() -> Duration, theirs: impl Fn() -> Duration) -> f64 {
-    ours();
-    theirs();
-    let mut ratios: Vec<f64> =
-        (0..pairs).map(|_| ours().as_secs_f64()).map(|took| theirs().as_secs_f64() / took).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[pairs / 2]
 }
 
 /// quinn-udp sends one buffer in segments, as `Segments` does, by the same option.

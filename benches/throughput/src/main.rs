@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use unisend::{Offset, SigpipeGuard, sendfile};
 use unisend::{Outcome, SendFlags, SocketRef, Transfer};
+use unisend_throughput::median_of_pairs;
 
 /// The file, which stays in the page cache.
 const LENGTH: u64 = 64 << 20;
@@ -63,27 +64,6 @@ impl<'a> Sink<'a> {
         self.arrived.recv().expect("the reader is there");
         start.elapsed()
     }
-}
-
-/// The median of how many times as long the second takes as the first.
-fn median_of_pairs(pairs: usize, ours: impl Fn() -> Duration, theirs: impl Fn() -> Duration) -> f64 {
-    ours();
-    theirs();
-    let mut ratios: Vec<f64> = (0..pairs)
-        .map(|pair| {
-            // Which is first alternates too.
-            let (ours, theirs) = if pair % 2 == 0 {
-                let first = ours();
-                (first, theirs())
-            } else {
-                let first = theirs();
-                (ours(), first)
-            };
-            theirs.as_secs_f64() / ours.as_secs_f64()
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[pairs / 2]
 }
 
 /// A way to send all of the file to this sink, in parts of this many bytes.

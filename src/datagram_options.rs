@@ -1,36 +1,60 @@
+use std::io::IoSlice;
 use std::net::IpAddr;
 
 use crate::address::Address;
-use crate::platform::contract::{Refusal, SocketKind};
-use crate::platform::{DatagramOptions, Kernel, Native};
+use crate::platform::contract::{Operation, Refusal, SocketKind};
+use crate::platform::{DatagramOptions, Kernel, Native, Outgoing};
 
-/// What a datagram asks of its headers: where it is sent from, and its traffic class.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Asked {
+/// What a datagram asks for: where it goes to, if not to the socket's peer, where it is sent from, and its traffic class.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) to: Option<&'a Address>,
     pub(crate) source: Option<IpAddr>,
     pub(crate) traffic_class: Option<u8>,
 }
 
-impl Asked {
-    pub(crate) const NOTHING: Self = Self { source: None, traffic_class: None };
+impl<'a> Asked<'a> {
+    pub(crate) const NOTHING: Self = Self { to: None, source: None, traffic_class: None };
 
+    /// Returns the call that sends one such datagram, whose errors a call for many has.
+    pub(crate) fn operation(&self) -> Operation {
+        match self.to {
+            Some(_) => Operation::SendMessageTo,
+            None => Operation::SendMessage,
+        }
+    }
+
+    /// Returns whether the headers are to be those of the socket.
     #[inline]
-    pub(crate) fn is_nothing(&self) -> bool {
+    pub(crate) fn has_no_options(&self) -> bool {
         self.source.is_none() && self.traffic_class.is_none()
     }
 
     /// Returns why a message cannot be sent to this address, or with these headers.
     #[inline]
-    pub(crate) fn refusal(&self, kind: SocketKind, to: Option<&Address>) -> Option<Refusal> {
-        to.and_then(|to| to.refusal_for(kind))
-            .or_else(|| self.source.and_then(|source| refusal_of_source(source, kind, to)))
+    pub(crate) fn refusal(&self, kind: SocketKind) -> Option<Refusal> {
+        self.to
+            .and_then(|to| to.refusal_for(kind))
+            .or_else(|| self.source.and_then(|source| refusal_of_source(source, kind, self.to)))
             .or_else(|| self.traffic_class.and_then(|_| refusal_of_traffic_class(kind)))
     }
 
     #[inline]
     pub(crate) fn options(&self, kind: SocketKind) -> DatagramOptions {
-        let Self { source, traffic_class } = *self;
+        let Self { source, traffic_class, .. } = *self;
         DatagramOptions { source, traffic_class, is_v6: kind == SocketKind::UdpV6 }
+    }
+
+    /// Returns the datagram of these slices, as a socket of this kind sends it.
+    pub(crate) fn outgoing<'part, 'data>(
+        &self,
+        slices: &'part [IoSlice<'data>],
+        kind: SocketKind,
+    ) -> Outgoing<'part, 'data>
+    where
+        'a: 'part,
+    {
+        Outgoing { slices, to: self.to.map(Address::name), options: self.options(kind) }
     }
 }
 

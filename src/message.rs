@@ -51,7 +51,7 @@ pub struct Message<'a, 'data, Descriptor = BorrowedFd<'a>> {
     /// Whether a part was accepted already.
     is_rest: bool,
     /// What it asks of the headers of a datagram.
-    asked: Asked,
+    asked: Asked<'a>,
 }
 
 impl<'a, 'data> Message<'a, 'data> {
@@ -340,10 +340,10 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         self.check_rest(OPERATION, socket).map_err(SendAllError::at_once)?;
         let total = socket.check_slices(OPERATION, self.slices)?;
         socket.skip_empty(&mut self.slices, total);
-        socket.send_parts(OPERATION, flags, total, socket.kind().is_stream(), |_| {
+        socket.send_parts(OPERATION, flags, total, |_| {
             let count = self.send_part(OPERATION, socket, flags)?;
             self.advance(count);
-            Ok(count)
+            Ok(socket.accepted(count))
         })?;
         self.become_rest(); // here too: a message of descriptors without a byte was not advanced
         Ok(())
@@ -389,7 +389,8 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         flags: SendFlags,
     ) -> Result<usize, Error> {
         let flags = socket.raw_flags(operation, flags)?;
-        if let Some(refusal) = self.asked.refusal(socket.kind(), to) {
+        let asked = Asked { to, ..self.asked };
+        if let Some(refusal) = asked.refusal(socket.kind()) {
             return Err(Error::refused(operation, refusal));
         }
         self.check_rest(operation, socket)?;
@@ -404,9 +405,9 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
         } else if length == 0 {
             socket.refuse_empty_record(operation)?;
         }
-        let ancillary = match self.asked.is_nothing() {
+        let ancillary = match asked.has_no_options() {
             true => Ancillary::Descriptors(self.descriptors),
-            false => Ancillary::Options(self.asked.options(socket.kind())),
+            false => Ancillary::Options(asked.options(socket.kind())),
         };
         platform::send_with(socket.fd(), slices, to.map(Address::name), ancillary, flags)
             .map_err(|errno| socket.failed(operation, errno))

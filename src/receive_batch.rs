@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::address::Address;
 use crate::error::Error;
-use crate::platform::contract::{Destination, Operation, ReceiveFlags, Refusal, SocketKind};
+use crate::platform::contract::{Destination, Operation, ReceiveFlags, Refusal};
 use crate::platform::{self, DatagramBuffer};
 use crate::socket::{DatagramSocket, SocketRef};
 
@@ -135,8 +135,7 @@ impl SocketRef<'_, DatagramSocket> {
         if buffers.is_empty() {
             return Ok(0);
         }
-        let with_messages = matches!(self.kind(), SocketKind::UdpV4 | SocketKind::UdpV6);
-        platform::receive_messages(self.fd(), buffers, with_messages, flags)
+        platform::receive_messages(self.fd(), buffers, self.kind().is_udp(), flags)
             .map_err(|errno| self.failed(OPERATION, errno))
     }
 }

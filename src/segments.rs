@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::address::Address;
 use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
-use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
-use crate::platform::{self, Accepted, Kernel, Native, Outgoing, RawErrno, RawFlags};
+use crate::platform::contract::{Operation, Refusal, SendFlags, limits};
+use crate::platform::{self, Accepted, Kernel, Native, RawErrno, RawFlags};
 use crate::socket::{DatagramSocket, SocketRef};
 
 /// One buffer that leaves as datagrams of one size (clause D9).
@@ -41,8 +41,7 @@ use crate::socket::{DatagramSocket, SocketRef};
 pub struct Segments<'a> {
     bytes: &'a [u8],
     size: usize,
-    to: Option<&'a Address>,
-    asked: Asked,
+    asked: Asked<'a>,
 }
 
 /// The most bytes of one call: those of a datagram, if the socket has as many options of IPv4 (`IP_OPTIONS`) as it can.
@@ -96,14 +95,14 @@ impl<'a> Segments<'a> {
     #[must_use]
     #[inline]
     pub const fn new(bytes: &'a [u8], size: usize) -> Self {
-        Self { bytes, size, to: None, asked: Asked::NOTHING }
+        Self { bytes, size, asked: Asked::NOTHING }
     }
 
     /// Returns the segments with this address to go to.
     #[must_use]
     #[inline]
     pub const fn to(self, address: &'a Address) -> Self {
-        Self { to: Some(address), ..self }
+        Self { asked: Asked { to: Some(address), ..self.asked }, ..self }
     }
 
     /// Returns the segments with this source, as [`Message::from_source`](crate::Message::from_source) has it
@@ -143,7 +142,7 @@ impl<'a> Segments<'a> {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the size is 0. A segment that is longer than the path can
     /// carry is not refused by its size: it is fragmented, or fails, as a datagram of this size does.
     ///
-    /// Sources: udp(7) of Linux, and runs on both kernels.
+    /// Sources: udp(7) of Linux, and runs on Linux.
     pub fn send(
         &self,
         socket: &SocketRef<'_, DatagramSocket>,
@@ -153,21 +152,15 @@ impl<'a> Segments<'a> {
         const OPERATION: Operation = Operation::SendSegments;
         let raw_flags = socket.raw_flags(OPERATION, flags).map_err(SendAllError::at_once)?;
         let refusal =
-            self.asked.refusal(socket.kind(), self.to).or((self.size == 0).then_some(Refusal::EmptySegments));
+            self.asked.refusal(socket.kind()).or((self.size == 0).then_some(Refusal::EmptySegments));
         if let Some(refusal) = refusal {
             return Err(SendAllError::at_once(Error::refused(OPERATION, refusal)));
         }
         if self.bytes.is_empty() {
             return Ok(());
         }
-        let mut ended_in_part = false;
-        socket.send_parts(OPERATION, flags, self.bytes.len(), true, |sent| {
-            if ended_in_part {
-                return Ok(0); // what is no datagram socket ends here (L4c)
-            }
-            let accepted = self.send_part(socket, offload, &self.bytes[sent..], raw_flags)?;
-            ended_in_part = accepted.is_in_part;
-            Ok(accepted.whole)
+        socket.send_parts(OPERATION, flags, self.bytes.len(), |accepted| {
+            self.send_part(socket, offload, &self.bytes[accepted..], raw_flags)
         })
     }
 
@@ -200,14 +193,13 @@ impl<'a> Segments<'a> {
         rest: &[u8],
         flags: RawFlags,
     ) -> Option<Result<Accepted, RawErrno>> {
-        let is_udp = matches!(socket.kind(), SocketKind::UdpV4 | SocketKind::UdpV6);
         let most = limits::SEGMENTS_PER_CALL.min(BYTES_BESIDE_OPTIONS / self.size);
-        if !is_udp || rest.len() <= self.size || most < 2 || !offload.takes(self.size) {
+        if !socket.kind().is_udp() || rest.len() <= self.size || most < 2 || !offload.takes(self.size) {
             return None;
         }
         let size = u16::try_from(self.size).ok()?;
         let slices = [IoSlice::new(&rest[..rest.len().min(most * self.size)])];
-        let outgoing = self.outgoing(&slices, socket.kind());
+        let outgoing = self.asked.outgoing(&slices, socket.kind());
         let send = || platform::send_segments(socket.fd(), &outgoing, size, flags);
         let sent = match send()? {
             // The network's report of an earlier datagram has the same errno as a refusal, and comes once (D4).
@@ -220,7 +212,7 @@ impl<'a> Segments<'a> {
     /// Returns what a call accepted that was asked for this many bytes.
     fn whole_segments(&self, count: usize, asked: usize) -> Accepted {
         let part = if count < asked { count % self.size } else { 0 };
-        Accepted { whole: count - part, is_in_part: part > 0 }
+        Accepted { count: count - part, is_cut: part > 0 }
     }
 
     /// Sends the first segments of the rest as a batch.
@@ -236,33 +228,19 @@ impl<'a> Segments<'a> {
             *slice = IoSlice::new(segment);
             count += 1;
         }
-        let datagrams =
-            slices[..count].iter().map(|slice| self.outgoing(std::slice::from_ref(slice), socket.kind()));
+        let datagrams = slices[..count]
+            .iter()
+            .map(|slice| self.asked.outgoing(std::slice::from_ref(slice), socket.kind()));
         platform::send_messages(socket.fd(), datagrams, flags)
-            .map(|Accepted { whole, is_in_part }| {
-                let bytes = slices[..whole].iter().map(|segment| segment.len()).sum();
-                Accepted { whole: bytes, is_in_part }
+            .map(|Accepted { count, is_cut }| {
+                let bytes = slices[..count].iter().map(|segment| segment.len()).sum();
+                Accepted { count: bytes, is_cut }
             })
             .map_err(|errno| self.failed(socket, errno))
     }
 
-    fn outgoing<'part, 'data>(
-        &self,
-        slices: &'part [IoSlice<'data>],
-        kind: SocketKind,
-    ) -> Outgoing<'part, 'data>
-    where
-        'a: 'part,
-    {
-        Outgoing { slices, to: self.to.map(Address::name), options: self.asked.options(kind) }
-    }
-
     fn failed(&self, socket: &SocketRef<'_, DatagramSocket>, errno: RawErrno) -> Error {
-        let operation = match self.to {
-            Some(_) => Operation::SendMessageTo,
-            None => Operation::SendMessage,
-        };
-        socket.failed(operation, errno)
+        socket.failed(self.asked.operation(), errno)
     }
 }
 
@@ -272,7 +250,7 @@ impl fmt::Debug for Segments<'_> {
         f.debug_struct("Segments")
             .field("bytes", &self.bytes.len())
             .field("size", &self.size)
-            .field("to", &self.to)
+            .field("to", &self.asked.to)
             .field("source", &self.asked.source)
             .finish_non_exhaustive()
     }
@@ -298,10 +276,10 @@ impl SocketRef<'_, DatagramSocket> {
     ///
     /// # Errors
     ///
-    /// Before the call: [`Unsupported`](crate::ErrorKind::Unsupported) for a socket that is not UDP. From the kernel, if
-    /// the socket was declared as what it is not: `Unsupported`, `NotSocket` or `BadDescriptor`.
+    /// Before the call: [`Unsupported`](crate::ErrorKind::Unsupported) for a socket that is not UDP. From the kernel
+    /// (Linux), if the descriptor is no socket: `NotSocket` or `BadDescriptor`.
     ///
-    /// Sources: udp(7) of Linux, and runs.
+    /// Sources: udp(7) of Linux, and runs on Linux.
     ///
     /// # Examples
     ///
@@ -329,11 +307,9 @@ impl SocketRef<'_, DatagramSocket> {
     /// ```
     pub fn receive_joined(&self) -> Result<(), Error> {
         const OPERATION: Operation = Operation::ReceiveJoined;
-        match self.kind() {
-            SocketKind::UdpV4 | SocketKind::UdpV6 => {
-                platform::receive_joined(self.fd()).map_err(|errno| Error::plain(OPERATION, errno))
-            }
-            _ => Err(Error::refused(OPERATION, Refusal::JoinedOfUdp)),
+        if !self.kind().is_udp() {
+            return Err(Error::refused(OPERATION, Refusal::JoinedOfUdp));
         }
+        platform::receive_joined(self.fd()).map_err(|errno| Error::plain(OPERATION, errno))
     }
 }

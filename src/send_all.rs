@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, SendAllError};
 use crate::platform::contract::{ErrorKind, Operation, Refusal, SendFlags, limits};
-use crate::platform::{self, Calls, Kernel, Native, RawErrno};
+use crate::platform::{self, Accepted, Calls, Kernel, Native, RawErrno};
 use crate::send::checked_length;
 use crate::socket::SocketRef;
 
@@ -65,9 +65,8 @@ impl<Sort> SocketRef<'_, Sort> {
     pub fn send_all(&self, bytes: &[u8], flags: SendFlags) -> Result<(), SendAllError> {
         const OPERATION: Operation = Operation::SendAll;
         self.check_loop(OPERATION, flags)?;
-        let divisible = self.kind().is_stream();
-        self.send_parts(OPERATION, flags, bytes.len(), divisible, |accepted| {
-            self.send(&bytes[accepted..], flags)
+        self.send_parts(OPERATION, flags, bytes.len(), |accepted| {
+            self.send(&bytes[accepted..], flags).map(|count| self.accepted(count))
         })
     }
 
@@ -110,11 +109,11 @@ impl<Sort> SocketRef<'_, Sort> {
         self.check_loop(OPERATION, flags)?;
         let total = self.check_slices(OPERATION, slices)?;
         self.skip_empty(slices, total);
-        self.send_parts(OPERATION, flags, total, self.kind().is_stream(), |_| {
+        self.send_parts(OPERATION, flags, total, |_| {
             let part = &slices[..slices.len().min(limits::SLICES_PER_MESSAGE)];
             let count = self.send_vectored(part, flags)?;
             IoSlice::advance_slices(slices, count);
-            Ok(count)
+            Ok(self.accepted(count))
         })
     }
 
@@ -147,6 +146,11 @@ impl<Sort> SocketRef<'_, Sort> {
         }
     }
 
+    /// Returns that so many bytes of one message were accepted, which only a stream divides.
+    pub(crate) fn accepted(&self, count: usize) -> Accepted {
+        Accepted { count, is_cut: !self.kind().is_stream() }
+    }
+
     /// Sends part after part until all bytes, or all datagrams of a batch, are accepted. Each part has at least one
     /// of them if there is one left, so that a part that is accepted without progress ends the loop.
     pub(crate) fn send_parts(
@@ -154,20 +158,19 @@ impl<Sort> SocketRef<'_, Sort> {
         operation: Operation,
         flags: SendFlags,
         total: usize,
-        divisible: bool,
-        mut send_part: impl FnMut(usize) -> Result<usize, Error>,
+        mut send_part: impl FnMut(usize) -> Result<Accepted, Error>,
     ) -> Result<(), SendAllError> {
         let mut accepted = 0;
         let mut time = TimeLimit::default();
         let mut pauses = PAUSES.iter();
         loop {
             let error = match send_part(accepted) {
-                Ok(count) => {
-                    accepted += count;
+                Ok(part) => {
+                    accepted += part.count;
                     if accepted == total {
                         return Ok(());
                     }
-                    if count > 0 && divisible {
+                    if part.count > 0 && !part.is_cut {
                         time = TimeLimit::default();
                         pauses = PAUSES.iter();
                         continue;
@@ -243,8 +246,8 @@ mod tests {
     /// Simulates a kernel that accepts these counts, one for each call. A call too many fails the test.
     fn sent(socket: &SocketRef<'_>, total: usize, counts: &[usize]) -> Result<(), SendAllError> {
         let mut counts = counts.iter();
-        socket.send_parts(Operation::SendAll, SendFlags::empty(), total, socket.kind().is_stream(), |_| {
-            Ok(*counts.next().expect("a call for each count and no more"))
+        socket.send_parts(Operation::SendAll, SendFlags::empty(), total, |_| {
+            Ok(socket.accepted(*counts.next().expect("a call for each count and no more")))
         })
     }
 

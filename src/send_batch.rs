@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::address::Address;
 use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
-use crate::platform::contract::{Operation, Refusal, SendFlags, SocketKind, limits};
-use crate::platform::{self, Outgoing};
+use crate::platform;
+use crate::platform::contract::{Operation, Refusal, SendFlags, limits};
 use crate::send::checked_length;
 use crate::socket::{DatagramSocket, SocketRef};
 
@@ -14,8 +14,7 @@ use crate::socket::{DatagramSocket, SocketRef};
 #[derive(Clone, Copy)]
 pub struct Datagram<'a, 'data> {
     slices: &'a [IoSlice<'data>],
-    to: Option<&'a Address>,
-    asked: Asked,
+    asked: Asked<'a>,
 }
 
 impl<'a, 'data> Datagram<'a, 'data> {
@@ -23,14 +22,14 @@ impl<'a, 'data> Datagram<'a, 'data> {
     #[must_use]
     #[inline]
     pub const fn new(slices: &'a [IoSlice<'data>]) -> Self {
-        Self { slices, to: None, asked: Asked::NOTHING }
+        Self { slices, asked: Asked::NOTHING }
     }
 
     /// Returns the datagram with this address to go to.
     #[must_use]
     #[inline]
     pub const fn to(self, address: &'a Address) -> Self {
-        Self { to: Some(address), ..self }
+        Self { asked: Asked { to: Some(address), ..self.asked }, ..self }
     }
 
     /// Returns the datagram with this source, as [`Message::from_source`](crate::Message::from_source) has it
@@ -50,28 +49,16 @@ impl<'a, 'data> Datagram<'a, 'data> {
         Self { asked: Asked { traffic_class: Some(class), ..self.asked }, ..self }
     }
 
-    /// Returns the call that sends one such datagram, whose errors a batch has.
-    fn operation(&self) -> Operation {
-        match self.to {
-            Some(_) => Operation::SendMessageTo,
-            None => Operation::SendMessage,
-        }
-    }
-
     /// Makes the checks of clause G5.
     fn check(&self, socket: &SocketRef<'_, DatagramSocket>) -> Result<(), Error> {
-        let operation = self.operation();
-        if let Some(refusal) = self.asked.refusal(socket.kind(), self.to) {
+        let operation = self.asked.operation();
+        if let Some(refusal) = self.asked.refusal(socket.kind()) {
             return Err(Error::refused(operation, refusal));
         }
         if self.slices.len() > limits::SLICES_PER_MESSAGE {
             return Err(Error::refused(operation, Refusal::TooManySlices));
         }
         checked_length(operation, self.slices).map(drop)
-    }
-
-    fn outgoing(&self, kind: SocketKind) -> Outgoing<'a, 'data> {
-        Outgoing { slices: self.slices, to: self.to.map(Address::name), options: self.asked.options(kind) }
     }
 }
 
@@ -81,7 +68,7 @@ impl fmt::Debug for Datagram<'_, '_> {
         let bytes = self.slices.iter().fold(0_usize, |bytes, slice| bytes.saturating_add(slice.len()));
         f.debug_struct("Datagram")
             .field("bytes", &bytes)
-            .field("to", &self.to)
+            .field("to", &self.asked.to)
             .field("source", &self.asked.source)
             .finish_non_exhaustive()
     }
@@ -152,19 +139,13 @@ impl SocketRef<'_, DatagramSocket> {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut ended_in_part = false;
-        self.send_parts(OPERATION, flags, batch.len(), true, |sent| {
-            if ended_in_part {
-                return Ok(0); // what is no datagram socket ends here (L4c)
-            }
-            let rest = &batch[sent..];
+        self.send_parts(OPERATION, flags, batch.len(), |accepted| {
+            let rest = &batch[accepted..];
             rest[0].check(self)?;
             let sendable = rest.iter().take_while(|datagram| datagram.check(self).is_ok());
-            let outgoing = sendable.map(|datagram| datagram.outgoing(self.kind()));
-            let accepted = platform::send_messages(self.fd(), outgoing, raw_flags)
-                .map_err(|errno| self.failed(rest[0].operation(), errno))?;
-            ended_in_part = accepted.is_in_part;
-            Ok(accepted.whole)
+            let outgoing = sendable.map(|datagram| datagram.asked.outgoing(datagram.slices, self.kind()));
+            platform::send_messages(self.fd(), outgoing, raw_flags)
+                .map_err(|errno| self.failed(rest[0].asked.operation(), errno))
         })
     }
 }

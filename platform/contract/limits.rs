@@ -15,15 +15,14 @@ pub const BYTES_PER_CALL: usize = isize::MAX as usize;
 
 /// The maximum number of datagrams that one system call of a batch sends or receives (clauses D3, D5).
 ///
-/// Both kernels would take 1024. The headers of a call are on the stack, and a longer array makes a call no faster.
+/// Both kernels would take 1024. The headers of a call are on the stack.
 pub const DATAGRAMS_PER_CALL: usize = 64;
 
 /// The maximum number of segments that one system call of [`Segments`](crate::Segments) sends (clause D10): Linux's
 /// limit before 6.10, which made it 128.
 pub const SEGMENTS_PER_CALL: usize = 64;
 
-/// The maximum number of bytes in a UDP datagram over IPv4 (clause B1), and so of all segments that one system call
-/// sends (clause D10).
+/// The maximum number of bytes in a UDP datagram over IPv4 (clause B1).
 pub const DATAGRAM_BYTES: usize = 65507;
 
 /// The maximum number of descriptors in one message (clause L11).

@@ -44,6 +44,12 @@ impl SocketKind {
         matches!(self, Self::UdpV4 | Self::UdpV6 | Self::UnixDatagram)
     }
 
+    /// Returns whether it is a socket of UDP, over IPv4 or IPv6.
+    #[inline]
+    pub(crate) const fn is_udp(self) -> bool {
+        matches!(self, Self::UdpV4 | Self::UdpV6)
+    }
+
     #[cfg(test)]
     pub(crate) const ALL: [Self; 8] = [
         Self::Tcp,

@@ -152,7 +152,7 @@ pub(crate) trait Kernel: Sized {
     }
 
     /// Returns whether this errno can mean that datagrams of this size, with their headers, are longer than the route
-    /// can carry. Before 6.14 or so Linux said `EINVAL` of this; it says `EINVAL` of a socket without checksums, too.
+    /// can carry. Linux says one or the other, by release. It says `EINVAL` of a socket without checksums, too.
     fn is_refused_size(errno: RawErrno) -> bool {
         matches!(Self::errno_name(errno), Some(Errno::EINVAL | Errno::EMSGSIZE))
     }

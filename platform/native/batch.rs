@@ -27,13 +27,13 @@ pub(crate) struct Outgoing<'a, 'data> {
     pub(crate) options: DatagramOptions,
 }
 
-/// What one call accepted of several datagrams.
+/// What one call accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    /// How many were accepted whole.
-    pub(crate) whole: usize,
-    /// Whether a part of the next one was accepted, as a stream does that was declared as a socket of datagrams.
-    pub(crate) is_in_part: bool,
+    /// How much: bytes, or whole datagrams.
+    pub(crate) count: usize,
+    /// Whether what is left, if anything is, begins within a datagram or record, and so must not be sent.
+    pub(crate) is_cut: bool,
 }
 
 /// Sends the first datagrams, as many as one call takes, and returns how many were accepted.
@@ -58,10 +58,10 @@ pub(crate) fn send_messages<'a, 'data: 'a>(
     // SAFETY: the slices, the names and the control messages are borrowed for longer than the call, which only reads
     // them; IoSlice is laid out as iovec.
     let accepted = unsafe { Native::send_messages(fd, headers, flags) }?;
-    // A message of which a part was accepted is counted, and is the last (Linux).
+    // The kernel counts a message of which it accepted a part, as a stream does that was declared as what it is not.
     let is_whole = |(header, &length): (&libc::mmsghdr, &usize)| header.msg_len as usize == length;
-    let whole = headers[..accepted].iter().zip(&lengths).take_while(|&pair| is_whole(pair)).count();
-    Ok(Accepted { whole, is_in_part: whole < accepted })
+    let count = headers[..accepted].iter().zip(&lengths).take_while(|&pair| is_whole(pair)).count();
+    Ok(Accepted { count, is_cut: count < accepted })
 }
 
 /// Sends the bytes as datagrams of this size, the last of which can be shorter, by one call in which the kernel divides

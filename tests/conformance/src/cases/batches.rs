@@ -134,23 +134,19 @@ fn refused(trial: &mut Trial) -> Result<(), Stop> {
     let ours = scene::udp_to_closed_port()?;
     let slices = [IoSlice::new(b"x")];
     for _ in 0..100 {
-        match trial.route() {
-            Route::Kernel => match raw::send_messages(ours.as_fd(), &[&b"x"[..]; 3]) {
-                Ok(_) => {}
-                failed => {
-                    trial.note_raw(failed);
-                    return Ok(());
-                }
-            },
-            Route::Portable => {
-                match SocketRef::udp_v4(&ours).send_batch(&[Datagram::new(&slices); 3], SendFlags::empty()) {
-                    Ok(()) => {}
-                    Err(stopped) => {
-                        trial.note(stopped.kind());
-                        return Ok(());
-                    }
-                }
+        let told = match trial.route() {
+            Route::Kernel => {
+                let failed = raw::send_messages(ours.as_fd(), &[&b"x"[..]; 3]).err();
+                failed.map(|errno| trial.note_raw(Err(errno)))
             }
+            Route::Portable => {
+                let outcome =
+                    SocketRef::udp_v4(&ours).send_batch(&[Datagram::new(&slices); 3], SendFlags::empty());
+                outcome.err().map(|stopped| trial.note(stopped.kind()))
+            }
+        };
+        if told.is_some() {
+            return Ok(());
         }
         thread::sleep(Duration::from_millis(5));
     }

@@ -463,3 +463,30 @@ fn debug_says_how_much_and_not_what() {
     let segments = format!("{:?}", Segments::new(b"secret", 2));
     assert_eq!(segments, "Segments { bytes: 6, size: 2, to: None, source: None, .. }");
 }
+
+/// What was accepted whole before it is counted.
+#[test]
+fn l4c_a_stream_has_no_hole_behind_a_whole_datagram() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    sockets::set_buffer(&ours, libc::SO_SNDBUF, 8192);
+    sockets::set_send_timeout(&ours, Duration::from_millis(100));
+    let bytes = sockets::pattern(10 + 2 * 60_000);
+    let slices = [&bytes[..10], &bytes[10..60_010], &bytes[60_010..]].map(|part| [IoSlice::new(part)]);
+    let batch = slices.each_ref().map(|slices| Datagram::new(slices));
+    let worker = std::thread::spawn(move || {
+        // It makes room while the batch goes on.
+        let mut arrived = Vec::new();
+        std::thread::sleep(Duration::from_millis(300));
+        std::io::Read::read_to_end(&mut { theirs }, &mut arrived).unwrap();
+        arrived
+    });
+    let stopped = SocketRef::unix_datagram(&ours).send_batch(&batch, NO_FLAGS).unwrap_err();
+    assert_eq!((stopped.accepted(), stopped.kind()), (1, ErrorKind::Other), "{stopped}");
+    drop(ours);
+    let arrived = worker.join().unwrap();
+    assert!(
+        (10..bytes.len()).contains(&arrived.len()) && bytes.starts_with(&arrived),
+        "{} bytes",
+        arrived.len()
+    );
+}

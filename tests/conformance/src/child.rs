@@ -1,4 +1,4 @@
-//! A child process for one run of one case. SIGPIPE has its default disposition, only the standard descriptors
+//! A child process for one run of a script. SIGPIPE has its default disposition, only the standard descriptors
 //! are open, the limits are known, the run has its own directory, and it always ends.
 
 use std::fs::File;
@@ -35,7 +35,20 @@ pub(crate) enum Outcome {
 /// Runs a case by one route in a child process, within a time limit. The caller must have only one thread,
 /// because the child is a fork of it.
 pub(crate) fn run(case: &Case, route: Route, time_limit: Duration) -> Outcome {
-    attempt(case, route, time_limit).unwrap_or_else(Outcome::from)
+    run_script(route, time_limit, |directory| {
+        let mut trial = Trial::new(route, directory.to_path_buf());
+        (case.script)(&mut trial)?;
+        Ok(trial.into_observed())
+    })
+}
+
+/// The same with any script, which gets a directory of its own and returns what it observed.
+pub(crate) fn run_script(
+    route: Route,
+    time_limit: Duration,
+    script: impl FnOnce(&Path) -> Result<String, Stop>,
+) -> Outcome {
+    attempt(route, time_limit, script).unwrap_or_else(Outcome::from)
 }
 
 impl From<Stop> for Outcome {
@@ -47,14 +60,18 @@ impl From<Stop> for Outcome {
     }
 }
 
-fn attempt(case: &Case, route: Route, time_limit: Duration) -> Result<Outcome, Stop> {
+fn attempt(
+    route: Route,
+    time_limit: Duration,
+    script: impl FnOnce(&Path) -> Result<String, Stop>,
+) -> Result<Outcome, Stop> {
     let directory = tempfile::Builder::new().prefix("unisend-").tempdir()?;
     let (reader, writer) = pipe()?;
     // SAFETY: this process has one thread, so the child can use everything that the parent had.
     match unsafe { fork() }.map_err(machine::no_process)? {
         ForkResult::Child => {
             drop(reader);
-            let outcome = in_child(case, route, directory.path(), &writer);
+            let outcome = in_child(route, &writer, || script(directory.path()));
             let told = serde_json::to_vec(&outcome).map(|told| File::from(writer).write_all(&told));
             // SAFETY: it ends the child without running the exit handlers of the parent.
             unsafe { libc::_exit(i32::from(!matches!(told, Ok(Ok(()))))) }
@@ -83,14 +100,10 @@ fn how_it_died(ended: WaitStatus) -> Outcome {
     }
 }
 
-fn in_child(case: &Case, route: Route, directory: &Path, keep: &OwnedFd) -> Outcome {
+fn in_child(route: Route, keep: &OwnedFd, script: impl FnOnce() -> Result<String, Stop>) -> Outcome {
     let outcome = prepare(route, keep).and_then(|()| {
-        let mut trial = Trial::new(route, directory.to_path_buf());
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (case.script)(&mut trial)?;
-            Ok(trial.into_observed())
-        }))
-        .unwrap_or_else(|_| Err(Stop::Broken("the script panicked".to_owned())))
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(script))
+            .unwrap_or_else(|_| Err(Stop::Broken("the script panicked".to_owned())))
     });
     outcome.map_or_else(Outcome::from, Outcome::Observed)
 }

@@ -10,6 +10,7 @@ mod cases;
 mod child;
 pub mod emulation;
 mod expected;
+pub mod explore;
 pub mod machine;
 mod network;
 mod raw;

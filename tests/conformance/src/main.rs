@@ -1,12 +1,14 @@
 //! Runs the suite on this machine, and prints what it showed.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use unisend_conformance::explore::{self, Ended, Exploration, Programs, Step};
 use unisend_conformance::report::{self, Format, Report, Screen};
 use unisend_conformance::{Case, Topic, machine, run, suite};
 
@@ -82,6 +84,35 @@ enum Command {
         /// The second report
         b: PathBuf,
     },
+    /// Run random programs through unisend, and check every answer against the contract
+    Explore(Explore),
+}
+
+#[derive(Args)]
+struct Explore {
+    /// The seed: the same seed makes the same programs on every system [default: a new one, which is printed]
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// How many programs to run
+    #[arg(long, default_value_t = 1000)]
+    programs: usize,
+
+    /// The most steps of a program
+    #[arg(long, default_value_t = 20)]
+    steps: usize,
+
+    /// Stop after this many seconds, whatever is left
+    #[arg(long, value_name = "SECONDS")]
+    for_seconds: Option<u64>,
+
+    /// Print every answer. A line that can be another one on another system ends in "(differs)"
+    #[arg(long)]
+    transcript: bool,
+
+    /// Run the program of this file instead (JSON; - is the standard input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "programs", "steps"])]
+    replay: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +122,7 @@ fn main() -> ExitCode {
         Some(Command::List { choice }) => Ok((list(&choice), ExitCode::SUCCESS)),
         Some(Command::Show { report, choice, form }) => show(&report, &choice, &form),
         Some(Command::Diff { a, b }) => diff(&a, &b),
+        Some(Command::Explore(options)) => explore(&options),
         None => examine(&arguments.choice, &arguments.form, Duration::from_secs(arguments.time_limit)),
     };
     let (printed, code) = match outcome {
@@ -166,17 +198,61 @@ fn read(path: &Path) -> Result<Report, String> {
         .map_err(|error| format!("{} is not a report that --format json printed: {error}", path.display()))
 }
 
+fn explore(options: &Explore) -> Result<(String, ExitCode), String> {
+    for lacking in machine::prepare()? {
+        eprintln!("{lacking}");
+    }
+    if let Some(path) = &options.replay {
+        return replay(path);
+    }
+    let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
+    let until = options.for_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut exploration = Exploration::new(seed, options.transcript);
+    let progress = bar(options.programs);
+    for program in Programs::new(seed, options.steps).take(options.programs) {
+        if until.is_some_and(|until| Instant::now() >= until) || exploration.has_seen_enough() {
+            break;
+        }
+        exploration.run(&program);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let code = if exploration.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    Ok((exploration.to_string(), code))
+}
+
+fn replay(path: &Path) -> Result<(String, ExitCode), String> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let steps: Vec<Step> =
+        serde_json::from_str(&text).map_err(|error| format!("{} is not a program: {error}", path.display()))?;
+    let (shown, code) = match explore::run(&steps) {
+        Ended::Right(shown) => (shown.to_string(), ExitCode::SUCCESS),
+        Ended::Wrong(shown) => (shown.to_string(), ExitCode::FAILURE),
+        Ended::Skipped(reason) => (format!("skipped: {reason}\n"), ExitCode::SUCCESS),
+    };
+    Ok((shown, code))
+}
+
+/// Returns a bar that is drawn only on a terminal, and only by this thread, because each run forks this process. It uses
+/// only characters that a console without UTF-8 has.
+fn bar(length: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{pos}/{len} [{bar:20}] {wide_msg}")
+        .expect("a template that is right")
+        .progress_chars("=> ");
+    ProgressBar::new(length as u64).with_style(style)
+}
+
 fn examine(choice: &Choice, form: &Form, time_limit: Duration) -> Result<(String, ExitCode), String> {
     for lacking in machine::prepare()? {
         eprintln!("{lacking}");
     }
     let cases = choice.cases();
-    // The bar is drawn only on a terminal, and only by this thread, because each case forks this process. It
-    // uses only characters that a console without UTF-8 has.
-    let style = ProgressStyle::with_template("{pos}/{len} [{bar:20}] {wide_msg}")
-        .expect("a template that is right")
-        .progress_chars("=> ");
-    let progress = ProgressBar::new(cases.len() as u64).with_style(style);
+    let progress = bar(cases.len());
     let report = run::run(&cases, time_limit, |case| {
         progress.set_message(format!("{} {}", case.id, case.title));
         progress.inc(1);

@@ -1,0 +1,122 @@
+//! Many programs of one seed, and what they found.
+
+use std::fmt;
+
+use super::program::Step;
+use super::{Ended, Shown, run, shrink};
+
+/// An exploration ends when it has found this many wrong programs.
+const ENOUGH: usize = 10;
+
+/// A wrong program is run again this many times. If it is then always right, it is not made shorter.
+const AGAIN: usize = 5;
+
+/// The programs of one seed, run one after another.
+#[derive(Debug)]
+pub struct Exploration {
+    seed: u64,
+    prints_all: bool,
+    count: usize,
+    steps: usize,
+    skipped: Vec<String>,
+    found: Vec<Found>,
+    transcript: String,
+}
+
+/// A wrong program.
+#[derive(Debug)]
+struct Found {
+    number: usize,
+    steps: Vec<Step>,
+    shown: Shown,
+    /// Whether it was wrong again.
+    repeats: bool,
+}
+
+impl Exploration {
+    /// Returns an exploration of this seed that has run nothing, and that prints every answer or the wrong ones.
+    #[must_use]
+    pub fn new(seed: u64, prints_all: bool) -> Self {
+        let (skipped, found) = (Vec::new(), Vec::new());
+        Self { seed, prints_all, count: 0, steps: 0, skipped, found, transcript: String::new() }
+    }
+
+    /// Returns whether every answer was right.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Returns whether it has found so much that the rest would say little.
+    #[must_use]
+    pub fn has_seen_enough(&self) -> bool {
+        self.found.len() >= ENOUGH
+    }
+
+    /// Runs the next program. If it is wrong, makes it shorter.
+    pub fn run(&mut self, steps: &[Step]) {
+        let number = self.count;
+        self.count += 1;
+        match run(steps) {
+            Ended::Right(shown) => self.note(number, &shown),
+            Ended::Skipped(reason) => {
+                if !self.skipped.contains(&reason) {
+                    self.skipped.push(reason);
+                }
+            }
+            Ended::Wrong(shown) => {
+                self.note(number, &shown);
+                self.found.push(examine(number, steps, shown));
+            }
+        }
+    }
+
+    fn note(&mut self, number: usize, shown: &Shown) {
+        self.steps += shown.lines.len();
+        if self.prints_all {
+            self.transcript += &format!("program {number}\n{shown}");
+        }
+    }
+}
+
+fn examine(number: usize, steps: &[Step], shown: Shown) -> Found {
+    let is_wrong = |steps: &[Step]| matches!(run(steps), Ended::Wrong(_));
+    if !(0..AGAIN).any(|_| is_wrong(steps)) {
+        return Found { number, steps: steps.to_vec(), shown, repeats: false };
+    }
+    let steps = shrink::shrink(steps, is_wrong);
+    // It may be wrong only sometimes: then what it was at first is shown.
+    let shown = (0..AGAIN)
+        .find_map(|_| match run(&steps) {
+            Ended::Wrong(shown) => Some(shown),
+            _ => None,
+        })
+        .unwrap_or(shown);
+    Found { number, steps, shown, repeats: true }
+}
+
+impl Found {
+    /// Writes the program as a test that can be pasted into `tests/explore.rs`.
+    fn test(&self, f: &mut fmt::Formatter<'_>, seed: u64) -> fmt::Result {
+        writeln!(f, "#[test]\nfn program_{}_of_seed_{seed}() {{\n    replay(&[", self.number)?;
+        self.steps.iter().try_for_each(|step| writeln!(f, "        {step:?},"))?;
+        writeln!(f, "    ]);\n}}")
+    }
+}
+
+impl fmt::Display for Exploration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.transcript)?;
+        for found in &self.found {
+            let repeats = if found.repeats { "" } else { ", once: it was right when it was run again" };
+            writeln!(f, "program {} of seed {} is wrong{repeats}\n{}", found.number, self.seed, found.shown)?;
+            found.test(f, self.seed)?;
+            writeln!(f)?;
+        }
+        for reason in &self.skipped {
+            writeln!(f, "some programs were skipped: {reason}")?;
+        }
+        let Self { seed, count, steps, found, .. } = self;
+        writeln!(f, "seed {seed}: {count} programs, {steps} steps, {} wrong", found.len())
+    }
+}

@@ -1,0 +1,214 @@
+//! Random programs, whose every answer is checked against the contract.
+//!
+//! A [program](program) is made from a seed. It runs in a child process of its own, through unisend. The
+//! [model](model) says which answers are right. A program that gets a wrong one is made as short as it can be.
+
+mod exploration;
+mod model;
+mod payload;
+mod program;
+mod shrink;
+mod sockets;
+
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use exploration::Exploration;
+pub use model::{Answer, Arrival, Model, Said, System};
+pub use payload::Payload;
+pub use program::{Call, Flags, How, Kind, Programs, Step, Taking, Target, Whole};
+
+use crate::case::Stop;
+use crate::child::{self, Outcome};
+use crate::trial::Route;
+use sockets::Sockets;
+
+/// No program takes longer.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The room of a receive that takes all.
+const ALL: usize = 400_000;
+
+/// What a program showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// A line for each step that was made.
+    pub lines: Vec<String>,
+    /// What was wrong with the last one.
+    pub wrong: Option<String>,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        self.wrong.iter().try_for_each(|wrong| writeln!(f, "  wrong: {wrong}"))
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Every answer was right.
+    Right(Shown),
+    /// This was wrong.
+    Wrong(Shown),
+    /// It could not be run here, for this reason.
+    Skipped(String),
+}
+
+/// Runs a program in a child process. The caller must have only one thread.
+#[must_use]
+pub fn run(steps: &[Step]) -> Ended {
+    let wrong = |what: String| Ended::Wrong(Shown { lines: Vec::new(), wrong: Some(what) });
+    match child::run_script(Route::Portable, TIME_LIMIT, |directory| in_child(steps, directory)) {
+        Outcome::Observed(told) => match serde_json::from_str::<Shown>(&told) {
+            Ok(shown) if shown.wrong.is_some() => Ended::Wrong(shown),
+            Ok(shown) => Ended::Right(shown),
+            Err(_) => wrong(told),
+        },
+        Outcome::Skipped(reason) => Ended::Skipped(reason),
+        Outcome::Broken(what) => wrong(what),
+        Outcome::Hung => wrong(format!("hung: stopped after {} s", TIME_LIMIT.as_secs())),
+    }
+}
+
+fn in_child(steps: &[Step], directory: &Path) -> Result<String, Stop> {
+    let before = open_descriptors();
+    let mut running = Running::new(directory)?;
+    for (number, step) in steps.iter().enumerate() {
+        if running.model.can(step)
+            && let Err(wrong) = running.make(number, step)?
+        {
+            running.shown.wrong = Some(wrong);
+            break;
+        }
+    }
+    let mut shown = running.end();
+    let after = open_descriptors();
+    if after != before && shown.wrong.is_none() {
+        shown.wrong = Some(format!("{} descriptors leaked", after.abs_diff(before)));
+    }
+    Ok(serde_json::to_string(&shown).expect("text can be written as text"))
+}
+
+/// Returns how many descriptors are open. A program has no high numbers.
+fn open_descriptors() -> usize {
+    const MOST: i32 = 300;
+    let is_open = |number: &i32| {
+        // SAFETY: it only asks about the number.
+        unsafe { libc::fcntl(*number, libc::F_GETFD) >= 0 }
+    };
+    (0..MOST).filter(is_open).count()
+}
+
+/// A program that runs.
+struct Running {
+    sockets: Sockets,
+    model: Model,
+    shown: Shown,
+    /// Whether a line has differed, so that those after it may differ too.
+    has_differed: bool,
+}
+
+impl Running {
+    fn new(directory: &Path) -> Result<Self, Stop> {
+        Ok(Self {
+            sockets: Sockets::new(directory)?,
+            model: Model::new(System::HERE),
+            shown: Shown { lines: Vec::new(), wrong: None },
+            has_differed: false,
+        })
+    }
+
+    fn end(self) -> Shown {
+        self.shown
+    }
+
+    fn make(&mut self, number: usize, step: &Step) -> Result<Result<(), model::Wrong>, Stop> {
+        match *step {
+            Step::Send(place, call, length, flags) => {
+                let payload = Payload::new(number, call, length as usize);
+                let probed = self.model.is_probed(place);
+                let answer = self.sockets.send(place, probed, call, &payload, length, flags);
+                let said = self.model.sent(place, call, &payload, flags, &answer);
+                let said = self.say(step, &answer, said);
+                self.settle()?;
+                Ok(said)
+            }
+            Step::Receive(place, taking, room, flags) => {
+                let room = if matches!(taking, Taking::Many(_)) { room.min(70_000) } else { room };
+                self.receive(step, place, taking, room as usize, flags).map(|said| said.map(drop))
+            }
+            Step::Drain(place) => self.drain(step, place),
+            Step::Credentials(place) => {
+                let answer = self.sockets.credentials(place);
+                let said = self.model.credentials(place, &answer);
+                Ok(self.say(step, &answer, said))
+            }
+            _ => {
+                self.sockets.set_up(step)?;
+                self.model.follow(step);
+                self.sockets.record_names(&self.model);
+                for place in self.model.at_the_end() {
+                    self.sockets.wait_for_the_end(place)?;
+                }
+                self.settle()?;
+                self.shown.lines.push(format!("{step:?}"));
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    /// Waits until sockets know of what has happened to their peers.
+    fn settle(&mut self) -> Result<(), Stop> {
+        for place in self.sockets.settle(&self.model.about_to_learn())? {
+            self.model.report_was_lost(place);
+        }
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        step: &Step,
+        place: usize,
+        taking: Taking,
+        room: usize,
+        flags: Flags,
+    ) -> Result<Result<bool, model::Wrong>, Stop> {
+        let will_arrive = self.model.will_arrive(place);
+        let answer = self.sockets.receive(place, taking, room, flags, will_arrive)?;
+        let said = self.model.received(place, taking, room, flags, &answer);
+        let goes_on = matches!(&answer, Answer::Received(arrivals) if arrivals.iter().any(|arrival| !arrival.end));
+        Ok(self.say(step, &answer, said).map(|()| goes_on))
+    }
+
+    fn drain(&mut self, step: &Step, place: usize) -> Result<Result<(), model::Wrong>, Stop> {
+        loop {
+            match self.receive(step, place, Taking::WithDescriptors, ALL, Flags(0))? {
+                Ok(true) => {}
+                said => return Ok(said.map(drop)),
+            }
+        }
+    }
+
+    /// Notes an answer. A line says whether another system can have another answer.
+    fn say(&mut self, step: &Step, answer: &Answer, said: Result<Said, model::Wrong>) -> Result<(), model::Wrong> {
+        let mut line = format!("{step:?}: {answer}");
+        match said {
+            Ok(said) => {
+                self.has_differed |= said.differs;
+                let differs = if self.has_differed { " (differs)" } else { "" };
+                let _ = write!(line, " [{}]{differs}", said.clause);
+                self.shown.lines.push(line);
+                Ok(())
+            }
+            Err(right) => {
+                self.shown.lines.push(line);
+                Err(format!("it answered {answer}, and right is {right}"))
+            }
+        }
+    }
+}

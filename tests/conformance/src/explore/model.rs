@@ -1,0 +1,473 @@
+//! The contract as a state machine. It knows no kernel: it says which answers are right for a step, and follows
+//! the answer that was given.
+//!
+//! Each rule names its clause in `docs/contract.md`. Where the contract leaves room (a short count, how much a
+//! buffer holds), a rule has a set of right answers. Where systems differ, a rule is [`Said::differs`].
+
+mod receive;
+mod send;
+
+pub(crate) use send::in_file;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use unisend::ErrorKind;
+
+use super::program::{Call, How, Kind, PLACES, Step, Target};
+
+/// This many bytes fit into the buffers of a socket that nobody has set, on every system.
+const SURELY_FITS: usize = 1024;
+
+/// A system that the contract speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// Linux.
+    Linux,
+    /// OpenBSD.
+    OpenBsd,
+}
+
+impl System {
+    /// The system that this is compiled for.
+    pub const HERE: Self = if cfg!(target_os = "linux") { Self::Linux } else { Self::OpenBsd };
+}
+
+/// What a call of unisend answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed(ErrorKind),
+    /// A send accepted this many bytes (a batch: datagrams), and then failed if there is a kind.
+    Sent(usize, Option<ErrorKind>),
+    /// This was received: one message, or the datagrams of a batch.
+    Received(Vec<Arrival>),
+}
+
+/// What was received at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Arrival {
+    /// The data.
+    pub bytes: Vec<u8>,
+    /// The files whose descriptors came, by their numbers.
+    pub descriptors: Vec<u8>,
+    /// Whether descriptors were lost.
+    pub lost: bool,
+    /// Whether the datagram or record was longer.
+    pub truncated: bool,
+    /// Whether this is the end of file.
+    pub end: bool,
+    /// The socket that sent it, if it has a name.
+    pub sender: Option<usize>,
+}
+
+/// A right answer, and why it is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// The clause.
+    pub clause: &'static str,
+    /// Whether another system, another size of a buffer or another time can have another answer.
+    pub differs: bool,
+}
+
+impl Said {
+    const fn same(clause: &'static str) -> Self {
+        Self { clause, differs: false }
+    }
+
+    const fn differs(clause: &'static str) -> Self {
+        Self { clause, differs: true }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Failed(kind) => write!(f, "{kind}"),
+            Self::Sent(count, None) => write!(f, "{count}"),
+            Self::Sent(count, Some(kind)) => write!(f, "{count}, {kind}"),
+            Self::Received(arrivals) => {
+                let said: Vec<String> = arrivals.iter().map(Arrival::to_string).collect();
+                write!(f, "received {}", said.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = self.bytes.iter().fold(0_u32, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        write!(f, "{}+{} #{sum:08x}", self.bytes.len(), self.descriptors.len())?;
+        let said = [(self.lost, " lost"), (self.truncated, " truncated"), (self.end, " end")];
+        said.into_iter().filter(|(is, _)| *is).try_for_each(|(_, word)| f.write_str(word))?;
+        self.sender.map_or(Ok(()), |sender| write!(f, " from {sender}"))
+    }
+}
+
+/// An answer that is not right: what would be, with the clause.
+pub type Wrong = String;
+
+/// Where the life of a connection is, as its owner can see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Life {
+    /// It has no peer, and had none.
+    New,
+    /// It listens.
+    Listening,
+    /// It has a peer.
+    Connected,
+    /// The peer has closed. TCP accepts one send before it knows (S9).
+    PeerClosed,
+    /// The next call fails with one of these kinds (S5, S8, S17, S19).
+    Pending(&'static [ErrorKind]),
+    /// The connection is over.
+    Over,
+    /// A blocking connect was refused (S6).
+    Refused,
+}
+
+/// What one call sent: a part of a stream that came with its descriptors, or a datagram or record.
+#[derive(Debug, Clone)]
+struct Chunk {
+    bytes: VecDeque<u8>,
+    descriptors: Vec<u8>,
+    /// The last byte is urgent: it can be received on its own, or be lost (F8e, F8f).
+    urgent: bool,
+    sender: usize,
+    /// The network may drop it, because the receiver's buffer may be full (B4).
+    may_be_lost: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Socket {
+    kind: Kind,
+    life: Life,
+    open: bool,
+    named: bool,
+    peer: Option<usize>,
+    sending_shut: bool,
+    receiving_shut: bool,
+    usual_buffers: bool,
+    /// More was once sent than certainly fits. Acknowledgements may be on their way.
+    was_full: bool,
+    probed: bool,
+    /// Data was on its way when its receiver was shut down, so the connection may have been reset (S11b).
+    may_be_reset: bool,
+    /// The kernel made it together with its peer.
+    paired: bool,
+    incoming: VecDeque<Chunk>,
+}
+
+impl Socket {
+    fn new(kind: Kind, named: bool) -> Self {
+        Self {
+            kind,
+            life: Life::New,
+            open: true,
+            named,
+            peer: None,
+            sending_shut: false,
+            receiving_shut: false,
+            usual_buffers: true,
+            was_full: false,
+            probed: false,
+            may_be_reset: false,
+            paired: false,
+            incoming: VecDeque::new(),
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.incoming.iter().map(|chunk| chunk.bytes.len()).sum()
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.life == Life::New && !self.sending_shut && !self.receiving_shut
+    }
+}
+
+/// The model of one running program.
+#[derive(Debug, Clone)]
+pub struct Model {
+    system: System,
+    sockets: Vec<Socket>,
+    places: [Option<usize>; PLACES],
+}
+
+impl Model {
+    /// Returns the model of a program on this system, before its first step.
+    #[must_use]
+    pub fn new(system: System) -> Self {
+        Self { system, sockets: Vec::new(), places: [None; PLACES] }
+    }
+
+    /// Returns the number of the socket in this place.
+    #[must_use]
+    pub fn socket_in(&self, place: usize) -> Option<usize> {
+        self.places[place]
+    }
+
+    fn at(&self, place: usize) -> Option<&Socket> {
+        self.places[place].map(|socket| &self.sockets[socket])
+    }
+
+    fn is(&self, place: usize, what: impl FnOnce(&Socket) -> bool) -> bool {
+        self.at(place).is_some_and(what)
+    }
+
+    /// Returns the kind of the socket in this place.
+    #[must_use]
+    pub fn kind(&self, place: usize) -> Option<Kind> {
+        self.at(place).map(|socket| socket.kind)
+    }
+
+    /// Returns whether the socket in this place is declared by what `probe` finds.
+    #[must_use]
+    pub fn is_probed(&self, place: usize) -> bool {
+        self.is(place, |socket| socket.probed)
+    }
+
+    /// Returns whether something is on its way to the socket in this place, so that a receive can wait for it.
+    #[must_use]
+    pub fn will_arrive(&self, place: usize) -> bool {
+        self.is(place, |socket| socket.incoming.iter().any(|chunk| !chunk.may_be_lost && !chunk.urgent))
+    }
+
+    /// Returns the places whose sockets are about to learn that their peer is gone: from the peer's close, or
+    /// from the answer to their own send.
+    #[must_use]
+    pub fn about_to_learn(&self) -> Vec<usize> {
+        (0..PLACES).filter(|&place| self.is(place, |socket| matches!(socket.life, Life::Pending(_)))).collect()
+    }
+
+    /// Notes that nothing was reported to the socket in this place: the network dropped the report of UDP.
+    pub fn report_was_lost(&mut self, place: usize) {
+        if let Some(socket) = self.places[place].map(|socket| &mut self.sockets[socket])
+            && socket.kind.is_udp()
+        {
+            socket.life = Life::Connected;
+        }
+    }
+
+    /// Returns whether the step can be made: its sockets are there, and their state has a meaning for it.
+    #[must_use]
+    pub fn can(&self, step: &Step) -> bool {
+        match *step {
+            Step::Pair(_, a, b) => a != b,
+            Step::New(..) | Step::Guard(_) => true,
+            Step::Bind(place) => self.is(place, |socket| {
+                !socket.named && socket.is_untouched() && (socket.kind.is_unix() || socket.kind == Kind::Tcp)
+            }),
+            Step::Listen(place) => {
+                self.is(place, |socket| socket.named && socket.is_untouched() && !socket.kind.is_datagram())
+            }
+            Step::Connect(from, to, accepted) => self.can_connect(from, to, accepted),
+            Step::ConnectToNobody(place, _) => {
+                self.is(place, |socket| socket.kind == Kind::Tcp && socket.is_untouched() && !socket.named)
+            }
+            Step::Shutdown(place, how) => self.is(place, |socket| can_shut_down(socket, how)),
+            Step::Reset(place) => self.is(place, |socket| {
+                socket.kind == Kind::Tcp && socket.life == Life::Connected && !socket.sending_shut
+            }),
+            Step::Send(place, call, ..) => self.is(place, |socket| self.can_send(socket, call)),
+            Step::Receive(place, super::program::Taking::Many(_), ..) => {
+                self.is(place, |socket| socket.kind.is_datagram())
+            }
+            Step::Close(place)
+            | Step::SmallBuffers(place)
+            | Step::Nonblocking(place, _)
+            | Step::Probe(place)
+            | Step::Credentials(place)
+            | Step::Receive(place, ..)
+            | Step::Drain(place) => self.places[place].is_some(),
+        }
+    }
+
+    fn can_connect(&self, from: usize, to: usize, accepted: usize) -> bool {
+        let (Some(a), Some(b)) = (self.at(from), self.at(to)) else { return false };
+        let apart = from != to && accepted != from && accepted != to;
+        let fits = match a.kind {
+            Kind::UdpV4 | Kind::UdpV6 => matches!(a.life, Life::New | Life::Connected) && !a.sending_shut,
+            Kind::UnixDatagram => {
+                a.is_untouched() && b.named && b.peer.is_none_or(|peer| Some(peer) == self.places[from]) && !b.receiving_shut
+            }
+            _ => a.is_untouched() && b.life == Life::Listening,
+        };
+        apart && a.kind == b.kind && fits
+    }
+
+    fn can_send(&self, socket: &Socket, call: Call) -> bool {
+        let target = match call {
+            Call::To(target) => match target {
+                Target::Peer => return false,
+                target => target,
+            },
+            Call::Message(target, ..) if target == Target::Peer => return true,
+            Call::Message(target, ..) | Call::Datagrams(target, _) | Call::Segments(target, _) => target,
+            _ => return true,
+        };
+        socket.kind.is_datagram()
+            && match target {
+                Target::Place(place) => self.is(place, |to| to.kind == socket.kind && to.named),
+                Target::Unspecified => socket.kind.is_udp(),
+                _ => true,
+            }
+    }
+
+    /// Follows a step that is not a call of unisend.
+    pub fn follow(&mut self, step: &Step) {
+        match *step {
+            Step::Pair(kind, a, b) => self.pair(kind, a, b),
+            Step::New(kind, place) => {
+                self.put(place, Socket::new(kind, kind.is_udp()));
+            }
+            Step::Bind(place) => self.change(place, |socket| socket.named = true),
+            Step::Listen(place) => self.change(place, |socket| socket.life = Life::Listening),
+            Step::Connect(from, to, accepted) => self.connect(from, to, accepted),
+            Step::ConnectToNobody(place, waits) => self.change(place, |socket| {
+                socket.life =
+                    if waits { Life::Refused } else { Life::Pending(&[ErrorKind::Refused]) };
+            }),
+            Step::Shutdown(place, how) => self.shut_down(place, how),
+            Step::Close(place) => self.close(place, false),
+            Step::Reset(place) => self.close(place, true),
+            Step::SmallBuffers(place) => self.change(place, |socket| socket.usual_buffers = false),
+            Step::Probe(place) => self.change(place, |socket| socket.probed = true),
+            Step::Nonblocking(..) | Step::Guard(_) => {}
+            Step::Credentials(_) | Step::Send(..) | Step::Receive(..) | Step::Drain(_) => {
+                unreachable!("these are calls of unisend")
+            }
+        }
+    }
+
+    /// Returns the places whose TCP sockets can see the end of what their peer sent.
+    #[must_use]
+    pub fn at_the_end(&self) -> Vec<usize> {
+        let ended = |socket: &Socket| {
+            let peer = socket.peer.map(|peer| &self.sockets[peer]);
+            socket.kind == Kind::Tcp && peer.is_some_and(|peer| !peer.open || peer.sending_shut)
+        };
+        (0..PLACES).filter(|&place| self.is(place, ended)).collect()
+    }
+
+    /// Checks the answer to a request for the credentials of the peer.
+    ///
+    /// # Errors
+    ///
+    /// If the answer is not right.
+    pub fn credentials(&self, place: usize, answer: &Answer) -> Result<Said, Wrong> {
+        let Some(socket) = self.at(place) else { return Err("an empty place".to_owned()) };
+        let (clause, right) = match socket.kind {
+            kind if !kind.is_unix() => ("C4", Answer::Failed(ErrorKind::Unsupported)),
+            Kind::UnixDatagram if !socket.paired => ("C4", Answer::Failed(ErrorKind::NotConnected)),
+            _ if matches!(socket.life, Life::New | Life::Listening) => {
+                ("C4", Answer::Failed(ErrorKind::NotConnected))
+            }
+            _ => ("C2", Answer::Done),
+        };
+        if *answer == right { Ok(Said::same(clause)) } else { Err(format!("{clause}: {right}")) }
+    }
+
+    fn change(&mut self, place: usize, change: impl FnOnce(&mut Socket)) {
+        if let Some(socket) = self.places[place] {
+            change(&mut self.sockets[socket]);
+        }
+    }
+
+    fn put(&mut self, place: usize, socket: Socket) -> usize {
+        self.close(place, false);
+        let number = self.sockets.len();
+        self.sockets.push(socket);
+        self.places[place] = Some(number);
+        number
+    }
+
+    fn pair(&mut self, kind: Kind, a: usize, b: usize) {
+        let named = !kind.is_unix();
+        let [a, b] = [a, b].map(|place| self.put(place, Socket::new(kind, named)));
+        self.join(a, b);
+        self.join(b, a);
+        self.sockets[a].paired = true;
+        self.sockets[b].paired = true;
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        self.sockets[a].life = Life::Connected;
+        self.sockets[a].peer = Some(b);
+    }
+
+    fn connect(&mut self, from: usize, to: usize, accepted: usize) {
+        let (Some(a), Some(b)) = (self.places[from], self.places[to]) else { return };
+        let kind = self.sockets[a].kind;
+        if kind.is_datagram() {
+            return self.join(a, b);
+        }
+        let mut server = Socket::new(kind, true);
+        server.usual_buffers = self.sockets[b].usual_buffers;
+        let server = self.put(accepted, server);
+        self.join(a, server);
+        self.join(server, a);
+    }
+
+    fn shut_down(&mut self, place: usize, how: How) {
+        self.change(place, |socket| {
+            socket.sending_shut |= how != How::Receiving;
+            socket.receiving_shut |= how != How::Sending;
+        });
+        // Linux answers data for a TCP socket that does neither with a reset (S11b).
+        let Some(number) = self.places[place].filter(|_| self.system == System::Linux) else { return };
+        let socket = &self.sockets[number];
+        let does_neither = socket.sending_shut && socket.receiving_shut;
+        let (Kind::Tcp, true, Some(peer)) = (socket.kind, does_neither, socket.peer) else { return };
+        if socket.queued() > SURELY_FITS {
+            self.sockets[number].may_be_reset = true;
+            self.sockets[peer].may_be_reset = true;
+        } else if self.sockets[peer].life == Life::Connected {
+            self.sockets[peer].life = Life::PeerClosed;
+        }
+    }
+
+    fn close(&mut self, place: usize, with_reset: bool) {
+        let Some(number) = self.places[place].take() else { return };
+        self.sockets[number].open = false;
+        let closed = self.sockets[number].clone();
+        for other in 0..self.sockets.len() {
+            if self.sockets[other].open && self.sockets[other].peer == Some(number) {
+                self.lose_peer(other, &closed, with_reset);
+            }
+        }
+    }
+
+    fn lose_peer(&mut self, number: usize, closed: &Socket, with_reset: bool) {
+        use ErrorKind::{Disconnected, Reset};
+        let socket = &mut self.sockets[number];
+        if !matches!(socket.life, Life::Connected | Life::PeerClosed) {
+            return;
+        }
+        // OpenBSD does not reset a connection because of what was not read.
+        let unread = !closed.incoming.is_empty() && self.system == System::Linux;
+        socket.life = match socket.kind {
+            Kind::UdpV4 | Kind::UdpV6 => return,
+            Kind::UnixDatagram => Life::Pending(&[Reset]),
+            Kind::UnixStream | Kind::UnixSeqpacket => Life::PeerClosed,
+            Kind::Tcp if with_reset && !closed.sending_shut => Life::Pending(&[Reset]),
+            // If the end of the stream comes before the reset, Linux says EPIPE and not ECONNRESET.
+            Kind::Tcp if with_reset || unread => Life::Pending(&[Reset, Disconnected]),
+            Kind::Tcp => Life::PeerClosed,
+        };
+    }
+}
+
+fn can_shut_down(socket: &Socket, how: How) -> bool {
+    match (socket.kind, &socket.life) {
+        (Kind::UdpV4 | Kind::UdpV6, Life::New | Life::Connected) => how == How::Sending,
+        (Kind::UnixDatagram, Life::Connected) => true,
+        (Kind::UnixDatagram, _) => false,
+        (_, Life::New) => how == How::Sending,
+        (_, Life::Connected) => true,
+        _ => false,
+    }
+}

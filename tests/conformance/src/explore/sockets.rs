@@ -1,0 +1,590 @@
+//! The sockets of a running program, and the steps on them through unisend.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Write};
+use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::poll::PollFlags;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockType, SockaddrStorage, UnixAddr, connect, getsockname, listen, setsockopt, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
+use unisend::{
+    Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, Message, Offset,
+    Outcome, ReceiveFlags, Received, SegmentOffload, Segments, SendAllError, SendFlags, SigpipeGuard, SocketKind,
+    SocketRef, Transfer,
+};
+
+use super::model::{Answer, Arrival, Model};
+use super::payload::{self, FILES, Payload};
+use super::program::{Call, Flags, How, Kind, PLACES, Step, Taking, Target, Whole};
+use crate::case::Stop;
+use crate::raw;
+use crate::scene;
+
+/// How long a send waits for room, in milliseconds. No step waits longer, so that a program ends.
+const SEND_TIMEOUT: i64 = 20;
+
+/// How long something that must happen can take, in milliseconds.
+const PATIENCE: u16 = 2000;
+
+/// How long a report of the network, which may be lost, can take, in milliseconds.
+const REPORT: u16 = 100;
+
+impl Kind {
+    const fn declared(self) -> SocketKind {
+        match self {
+            Self::Tcp => SocketKind::Tcp,
+            Self::UdpV4 => SocketKind::UdpV4,
+            Self::UdpV6 => SocketKind::UdpV6,
+            Self::UnixStream => SocketKind::UnixStream,
+            Self::UnixDatagram => SocketKind::UnixDatagram,
+            Self::UnixSeqpacket => SocketKind::UnixSeqpacket,
+        }
+    }
+
+    const fn family(self) -> AddressFamily {
+        match self {
+            Self::Tcp | Self::UdpV4 => AddressFamily::Inet,
+            Self::UdpV6 => AddressFamily::Inet6,
+            _ => AddressFamily::Unix,
+        }
+    }
+
+    const fn sock_type(self) -> SockType {
+        match self {
+            Self::Tcp | Self::UnixStream => SockType::Stream,
+            Self::UnixSeqpacket => SockType::SeqPacket,
+            _ => SockType::Datagram,
+        }
+    }
+}
+
+/// A socket in its place.
+struct Placed {
+    fd: OwnedFd,
+    kind: Kind,
+    address: Option<Address>,
+}
+
+/// The sockets and files of a program.
+pub(crate) struct Sockets {
+    directory: PathBuf,
+    places: [Option<Placed>; PLACES],
+    /// The addresses that sockets have had, with the numbers of the sockets.
+    names: HashMap<Address, usize>,
+    /// The files whose descriptors are sent.
+    files: Vec<File>,
+    data: File,
+    guard: Option<SigpipeGuard>,
+    made: usize,
+}
+
+impl Sockets {
+    /// Makes the files of a program in this directory.
+    pub(crate) fn new(directory: &Path) -> Result<Self, Stop> {
+        let create = |name: String| {
+            File::options().read(true).write(true).create_new(true).open(directory.join(name))
+        };
+        let files = (0..FILES).map(|number| create(format!("file{number}"))).collect::<Result<_, _>>()?;
+        let mut data = create("data".to_owned())?;
+        data.write_all(&payload::file())?;
+        let places = [const { None }; PLACES];
+        Ok(Self { directory: directory.to_owned(), places, names: HashMap::new(), files, data, guard: None, made: 0 })
+    }
+
+    fn fd(&self, place: usize) -> BorrowedFd<'_> {
+        self.placed(place).fd.as_fd()
+    }
+
+    fn placed(&self, place: usize) -> &Placed {
+        self.places[place].as_ref().expect("the model has a socket here")
+    }
+
+    /// Makes a step that is not a call of unisend.
+    pub(crate) fn set_up(&mut self, step: &Step) -> Result<(), Stop> {
+        match *step {
+            Step::Pair(kind, a, b) => self.pair(kind, a, b)?,
+            Step::New(kind, place) => {
+                let fd = new_socket(kind)?;
+                self.put(place, kind, fd)?;
+            }
+            Step::Bind(place) => self.bind(place)?,
+            Step::Listen(place) => listen(&self.fd(place), Backlog::new(5)?)?,
+            Step::Connect(from, to, accepted) => self.connect(from, to, accepted)?,
+            Step::ConnectToNobody(place, waits) => self.connect_to_nobody(place, waits)?,
+            Step::Shutdown(place, how) => {
+                let how = match how {
+                    How::Receiving => std::net::Shutdown::Read,
+                    How::Sending => std::net::Shutdown::Write,
+                    How::Both => std::net::Shutdown::Both,
+                };
+                // Linux says ENOTCONN of a socket without a peer, and still shuts UDP down.
+                let _ = scene::shutdown(&self.fd(place).as_raw_fd(), how);
+            }
+            Step::Close(place) => self.places[place] = None,
+            Step::Reset(place) => {
+                let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+                setsockopt(&self.fd(place), sockopt::Linger, &at_once)?;
+                self.places[place] = None;
+            }
+            Step::SmallBuffers(place) => {
+                // OpenBSD refuses a size that is too small for it.
+                let _ = setsockopt(&self.fd(place), sockopt::SndBuf, &4096);
+                let _ = setsockopt(&self.fd(place), sockopt::RcvBuf, &4096);
+            }
+            Step::Nonblocking(place, on) => scene::set_nonblocking(&self.fd(place), on)?,
+            Step::Guard(on) => {
+                self.guard = None;
+                self.guard = on.then(SigpipeGuard::new);
+            }
+            Step::Probe(_) => {}
+            Step::Credentials(_) | Step::Send(..) | Step::Receive(..) | Step::Drain(_) => {
+                unreachable!("these are calls of unisend")
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, place: usize, kind: Kind, fd: OwnedFd) -> Result<(), Stop> {
+        setsockopt(&fd, sockopt::SendTimeout, &TimeVal::milliseconds(SEND_TIMEOUT))?;
+        let address = if kind.is_udp() { Some(internet_address(&fd)?.into()) } else { None };
+        self.places[place] = Some(Placed { fd, kind, address });
+        Ok(())
+    }
+
+    fn pair(&mut self, kind: Kind, a: usize, b: usize) -> Result<(), Stop> {
+        let (first, second) = match kind {
+            Kind::Tcp => {
+                let (a, b) = scene::tcp_pair()?;
+                (a.into(), b.into())
+            }
+            Kind::UdpV4 | Kind::UdpV6 => udp_pair(kind)?,
+            _ => scene::unix_pair(kind.sock_type())?,
+        };
+        self.places[a] = None;
+        self.places[b] = None;
+        self.put(a, kind, first)?;
+        self.put(b, kind, second)
+    }
+
+    fn new_path(&mut self) -> PathBuf {
+        self.made += 1;
+        self.directory.join(format!("socket{}", self.made))
+    }
+
+    fn bind(&mut self, place: usize) -> Result<(), Stop> {
+        if self.placed(place).kind == Kind::Tcp {
+            return scene::bind_to_loopback(&self.fd(place));
+        }
+        let path = self.new_path();
+        scene::bind_to_path(&self.fd(place), &path)?;
+        let address = Address::unix(&path)?;
+        if let Some(placed) = &mut self.places[place] {
+            placed.address = Some(address);
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, from: usize, to: usize, accepted: usize) -> Result<(), Stop> {
+        let Placed { fd: target, kind, address } = self.placed(to);
+        let client = self.fd(from).as_raw_fd();
+        match address {
+            Some(address) if !kind.is_udp() => {
+                let path = address.as_path().expect("a unix socket is bound to a path");
+                connect(client, &UnixAddr::new(path)?)?;
+            }
+            _ => connect(client, &SockaddrStorage::from(internet_address(target)?))?,
+        }
+        if kind.is_datagram() {
+            return Ok(());
+        }
+        let kind = *kind;
+        let server = raw::accept(target.as_fd())?;
+        scene::set_nonblocking(&server, false)?;
+        self.put(accepted, kind, server)
+    }
+
+    fn connect_to_nobody(&mut self, place: usize, waits: bool) -> Result<(), Stop> {
+        let fd = self.fd(place);
+        let nobody = scene::closed_tcp_port()?;
+        if waits {
+            scene::set_nonblocking(&fd, false)?;
+            return match scene::connect_to(&fd, nobody) {
+                Err(nix::Error::ECONNREFUSED) => Ok(()),
+                outcome => Err(Stop::Broken(format!("connect to a closed port gave {outcome:?}"))),
+            };
+        }
+        scene::set_nonblocking(&fd, true)?;
+        // The refusal can come at once. It is then not pending any more.
+        match scene::connect_to(&fd, nobody) {
+            Err(nix::Error::EINPROGRESS) => scene::wait_until(&fd, PollFlags::POLLIN),
+            outcome => scene::skip(format!("connect to a closed port gave {outcome:?} at once")),
+        }
+    }
+
+    /// Records the names of the sockets, each with the number that the model has given to the socket.
+    pub(crate) fn record_names(&mut self, model: &Model) {
+        for place in 0..PLACES {
+            let address = self.places[place].as_ref().and_then(|placed| placed.address);
+            if let (Some(address), Some(number)) = (address, model.socket_in(place)) {
+                self.names.insert(address, number);
+            }
+        }
+    }
+
+    /// Waits until the sockets in these places have learnt that their peer is gone. Returns those that were told nothing.
+    pub(crate) fn settle(&self, places: &[usize]) -> Result<Vec<usize>, Stop> {
+        let mut told_nothing = Vec::new();
+        for &place in places {
+            let placed = self.placed(place);
+            let is_told = match placed.kind {
+                Kind::UnixDatagram => true,
+                kind if kind.is_udp() => scene::wait_for(&placed.fd, PollFlags::empty(), REPORT)?,
+                _ => scene::wait_for(&placed.fd, PollFlags::empty(), PATIENCE)?,
+            };
+            if !is_told {
+                told_nothing.push(place);
+            }
+        }
+        Ok(told_nothing)
+    }
+
+    /// Waits until the peers of a TCP socket that has just been closed or shut down have seen it.
+    pub(crate) fn wait_for_the_end(&self, place: usize) -> Result<(), Stop> {
+        #[cfg(target_os = "linux")]
+        scene::wait_for(&self.fd(place), PollFlags::from_bits_retain(libc::POLLRDHUP), PATIENCE)?;
+        // OpenBSD's poll(2) does not tell the end of a stream from data.
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = place;
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn socket(&self, place: usize, is_probed: bool) -> Result<SocketRef<'_>, Error> {
+        let Placed { fd, kind, .. } = self.placed(place);
+        if is_probed { SocketRef::probe(fd) } else { Ok(SocketRef::new(fd, kind.declared())) }
+    }
+
+    /// Asks for the credentials of the peer, which are those of this process.
+    pub(crate) fn credentials(&self, place: usize) -> Answer {
+        match self.socket(place, false).and_then(|socket| socket.peer_credentials()) {
+            Ok(credentials) => {
+                assert_eq!(credentials.user, nix::unistd::geteuid().as_raw(), "C2: the user of this process");
+                Answer::Done
+            }
+            Err(error) => Answer::Failed(error.kind()),
+        }
+    }
+
+    /// Makes a step that sends.
+    pub(crate) fn send(&self, place: usize, is_probed: bool, call: Call, payload: &Payload, length: u32, flags: Flags) -> Answer {
+        let socket = match self.socket(place, is_probed) {
+            Ok(socket) => socket,
+            Err(error) => return Answer::Failed(error.kind()),
+        };
+        let flags = SendFlags::from_bits_retain(flags.0);
+        let bytes = payload.messages.first().map_or(&[][..], |bytes| bytes);
+        match call {
+            Call::One => sent(socket.send(bytes, flags)),
+            Call::Vectored(slices) => sent(socket.send_vectored(&cut(bytes, slices), flags)),
+            Call::All => sent_all(socket.send_all(bytes, flags), bytes.len()),
+            Call::AllVectored(slices) => {
+                let mut slices = cut(bytes, slices);
+                sent_all(socket.send_all_vectored(&mut &mut slices[..], flags), bytes.len())
+            }
+            Call::To(target) => match self.address(place, target) {
+                Ok(address) => sent(datagram(&socket).send_to(bytes, &address, flags)),
+                Err(error) => sent(Err(error)),
+            },
+            Call::Message(target, slices, descriptors) => {
+                let mut slices = cut(bytes, slices);
+                let descriptors = self.descriptors(payload, descriptors);
+                let message = Message::new(&mut slices).with_descriptors(&descriptors);
+                match target {
+                    Target::Peer => sent(message.send(&socket, flags)),
+                    target => match self.address(place, target) {
+                        Ok(address) => sent(message.send_to(&datagram(&socket), &address, flags)),
+                        Err(error) => sent(Err(error)),
+                    },
+                }
+            }
+            Call::MessageAll(slices, descriptors) => {
+                let mut slices = cut(bytes, slices);
+                let descriptors = self.descriptors(payload, descriptors);
+                let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
+                sent_all(message.send_all(&socket, flags), bytes.len())
+            }
+            Call::Datagrams(target, _) => self.send_batch(place, &datagram(&socket), target, payload, flags),
+            Call::Segments(target, size) => self.send_segments(place, &datagram(&socket), target, size, payload, flags),
+            Call::Sendfile(offset) => {
+                let mut moved = u64::from(offset);
+                let outcome = unisend::sendfile(socket, &self.data, Offset::At(&mut moved), length.into());
+                let accepted = usize::try_from(moved - u64::from(offset)).expect("a part of the file");
+                assert_eq!(outcome.map_or(0, |count| count as usize), accepted, "X2: the offset moves by the count");
+                Answer::Sent(accepted, outcome.err().map(|error| error.kind()))
+            }
+            Call::Transfer(whole) => self.transfer(&socket, whole, payload, length, false),
+            Call::TransferAll(whole) => self.transfer(&socket, whole, payload, length, true),
+        }
+    }
+
+    fn send_batch(
+        &self,
+        place: usize,
+        socket: &SocketRef<'_, DatagramSocket>,
+        target: Target,
+        payload: &Payload,
+        flags: SendFlags,
+    ) -> Answer {
+        let address = match self.address_of(place, target) {
+            Ok(address) => address,
+            Err(error) => return sent(Err(error)),
+        };
+        let slices: Vec<_> = payload.messages.iter().map(|message| [IoSlice::new(message)]).collect();
+        let batch: Vec<_> = slices
+            .iter()
+            .map(|slices| match &address {
+                Some(address) => Datagram::new(slices).to(address),
+                None => Datagram::new(slices),
+            })
+            .collect();
+        sent_all(socket.send_batch(&batch, flags), batch.len())
+    }
+
+    fn send_segments(
+        &self,
+        place: usize,
+        socket: &SocketRef<'_, DatagramSocket>,
+        target: Target,
+        size: u16,
+        payload: &Payload,
+        flags: SendFlags,
+    ) -> Answer {
+        let address = match self.address_of(place, target) {
+            Ok(address) => address,
+            Err(error) => return sent(Err(error)),
+        };
+        let bytes = payload.messages.concat();
+        let segments = Segments::new(&bytes, size.into());
+        let segments = match &address {
+            Some(address) => segments.to(address),
+            None => segments,
+        };
+        sent_all(segments.send(socket, &mut SegmentOffload::new(), flags), bytes.len())
+    }
+
+    fn transfer(&self, socket: &SocketRef<'_>, whole: Whole, payload: &Payload, length: u32, all: bool) -> Answer {
+        let [header, _, _] = &payload.messages[..] else { unreachable!("a transfer has three parts") };
+        let header = [IoSlice::new(header)];
+        // The trailer is given even if the file ends before its count, so that T5 is tried.
+        let trailer = payload.trailer(whole.trailer);
+        let trailer = [IoSlice::new(&trailer)];
+        let descriptors = self.descriptors(payload, whole.descriptors);
+        let mut buffer = [0; 10_000];
+        let transfer = Transfer::new(&self.data)
+            .at(whole.offset.into())
+            .count(length.into())
+            .with_header(&header)
+            .with_trailer(&trailer);
+        let mut transfer = match descriptors.is_empty() {
+            true => transfer,
+            false => transfer.with_descriptors(&descriptors),
+        };
+        if whole.copied {
+            transfer = transfer.by_copying(&mut buffer);
+        }
+        let outcome = match all {
+            true => transfer.send_all(*socket).map_err(|stopped| stopped.error()).map(drop),
+            false => transfer.send(*socket).map(drop),
+        };
+        let accepted = usize::try_from(transfer.sent().total()).expect("what memory holds");
+        if all && outcome.is_ok() {
+            let missing = u64::from(length) - payload.messages[1].len() as u64;
+            let expected = if missing == 0 { Outcome::Whole } else { Outcome::FileEnded { missing } };
+            assert_eq!(transfer.outcome(), Some(expected), "T5");
+        }
+        Answer::Sent(accepted, outcome.err().map(|error| error.kind()))
+    }
+
+    fn descriptors(&self, payload: &Payload, count: u8) -> Vec<BorrowedFd<'_>> {
+        let files = payload.descriptor_files();
+        files.iter().take(count.into()).map(|&file| self.files[usize::from(file)].as_fd()).collect()
+    }
+
+    fn address_of(&self, place: usize, target: Target) -> Result<Option<Address>, Error> {
+        match target {
+            Target::Peer => Ok(None),
+            target => self.address(place, target).map(Some),
+        }
+    }
+
+    fn address(&self, place: usize, target: Target) -> Result<Address, Error> {
+        let kind = self.placed(place).kind;
+        let local = |port| SocketAddr::from((loopback(kind), port));
+        match (target, kind) {
+            (Target::Peer, _) => unreachable!("the peer needs no address"),
+            (Target::Place(other), _) => Ok(self.placed(other).address.expect("the model knows that it is bound")),
+            (Target::OtherFamily, Kind::UdpV4) => Ok(SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into()),
+            (Target::OtherFamily, _) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)).into()),
+            (Target::Unspecified, Kind::UdpV6) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9)).into()),
+            (Target::Unspecified, _) => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9)).into()),
+            (Target::NoSocket, kind) if kind.is_udp() => Ok(local(0).into()),
+            (Target::Nobody, kind) if kind.is_udp() => Ok(local(closed_port(kind)).into()),
+            (Target::NoSocket, _) => Address::unix(self.directory.join("data")),
+            (Target::Nobody, _) => Address::unix(self.directory.join("missing")),
+        }
+    }
+
+    /// Makes a step that receives, without waiting. If something is on its way, waits for it first.
+    pub(crate) fn receive(&self, place: usize, taking: Taking, room: usize, flags: Flags, will_arrive: bool) -> Result<Answer, Stop> {
+        let Placed { fd, kind, .. } = self.placed(place);
+        if will_arrive {
+            let _ = scene::wait_for(fd, PollFlags::POLLIN, PATIENCE)?;
+        }
+        let socket = SocketRef::new(fd, kind.declared());
+        let flags = ReceiveFlags::from_bits_retain(flags.0) | ReceiveFlags::DONT_WAIT;
+        if let Taking::Many(buffers) = taking {
+            return Ok(self.receive_batch(&datagram(&socket), buffers, room, flags));
+        }
+        let mut bytes = vec![0; room];
+        let mut control = ControlBuffer::new();
+        let (first, second) = bytes.split_at_mut(room / 2);
+        let mut slices = [IoSliceMut::new(first), IoSliceMut::new(second)];
+        let received = match taking {
+            Taking::WithoutDescriptors => socket.receive_without_descriptors(&mut slices, flags),
+            _ => socket.receive(&mut slices, &mut control, flags),
+        };
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => return Ok(Answer::Failed(error.kind())),
+        };
+        let count = received.bytes();
+        let arrival = self.arrival(received)?;
+        bytes.truncate(count);
+        Ok(Answer::Received(vec![Arrival { bytes, ..arrival }]))
+    }
+
+    /// Returns what came beside the bytes.
+    fn arrival(&self, received: Received<'_>) -> Result<Arrival, Stop> {
+        let (lost, truncated, end) = (received.descriptors_lost(), received.is_truncated(), received.is_end_of_file());
+        let sender = received.sender();
+        let mut descriptors = Vec::new();
+        for descriptor in received.into_descriptors() {
+            descriptors.push(self.number_of(&File::from(descriptor))?);
+        }
+        let sender = sender.map(|sender| self.number_of_sender(&sender));
+        Ok(Arrival { bytes: Vec::new(), descriptors, lost, truncated, end, sender })
+    }
+
+    fn number_of(&self, file: &File) -> Result<u8, Stop> {
+        let inode = file.metadata()?.ino();
+        for (number, known) in self.files.iter().enumerate() {
+            if known.metadata()?.ino() == inode {
+                return Ok(number as u8);
+            }
+        }
+        Err(Stop::Broken("a descriptor arrived that was not sent".to_owned()))
+    }
+
+    /// A sender that no socket has the name of has a number that the model does not know.
+    fn number_of_sender(&self, sender: &Address) -> usize {
+        self.names.get(sender).copied().unwrap_or(usize::MAX)
+    }
+
+    fn receive_batch(
+        &self,
+        socket: &SocketRef<'_, DatagramSocket>,
+        buffers: u8,
+        room: usize,
+        flags: ReceiveFlags,
+    ) -> Answer {
+        let mut bytes = vec![0; room.max(1) * usize::from(buffers)];
+        let mut buffers: Vec<_> =
+            bytes.chunks_mut(room.max(1)).map(|chunk| DatagramBuffer::new(&mut chunk[..room])).collect();
+        match socket.receive_batch(&mut buffers, flags) {
+            Ok(count) => Answer::Received(buffers[..count].iter().map(|datagram| self.datagram(datagram)).collect()),
+            Err(error) => Answer::Failed(error.kind()),
+        }
+    }
+
+    fn datagram(&self, datagram: &DatagramBuffer<'_>) -> Arrival {
+        Arrival {
+            bytes: datagram.bytes().to_vec(),
+            descriptors: Vec::new(),
+            lost: datagram.descriptors_lost(),
+            truncated: datagram.is_truncated(),
+            end: false,
+            sender: datagram.sender().map(|sender| self.number_of_sender(&sender)),
+        }
+    }
+}
+
+fn datagram<'fd>(socket: &SocketRef<'fd>) -> SocketRef<'fd, DatagramSocket> {
+    socket.as_datagram().expect("the model calls this on datagram sockets alone")
+}
+
+fn sent(outcome: Result<usize, Error>) -> Answer {
+    match outcome {
+        Ok(count) => Answer::Sent(count, None),
+        Err(error) => Answer::Sent(0, Some(error.kind())),
+    }
+}
+
+fn sent_all(outcome: Result<(), SendAllError>, all: usize) -> Answer {
+    match outcome {
+        Ok(()) => Answer::Sent(all, None),
+        Err(stopped) => Answer::Sent(stopped.accepted(), Some(stopped.kind())),
+    }
+}
+
+/// Cuts bytes into this many slices. The last ones are empty, if there are more slices than bytes.
+fn cut(bytes: &[u8], slices: u16) -> Vec<IoSlice<'_>> {
+    let size = bytes.len().div_ceil(usize::from(slices).max(1)).max(1);
+    let mut cut: Vec<_> = bytes.chunks(size).map(IoSlice::new).collect();
+    cut.resize(slices.into(), IoSlice::new(&[]));
+    cut
+}
+
+fn new_socket(kind: Kind) -> Result<OwnedFd, Stop> {
+    match kind {
+        Kind::UdpV4 => Ok(UdpSocket::bind(scene::loopback()?)?.into()),
+        Kind::UdpV6 => Ok(scene::udp_v6()?.into()),
+        kind => scene::new_socket(kind.family(), kind.sock_type()),
+    }
+}
+
+fn udp_pair(kind: Kind) -> Result<(OwnedFd, OwnedFd), Stop> {
+    let [a, b] = [new_socket(kind)?, new_socket(kind)?];
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        connect(from.as_raw_fd(), &SockaddrStorage::from(internet_address(to)?))?;
+    }
+    Ok((a, b))
+}
+
+fn internet_address(socket: &impl AsRawFd) -> Result<SocketAddr, Stop> {
+    let name: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let v4 = name.as_sockaddr_in().map(|name| SocketAddr::V4((*name).into()));
+    v4.or_else(|| name.as_sockaddr_in6().map(|name| SocketAddr::V6((*name).into())))
+        .ok_or_else(|| Stop::Broken("a socket without an internet address".to_owned()))
+}
+
+const fn loopback(kind: Kind) -> IpAddr {
+    match kind {
+        Kind::UdpV6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+/// Returns a UDP port that was open a moment ago.
+fn closed_port(kind: Kind) -> u16 {
+    let bound = UdpSocket::bind((loopback(kind), 0)).and_then(|socket| socket.local_addr());
+    bound.map_or(9, |address| address.port())
+}

@@ -228,8 +228,8 @@ fn replay(path: &Path) -> Result<(String, ExitCode), String> {
         std::fs::read_to_string(path)
     };
     let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
-    let steps: Vec<Step> =
-        serde_json::from_str(&text).map_err(|error| format!("{} is not a program: {error}", path.display()))?;
+    let steps: Vec<Step> = serde_json::from_str(&text)
+        .map_err(|error| format!("{} is not a program: {error}", path.display()))?;
     let (shown, code) = match explore::run(&steps) {
         Ended::Right(shown) => (shown.to_string(), ExitCode::SUCCESS),
         Ended::Wrong(shown) => (shown.to_string(), ExitCode::FAILURE),

@@ -1,6 +1,7 @@
-//! G1 to G5: what all ways to send have in common.
+//! G1 to G6: what all ways to send have in common.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::net::{Shutdown, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::PollFlags;
@@ -14,7 +15,7 @@ use unisend::{
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
 use crate::scene;
-use crate::trial::{Route, Trial};
+use crate::trial::{Destination, Route, Trial};
 
 pub(super) fn cases() -> Vec<Case> {
     let topic = Topic::Agreement;
@@ -40,6 +41,10 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("ENOTSOCK, ENOTSOCK")
             .promise("NotSocket, NotSocket"),
         topic
+            .case("G4", "pointers that cannot be read, descriptors that are closed", bad_memory)
+            .kernels("EFAULT, EBADF")
+            .unrepresentable("a slice can be read, and a borrowed descriptor is open"),
+        topic
             .case(
                 "G5",
                 "every pair of mistakes in every call: the first in the order is returned (raw: 1025 slices to a wrong family)",
@@ -49,9 +54,21 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("send 1, send_to 1, send_vectored 3, Message::send 10, Message::send_to 10, \
                  send_all 1, send_all_vectored 3, Message::send_all 10, receive 1"),
         topic
-            .case("G4", "pointers that cannot be read, descriptors that are closed", bad_memory)
-            .kernels("EFAULT, EBADF")
-            .unrepresentable("a slice can be read, and a borrowed descriptor is open"),
+            .case(
+                "G6",
+                "two reasons to fail: UDP, 65536 bytes without a peer, and after a shutdown; unix datagram, too long and to a \
+                 missing path; seqpacket, after a shutdown and a close with data that was not read",
+                two_reasons,
+            )
+            .kernel(
+                "EMSGSIZE, EMSGSIZE, EMSGSIZE, ECONNRESET",
+                "EDESTADDRREQ, EPIPE+SIGPIPE, EMSGSIZE, EPIPE+SIGPIPE",
+            )
+            .differs(
+                "MessageTooLong, MessageTooLong, MessageTooLong, Reset",
+                "DestinationRequired, Disconnected, MessageTooLong, Disconnected",
+                "each kernel looks at the state, the address and the length in its own order",
+            ),
     ]
 }
 
@@ -268,5 +285,28 @@ fn pairs_of_mistakes(trial: &mut Trial) -> Result<(), Stop> {
         }
         trial.note(format!("{name} {right}"));
     }
+    Ok(())
+}
+
+fn two_reasons(trial: &mut Trial) -> Result<(), Stop> {
+    let too_long = [0; 65_536];
+    let alone = UdpSocket::bind(scene::loopback()?)?;
+    trial.send(&SocketRef::udp_v4(&alone), &too_long);
+    let (ours, _theirs) = scene::udp_pair()?;
+    scene::shutdown(&ours, Shutdown::Write)?;
+    trial.send(&SocketRef::udp_v4(&ours), &too_long);
+    let datagram = scene::unbound_datagram()?;
+    let limit = raw::get_option(datagram.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF)?;
+    let missing = trial.path("missing");
+    trial.send_to(
+        &SocketRef::unix_datagram(&datagram),
+        &vec![0; limit as usize + 1],
+        Destination::Path(&missing),
+    );
+    let (ours, theirs) = scene::unix_pair(SockType::SeqPacket)?;
+    raw::send(ours.as_fd(), b"x", 0)?;
+    scene::shutdown(&ours, Shutdown::Write)?;
+    drop(theirs);
+    trial.send(&SocketRef::unix_seqpacket(&ours), b"x");
     Ok(())
 }

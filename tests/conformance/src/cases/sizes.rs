@@ -31,6 +31,14 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("65507, EMSGSIZE")
             .promise("65507, MessageTooLong"),
         topic
+            .case("B1c", "UDP over IPv6: 65507 bytes in fragments, with a send buffer of 4096", udp_fragments)
+            .kernel("ENOBUFS", "EMSGSIZE")
+            .differs(
+                "NoBufferSpace",
+                "MessageTooLong",
+                "Linux has no limit by the send buffer, but does not wait for room for fragments",
+            ),
+        topic
             .case("B2", "unix datagram: as long as the send buffer allows, and one byte more", datagram_limit)
             .kernels("fits, EMSGSIZE")
             .promise("fits, MessageTooLong"),
@@ -111,6 +119,20 @@ fn udp_large(trial: &mut Trial) -> Result<(), Stop> {
     let (ours, _theirs) = scene::udp_pair()?;
     raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 65_535)?;
     send_largest_udp(trial, &ours);
+    Ok(())
+}
+
+fn udp_fragments(trial: &mut Trial) -> Result<(), Stop> {
+    /// `IPV6_MTU`: the size of Linux's fragments.
+    const LINUX_MTU: libc::c_int = 24;
+    let theirs = scene::udp_v6()?;
+    let ours = scene::udp_v6()?;
+    ours.connect(theirs.local_addr()?)?;
+    if cfg!(target_os = "linux") {
+        raw::set_option(ours.as_fd(), libc::IPPROTO_IPV6, LINUX_MTU, 1280)?;
+    }
+    raw::set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
+    trial.send(&SocketRef::udp_v6(&ours), &[0; 65_507]);
     Ok(())
 }
 

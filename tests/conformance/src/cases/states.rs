@@ -99,6 +99,10 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("1, 1, 1")
             .promise("1, 1, 1"),
         topic
+            .case("S11b", "TCP, the peer has shut down both directions: two sends", tcp_peer_deaf_and_mute)
+            .kernel("1, EPIPE+SIGPIPE", "1, 1")
+            .differs("1, peer gone", "1, 1", "Linux answers data for such a peer with a reset, OpenBSD drops the data"),
+        topic
             .case("S12", "unix stream and seqpacket: never connected, then listening", unix_never_connected)
             .kernels("ENOTCONN, ENOTCONN, ENOTCONN, ENOTCONN")
             .promise("NotConnected, NotConnected, NotConnected, NotConnected"),
@@ -133,6 +137,15 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("ECONNREFUSED, ENOTCONN", "ECONNRESET, EDESTADDRREQ")
             .promise("Reset, DestinationRequired"),
         topic
+            .case("S17b", "unix datagram with a datagram to receive, the receiver has closed: a send, a receive",
+                unix_datagram_closed_with_data)
+            .kernel("ECONNREFUSED, received EAGAIN", "ECONNRESET, received 1")
+            .differs(
+                "Reset, received EAGAIN",
+                "Reset, received 1",
+                "Linux drops what a datagram socket has received when its send finds out that the receiver has closed",
+            ),
+        topic
             .case("S18", "UDP, no peer and no address: a byte, no bytes", udp_alone)
             .kernels("EDESTADDRREQ, EDESTADDRREQ")
             .promise("DestinationRequired, DestinationRequired"),
@@ -148,6 +161,14 @@ pub(super) fn cases() -> Vec<Case> {
             .case("S20b", "UDP without a peer, this side has shut down sending: a send to an address", own_shutdown_udp_alone)
             .kernel("EPIPE", "EPIPE+SIGPIPE")
             .promise("Disconnected"),
+        topic
+            .case("S20c", "UDP without a peer, this side has shut down sending: a send without an address", own_shutdown_no_address)
+            .kernel("EDESTADDRREQ", "EPIPE+SIGPIPE")
+            .differs(
+                "DestinationRequired",
+                "Disconnected",
+                "Linux looks for the address first, OpenBSD for the shutdown",
+            ),
     ]
 }
 
@@ -342,6 +363,17 @@ fn tcp_peer_deaf(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
+fn tcp_peer_deaf_and_mute(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::tcp_pair()?;
+    scene::shutdown(&theirs, Shutdown::Both)?;
+    scene::wait_until(&ours, PollFlags::POLLIN)?;
+    trial.send(&SocketRef::tcp(&ours), b"x");
+    // OpenBSD sends no reset, so nothing is to be waited for.
+    scene::wait_for(&ours, PollFlags::empty(), 500)?;
+    trial.send_to_the_gone(&SocketRef::tcp(&ours), b"x");
+    Ok(())
+}
+
 fn unix_never_connected(trial: &mut Trial) -> Result<(), Stop> {
     let stream = scene::new_socket(AddressFamily::Unix, SockType::Stream)?;
     let seqpacket = scene::new_socket(AddressFamily::Unix, SockType::SeqPacket)?;
@@ -410,6 +442,15 @@ fn unix_datagram_closed(trial: &mut Trial) -> Result<(), Stop> {
     Ok(())
 }
 
+fn unix_datagram_closed_with_data(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
+    raw::send(theirs.as_fd(), b"x", 0)?;
+    drop(theirs);
+    trial.send(&SocketRef::unix_datagram(&ours), b"x");
+    trial.receive(&ours);
+    Ok(())
+}
+
 fn udp_alone(trial: &mut Trial) -> Result<(), Stop> {
     let alone = std::net::UdpSocket::bind(scene::loopback()?)?;
     trial.send(&SocketRef::udp_v4(&alone), b"x");
@@ -445,5 +486,13 @@ fn own_shutdown_udp_alone(trial: &mut Trial) -> Result<(), Stop> {
     let _ = scene::shutdown(&alone, Shutdown::Write);
     let to = Destination::Internet(alone.local_addr()?);
     trial.send_to(&SocketRef::udp_v4(&alone), b"x", to);
+    Ok(())
+}
+
+fn own_shutdown_no_address(trial: &mut Trial) -> Result<(), Stop> {
+    let alone = std::net::UdpSocket::bind(scene::loopback()?)?;
+    // Linux fails with ENOTCONN, but shuts the socket down.
+    let _ = scene::shutdown(&alone, Shutdown::Write);
+    trial.send(&SocketRef::udp_v4(&alone), b"x");
     Ok(())
 }

@@ -181,7 +181,8 @@ impl Running {
         let will_arrive = self.model.will_arrive(place);
         let answer = self.sockets.receive(place, taking, room, flags, will_arrive)?;
         let said = self.model.received(place, taking, room, flags, &answer);
-        let goes_on = matches!(&answer, Answer::Received(arrivals) if arrivals.iter().any(|arrival| !arrival.end));
+        let goes_on =
+            matches!(&answer, Answer::Received(arrivals) if arrivals.iter().any(|arrival| !arrival.end));
         Ok(self.say(step, &answer, said).map(|()| goes_on))
     }
 
@@ -195,7 +196,12 @@ impl Running {
     }
 
     /// Notes an answer. A line says whether another system can have another answer.
-    fn say(&mut self, step: &Step, answer: &Answer, said: Result<Said, model::Wrong>) -> Result<(), model::Wrong> {
+    fn say(
+        &mut self,
+        step: &Step,
+        answer: &Answer,
+        said: Result<Said, model::Wrong>,
+    ) -> Result<(), model::Wrong> {
         let mut line = format!("{step:?}: {answer}");
         match said {
             Ok(said) => {

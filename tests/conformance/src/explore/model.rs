@@ -108,7 +108,7 @@ impl fmt::Display for Arrival {
 }
 
 /// An answer that is not right: what would be, with the clause.
-pub type Wrong = String;
+pub(super) type Wrong = String;
 
 /// Where the life of a connection is, as its owner can see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +240,9 @@ impl Model {
     /// from the answer to their own send.
     #[must_use]
     pub fn about_to_learn(&self) -> Vec<usize> {
-        (0..PLACES).filter(|&place| self.is(place, |socket| matches!(socket.life, Life::Pending(_)))).collect()
+        (0..PLACES)
+            .filter(|&place| self.is(place, |socket| matches!(socket.life, Life::Pending(_))))
+            .collect()
     }
 
     /// Notes that nothing was reported to the socket in this place: the network dropped the report of UDP.
@@ -292,7 +294,10 @@ impl Model {
         let fits = match a.kind {
             Kind::UdpV4 | Kind::UdpV6 => matches!(a.life, Life::New | Life::Connected) && !a.sending_shut,
             Kind::UnixDatagram => {
-                a.is_untouched() && b.named && b.peer.is_none_or(|peer| Some(peer) == self.places[from]) && !b.receiving_shut
+                a.is_untouched()
+                    && b.named
+                    && b.peer.is_none_or(|peer| Some(peer) == self.places[from])
+                    && !b.receiving_shut
             }
             _ => a.is_untouched() && b.life == Life::Listening,
         };
@@ -305,7 +310,7 @@ impl Model {
                 Target::Peer => return false,
                 target => target,
             },
-            Call::Message(target, ..) if target == Target::Peer => return true,
+            Call::Message(Target::Peer, ..) => return true,
             Call::Message(target, ..) | Call::Datagrams(target, _) | Call::Segments(target, _) => target,
             _ => return true,
         };
@@ -328,8 +333,7 @@ impl Model {
             Step::Listen(place) => self.change(place, |socket| socket.life = Life::Listening),
             Step::Connect(from, to, accepted) => self.connect(from, to, accepted),
             Step::ConnectToNobody(place, waits) => self.change(place, |socket| {
-                socket.life =
-                    if waits { Life::Refused } else { Life::Pending(&[ErrorKind::Refused]) };
+                socket.life = if waits { Life::Refused } else { Life::Pending(&[ErrorKind::Refused]) };
             }),
             Step::Shutdown(place, how) => self.shut_down(place, how),
             Step::Close(place) => self.close(place, false),

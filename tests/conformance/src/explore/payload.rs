@@ -4,7 +4,7 @@ use super::model::in_file;
 use super::program::{Call, FILE_BYTES};
 
 /// How many files there are whose descriptors are sent.
-pub const FILES: usize = 3;
+pub(super) const FILES: usize = 3;
 
 /// What one step sends.
 #[derive(Debug, Clone)]
@@ -27,8 +27,12 @@ impl Payload {
             Call::Message(_, slices, descriptors) | Call::MessageAll(slices, descriptors) => {
                 (vec![pattern(0, in_slices(slices, length))], descriptors)
             }
-            Call::Vectored(slices) | Call::AllVectored(slices) => (vec![pattern(0, in_slices(slices, length))], 0),
-            Call::Datagrams(_, count) => ((0..usize::from(count)).map(|message| pattern(message, length)).collect(), 0),
+            Call::Vectored(slices) | Call::AllVectored(slices) => {
+                (vec![pattern(0, in_slices(slices, length))], 0)
+            }
+            Call::Datagrams(_, count) => {
+                ((0..usize::from(count)).map(|message| pattern(message, length)).collect(), 0)
+            }
             Call::Segments(_, size) => {
                 let bytes = pattern(0, length);
                 (bytes.chunks(usize::from(size).max(1)).map(<[u8]>::to_vec).collect(), 0)
@@ -98,6 +102,6 @@ fn file_range(offset: u32, length: usize) -> Vec<u8> {
 
 /// Returns the bytes of the file that programs send from.
 #[must_use]
-pub fn file() -> Vec<u8> {
+pub(super) fn file() -> Vec<u8> {
     (0..FILE_BYTES).map(byte).collect()
 }

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 /// The number of places for sockets in a program.
-pub const PLACES: usize = 4;
+pub(super) const PLACES: usize = 4;
 
 /// The bytes in the file that programs send from.
-pub const FILE_BYTES: usize = 100_000;
+pub(super) const FILE_BYTES: usize = 100_000;
 
 /// The most descriptors that a step sends.
 const MOST_DESCRIPTORS: u8 = 127;
@@ -253,7 +253,9 @@ impl Programs {
             9..11 => Step::Listen(place),
             11..15 => Step::Connect(place, self.usual_place(), self.place()),
             15 => Step::ConnectToNobody(place, self.chance(50)),
-            16..20 => Step::Shutdown(place, self.one(&[How::Receiving, How::Sending, How::Sending, How::Both])),
+            16..20 => {
+                Step::Shutdown(place, self.one(&[How::Receiving, How::Sending, How::Sending, How::Both]))
+            }
             20..23 => Step::Close(place),
             23 => Step::Reset(place),
             24 => Step::SmallBuffers(place),

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockType, SockaddrStorage, UnixAddr, connect, getsockname, listen, setsockopt, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrStorage, UnixAddr, connect, getsockname, listen, setsockopt,
+    sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use unisend::{
-    Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, Message, Offset,
-    Outcome, ReceiveFlags, Received, SegmentOffload, Segments, SendAllError, SendFlags, SigpipeGuard, SocketKind,
+    Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, Message, Offset, Outcome,
+    ReceiveFlags, Received, SegmentOffload, Segments, SendAllError, SendFlags, SigpipeGuard, SocketKind,
     SocketRef, Transfer,
 };
 
@@ -88,14 +89,21 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// Makes the files of a program in this directory.
     pub(crate) fn new(directory: &Path) -> Result<Self, Stop> {
-        let create = |name: String| {
-            File::options().read(true).write(true).create_new(true).open(directory.join(name))
-        };
+        let create =
+            |name: String| File::options().read(true).write(true).create_new(true).open(directory.join(name));
         let files = (0..FILES).map(|number| create(format!("file{number}"))).collect::<Result<_, _>>()?;
         let mut data = create("data".to_owned())?;
         data.write_all(&payload::file())?;
         let places = [const { None }; PLACES];
-        Ok(Self { directory: directory.to_owned(), places, names: HashMap::new(), files, data, guard: None, made: 0 })
+        Ok(Self {
+            directory: directory.to_owned(),
+            places,
+            names: HashMap::new(),
+            files,
+            data,
+            guard: None,
+            made: 0,
+        })
     }
 
     fn fd(&self, place: usize) -> BorrowedFd<'_> {
@@ -285,7 +293,15 @@ impl Sockets {
     }
 
     /// Makes a step that sends.
-    pub(crate) fn send(&self, place: usize, is_probed: bool, call: Call, payload: &Payload, length: u32, flags: Flags) -> Answer {
+    pub(crate) fn send(
+        &self,
+        place: usize,
+        is_probed: bool,
+        call: Call,
+        payload: &Payload,
+        length: u32,
+        flags: Flags,
+    ) -> Answer {
         let socket = match self.socket(place, is_probed) {
             Ok(socket) => socket,
             Err(error) => return Answer::Failed(error.kind()),
@@ -323,12 +339,18 @@ impl Sockets {
                 sent_all(message.send_all(&socket, flags), bytes.len())
             }
             Call::Datagrams(target, _) => self.send_batch(place, &datagram(&socket), target, payload, flags),
-            Call::Segments(target, size) => self.send_segments(place, &datagram(&socket), target, size, payload, flags),
+            Call::Segments(target, size) => {
+                self.send_segments(place, &datagram(&socket), target, size, payload, flags)
+            }
             Call::Sendfile(offset) => {
                 let mut moved = u64::from(offset);
                 let outcome = unisend::sendfile(socket, &self.data, Offset::At(&mut moved), length.into());
                 let accepted = usize::try_from(moved - u64::from(offset)).expect("a part of the file");
-                assert_eq!(outcome.map_or(0, |count| count as usize), accepted, "X2: the offset moves by the count");
+                assert_eq!(
+                    outcome.map_or(0, |count| count as usize),
+                    accepted,
+                    "X2: the offset moves by the count"
+                );
                 Answer::Sent(accepted, outcome.err().map(|error| error.kind()))
             }
             Call::Transfer(whole) => self.transfer(&socket, whole, payload, length, false),
@@ -381,7 +403,14 @@ impl Sockets {
         sent_all(segments.send(socket, &mut SegmentOffload::new(), flags), bytes.len())
     }
 
-    fn transfer(&self, socket: &SocketRef<'_>, whole: Whole, payload: &Payload, length: u32, all: bool) -> Answer {
+    fn transfer(
+        &self,
+        socket: &SocketRef<'_>,
+        whole: Whole,
+        payload: &Payload,
+        length: u32,
+        all: bool,
+    ) -> Answer {
         let [header, _, _] = &payload.messages[..] else { unreachable!("a transfer has three parts") };
         let header = [IoSlice::new(header)];
         // The trailer is given even if the file ends before its count, so that T5 is tried.
@@ -431,7 +460,9 @@ impl Sockets {
         let local = |port| SocketAddr::from((loopback(kind), port));
         match (target, kind) {
             (Target::Peer, _) => unreachable!("the peer needs no address"),
-            (Target::Place(other), _) => Ok(self.placed(other).address.expect("the model knows that it is bound")),
+            (Target::Place(other), _) => {
+                Ok(self.placed(other).address.expect("the model knows that it is bound"))
+            }
             (Target::OtherFamily, Kind::UdpV4) => Ok(SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into()),
             (Target::OtherFamily, _) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)).into()),
             (Target::Unspecified, Kind::UdpV6) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9)).into()),
@@ -444,7 +475,14 @@ impl Sockets {
     }
 
     /// Makes a step that receives, without waiting. If something is on its way, waits for it first.
-    pub(crate) fn receive(&self, place: usize, taking: Taking, room: usize, flags: Flags, will_arrive: bool) -> Result<Answer, Stop> {
+    pub(crate) fn receive(
+        &self,
+        place: usize,
+        taking: Taking,
+        room: usize,
+        flags: Flags,
+        will_arrive: bool,
+    ) -> Result<Answer, Stop> {
         let Placed { fd, kind, .. } = self.placed(place);
         if will_arrive {
             let _ = scene::wait_for(fd, PollFlags::POLLIN, PATIENCE)?;
@@ -474,7 +512,8 @@ impl Sockets {
 
     /// Returns what came beside the bytes.
     fn arrival(&self, received: Received<'_>) -> Result<Arrival, Stop> {
-        let (lost, truncated, end) = (received.descriptors_lost(), received.is_truncated(), received.is_end_of_file());
+        let (lost, truncated, end) =
+            (received.descriptors_lost(), received.is_truncated(), received.is_end_of_file());
         let sender = received.sender();
         let mut descriptors = Vec::new();
         for descriptor in received.into_descriptors() {
@@ -510,7 +549,9 @@ impl Sockets {
         let mut buffers: Vec<_> =
             bytes.chunks_mut(room.max(1)).map(|chunk| DatagramBuffer::new(&mut chunk[..room])).collect();
         match socket.receive_batch(&mut buffers, flags) {
-            Ok(count) => Answer::Received(buffers[..count].iter().map(|datagram| self.datagram(datagram)).collect()),
+            Ok(count) => {
+                Answer::Received(buffers[..count].iter().map(|datagram| self.datagram(datagram)).collect())
+            }
             Err(error) => Answer::Failed(error.kind()),
         }
     }

@@ -34,7 +34,9 @@ impl Model {
         match answer {
             Answer::Failed(kind) => self.failed(number, flags, *kind),
             Answer::Received(_) if flags.0 & OUT_OF_BAND != 0 => self.urgent(number, flags, answer),
-            Answer::Received(arrivals) if socket.kind.is_stream() => self.stream_arrived(number, taking, room, flags, arrivals),
+            Answer::Received(arrivals) if socket.kind.is_stream() => {
+                self.stream_arrived(number, taking, room, flags, arrivals)
+            }
             Answer::Received(arrivals) => self.datagrams_arrived(number, taking, room, flags, arrivals),
             _ => Err("an answer of a receive".to_owned()),
         }
@@ -67,7 +69,9 @@ impl Model {
                 Ok(Said::differs("S11b"))
             }
             (Life::Over, Disconnected) if socket.kind == Kind::Tcp => Ok(Said::differs("S8")),
-            (Life::New | Life::Listening | Life::Refused, NotConnected) if !socket.kind.is_datagram() => Ok(Said::same("B9")),
+            (Life::New | Life::Listening | Life::Refused, NotConnected) if !socket.kind.is_datagram() => {
+                Ok(Said::same("B9"))
+            }
             (_, WouldBlock) => self.nothing_there(number),
             (life, _) => Err(format!("no error of this kind in the state {life:?}")),
         }
@@ -137,7 +141,11 @@ impl Model {
         let was_reset = socket.may_be_reset || matches!(socket.life, Life::Pending(_) | Life::Over);
         let may_end = socket.receiving_shut || was_reset || ends(socket, &self.sockets);
         if !may_end || (unread && !socket.receiving_shut && !was_reset) {
-            return Err(format!("no end: {} bytes are left, and the life is {:?}", socket.queued(), socket.life));
+            return Err(format!(
+                "no end: {} bytes are left, and the life is {:?}",
+                socket.queued(),
+                socket.life
+            ));
         }
         if !arrival.descriptors.is_empty() {
             return Err("no descriptors at the end".to_owned());
@@ -169,15 +177,27 @@ impl Model {
         Ok(Said { clause: "D6", differs })
     }
 
-    fn datagram_arrived(&mut self, number: usize, taking: Taking, room: usize, arrival: &Arrival) -> Result<Said, Wrong> {
+    fn datagram_arrived(
+        &mut self,
+        number: usize,
+        taking: Taking,
+        room: usize,
+        arrival: &Arrival,
+    ) -> Result<Said, Wrong> {
         let socket = &self.sockets[number];
         let at_end = socket.receiving_shut || ends(socket, &self.sockets);
-        if arrival.bytes.is_empty() && arrival.descriptors.is_empty() && at_end && self.first(number, room, arrival).is_none() {
+        if arrival.bytes.is_empty()
+            && arrival.descriptors.is_empty()
+            && at_end
+            && self.first(number, room, arrival).is_none()
+        {
             return self.record_ended(number, room, arrival);
         }
         let Some(at) = self.first(number, room, arrival) else {
             let lengths: Vec<usize> = socket.incoming.iter().map(|chunk| chunk.bytes.len()).collect();
-            return Err(format!("D6: one of the datagrams that were accepted, in order, of {lengths:?} bytes"));
+            return Err(format!(
+                "D6: one of the datagrams that were accepted, in order, of {lengths:?} bytes"
+            ));
         };
         let chunk = socket.incoming[at].clone();
         if arrival.end {
@@ -231,7 +251,8 @@ impl Model {
             return if may { Ok(Said::differs("F8g")) } else { Err("F8: no end".to_owned()) };
         }
         let [byte] = arrival.bytes[..] else { return Err("F8: one byte".to_owned()) };
-        let found = socket.incoming.iter_mut().find(|chunk| chunk.urgent && chunk.bytes.back() == Some(&byte));
+        let found =
+            socket.incoming.iter_mut().find(|chunk| chunk.urgent && chunk.bytes.back() == Some(&byte));
         let Some(chunk) = found else { return Err("F8: an urgent byte that was sent".to_owned()) };
         if flags & PEEK == 0 {
             chunk.bytes.pop_back();
@@ -242,7 +263,12 @@ impl Model {
     }
 }
 
-fn refusal(kind: Kind, taking: Taking, room: usize, Flags(flags): Flags) -> Option<(&'static str, ErrorKind)> {
+fn refusal(
+    kind: Kind,
+    taking: Taking,
+    room: usize,
+    Flags(flags): Flags,
+) -> Option<(&'static str, ErrorKind)> {
     let has = |flag| flags & flag != 0;
     if has(UNKNOWN) || (matches!(taking, Taking::Many(_)) && has(PEEK | OUT_OF_BAND)) {
         return Some(("F1", Unsupported));
@@ -276,14 +302,19 @@ fn check_descriptors(
         Taking::WithDescriptors if came == expected && !lost => Ok(()),
         Taking::WithDescriptors => Err(format!("R28: the descriptors {expected:?}, and none lost")),
         _ if !came.is_empty() => Err("R23: no descriptors".to_owned()),
-        _ if system == System::Linux && lost == expected.is_empty() => Err("R23: lost, as Linux reports it".to_owned()),
+        _ if system == System::Linux && lost == expected.is_empty() => {
+            Err("R23: lost, as Linux reports it".to_owned())
+        }
         _ => Ok(()),
     }
 }
 
 /// Takes these bytes off the front of a stream, and returns the messages that begin in them, and what is left. An
 /// urgent byte can be missing (F8e). Returns `None` if the bytes are not those of the stream.
-fn take(incoming: &std::collections::VecDeque<Chunk>, bytes: &[u8]) -> Option<(Vec<Chunk>, std::collections::VecDeque<Chunk>)> {
+fn take(
+    incoming: &std::collections::VecDeque<Chunk>,
+    bytes: &[u8],
+) -> Option<(Vec<Chunk>, std::collections::VecDeque<Chunk>)> {
     let mut rest = incoming.clone();
     let mut begun = Vec::new();
     let mut left = bytes;

@@ -2,8 +2,8 @@
 
 use unisend::ErrorKind::{self, *};
 
-use super::super::program::{Call, FILE_BYTES, Flags, Kind, Target, Whole};
 use super::super::payload::Payload;
+use super::super::program::{Call, FILE_BYTES, Flags, Kind, Target, Whole};
 use super::{Answer, Chunk, Life, Model, SURELY_FITS, Said, Socket, System, Wrong};
 
 /// The longest datagram of UDP over IPv4 (B1).
@@ -39,7 +39,12 @@ enum Accepts {
 }
 
 fn fails(clause: &'static str, kinds: &[ErrorKind]) -> Right {
-    Right { said: Said { clause, differs: kinds.len() > 1 }, accepts: Accepts::Nothing, fails: kinds.to_vec(), stops: Vec::new() }
+    Right {
+        said: Said { clause, differs: kinds.len() > 1 },
+        accepts: Accepts::Nothing,
+        fails: kinds.to_vec(),
+        stops: Vec::new(),
+    }
 }
 
 fn differs(clause: &'static str, kinds: &[ErrorKind]) -> Right {
@@ -69,7 +74,11 @@ impl Model {
         if let Some(refusal) = self.refusal(&self.sockets[number], call, payload, flags) {
             return refusal.check(call, payload, accepted, error);
         }
-        let right = self.right(number, call, payload).or_too_long(&self.sockets[number], payload);
+        let right = self.right(number, call, payload).or_too_long(
+            &self.sockets[number],
+            payload,
+            self.in_flight(number),
+        );
         let said = right.check(call, payload, accepted, error)?;
         self.follow_send(number, call, payload, flags, accepted, error);
         Ok(said)
@@ -110,7 +119,12 @@ impl Model {
         refused.map(|(clause, kinds)| fails(clause, kinds))
     }
 
-    fn flags(&self, kind: Kind, call: Call, Flags(flags): Flags) -> Option<(&'static str, &'static [ErrorKind])> {
+    fn flags(
+        &self,
+        kind: Kind,
+        call: Call,
+        Flags(flags): Flags,
+    ) -> Option<(&'static str, &'static [ErrorKind])> {
         const OUT_OF_BAND: u32 = 1;
         const DONT_ROUTE: u32 = 1 << 1;
         const END_OF_RECORD: u32 = 1 << 3;
@@ -133,7 +147,9 @@ impl Model {
     fn stream(&self, socket: &Socket, payload: &Payload) -> Right {
         let (never, shut) = if socket.kind == Kind::Tcp { ("S1", "S1b") } else { ("S12", "S12b") };
         match socket.life {
-            Life::New if socket.sending_shut && self.system == System::OpenBsd => differs(shut, &[Disconnected]),
+            Life::New if socket.sending_shut && self.system == System::OpenBsd => {
+                differs(shut, &[Disconnected])
+            }
             Life::New if socket.sending_shut => differs(shut, &[NotConnected]),
             Life::New => fails(never, &[NotConnected]),
             Life::Listening => fails(if socket.kind == Kind::Tcp { "S2" } else { "S12" }, &[NotConnected]),
@@ -152,7 +168,9 @@ impl Model {
     }
 
     fn room(&self, socket: &Socket, payload: &Payload) -> Right {
-        let Some(peer) = socket.peer.map(|peer| &self.sockets[peer]) else { return fails("S1", &[NotConnected]) };
+        let Some(peer) = socket.peer.map(|peer| &self.sockets[peer]) else {
+            return fails("S1", &[NotConnected]);
+        };
         if socket.kind == Kind::UnixStream && peer.receiving_shut && self.system == System::Linux {
             return differs("S15", &[Disconnected]);
         }
@@ -180,7 +198,9 @@ impl Model {
 
     fn record(&self, socket: &Socket, payload: &Payload) -> Right {
         match socket.life {
-            Life::New if socket.sending_shut && self.system == System::OpenBsd => differs("S12b", &[Disconnected]),
+            Life::New if socket.sending_shut && self.system == System::OpenBsd => {
+                differs("S12b", &[Disconnected])
+            }
             Life::New | Life::Listening => fails("S12", &[NotConnected]),
             Life::PeerClosed | Life::Over if socket.sending_shut => fails("G6", &[Disconnected, Reset]),
             _ if socket.sending_shut => fails("S20", &[Disconnected]),
@@ -202,7 +222,12 @@ impl Model {
         if usual && to.incoming.is_empty() && payload.bytes() <= SURELY_FITS && payload.messages.len() == 1 {
             return accepts("G1b");
         }
-        Right { said: Said::differs("B3"), accepts: Accepts::WholeOrNothing, fails: vec![WouldBlock], stops: Vec::new() }
+        Right {
+            said: Said::differs("B3"),
+            accepts: Accepts::WholeOrNothing,
+            fails: vec![WouldBlock],
+            stops: Vec::new(),
+        }
     }
 
     fn unix_datagram(&self, number: usize, target: Target, payload: &Payload) -> Right {
@@ -241,6 +266,12 @@ impl Model {
         }
     }
 
+    /// Returns how many bytes of this socket were not received yet.
+    fn in_flight(&self, number: usize) -> usize {
+        let chunks = self.sockets.iter().flat_map(|socket| &socket.incoming);
+        chunks.filter(|chunk| chunk.sender == number).map(|chunk| chunk.bytes.len()).sum()
+    }
+
     /// Returns the socket that a datagram arrives at.
     fn receiver(&self, socket: &Socket, target: Target) -> Option<usize> {
         let to = match target {
@@ -255,11 +286,14 @@ impl Model {
         let target = target(call);
         let has_peer = socket.peer.is_some();
         if socket.sending_shut && target == Target::Peer && !has_peer && self.system == System::Linux {
-            return differs("S18", &[DestinationRequired]);
+            return differs("S20c", &[DestinationRequired]);
         }
         if socket.sending_shut {
-            let kinds: &[ErrorKind] =
-                if matches!(socket.life, Life::Pending(_)) { &[Disconnected, Refused] } else { &[Disconnected] };
+            let kinds: &[ErrorKind] = if matches!(socket.life, Life::Pending(_)) {
+                &[Disconnected, Refused]
+            } else {
+                &[Disconnected]
+            };
             return fails(if has_peer { "S20" } else { "S20b" }, kinds);
         }
         if target == Target::Peer && !has_peer {
@@ -280,13 +314,18 @@ impl Model {
         }
     }
 
-    /// Returns whether the network reports a datagram that is sent to the peer as refused.
+    /// Returns whether the network tells the sender that a datagram was refused: only if it was sent to its peer.
     fn is_refused(&self, socket: &Socket, target: Target) -> bool {
         let listens = |to: usize| {
             let to = &self.sockets[to];
-            to.open && to.peer.is_none_or(|peer| self.sockets[peer].open && std::ptr::eq(&raw const self.sockets[peer], socket))
+            to.open
+                && to.peer.is_none_or(|peer| {
+                    self.sockets[peer].open && std::ptr::eq(&raw const self.sockets[peer], socket)
+                })
         };
-        target == Target::Peer && socket.peer.is_some_and(|peer| !listens(peer))
+        // An address that is the peer's is the peer.
+        let is_to = |peer| target == Target::Peer || self.receiver(socket, target) == Some(peer);
+        socket.peer.is_some_and(|peer| is_to(peer) && !listens(peer))
     }
 
     fn follow_send(
@@ -339,7 +378,14 @@ impl Model {
         }
     }
 
-    fn deliver_stream(&mut self, number: usize, data: &[u8], payload: &Payload, Flags(flags): Flags, whole: bool) {
+    fn deliver_stream(
+        &mut self,
+        number: usize,
+        data: &[u8],
+        payload: &Payload,
+        Flags(flags): Flags,
+        whole: bool,
+    ) {
         let Some(peer) = self.sockets[number].peer else { return };
         if data.is_empty() {
             return;
@@ -384,7 +430,8 @@ impl Model {
             return;
         };
         let receiver = &self.sockets[to];
-        let takes = receiver.open && (!socket.kind.is_udp() || receiver.peer.is_none_or(|peer| peer == number));
+        let takes =
+            receiver.open && (!socket.kind.is_udp() || receiver.peer.is_none_or(|peer| peer == number));
         if !takes {
             return;
         }
@@ -411,7 +458,7 @@ const fn self_is_large(length: usize) -> bool {
 impl Right {
     /// Adds what follows from the length of a datagram: it is too long, or may be. A send that fails for two reasons
     /// fails with one of them (G6).
-    fn or_too_long(mut self, socket: &Socket, payload: &Payload) -> Self {
+    fn or_too_long(mut self, socket: &Socket, payload: &Payload, in_flight: usize) -> Self {
         let (surely, longest) = match socket.kind {
             Kind::Tcp | Kind::UnixStream => return self,
             Kind::UdpV4 => (OPENBSD_UDP, LONGEST_UDP_V4),
@@ -419,8 +466,9 @@ impl Right {
             Kind::UnixDatagram | Kind::UnixSeqpacket => (SURELY_FITS, usize::MAX),
         };
         let length = payload.longest();
-        if socket.kind.is_unix() && (socket.was_full || !socket.usual_buffers) {
-            self.fails.push(WouldBlock); // What it sent elsewhere fills its own buffer.
+        let may_be_full = socket.was_full || !socket.usual_buffers || in_flight > SURELY_FITS;
+        if socket.kind.is_unix() && may_be_full {
+            self.fails.push(WouldBlock); // What it sent, to whomever, fills its own buffer.
         }
         let is_udp_of_small_buffers = socket.kind.is_udp() && !socket.usual_buffers;
         if length <= surely && socket.usual_buffers {
@@ -452,14 +500,25 @@ impl Right {
         self
     }
 
-    fn check(self, call: Call, payload: &Payload, accepted: usize, error: Option<ErrorKind>) -> Result<Said, Wrong> {
+    fn check(
+        self,
+        call: Call,
+        payload: &Payload,
+        accepted: usize,
+        error: Option<ErrorKind>,
+    ) -> Result<Said, Wrong> {
         let all = match call {
             Call::Datagrams(..) => payload.messages.len(),
             _ => payload.bytes(),
         };
         let loops = matches!(
             call,
-            Call::All | Call::AllVectored(_) | Call::MessageAll(..) | Call::Datagrams(..) | Call::Segments(..) | Call::TransferAll(_)
+            Call::All
+                | Call::AllVectored(_)
+                | Call::MessageAll(..)
+                | Call::Datagrams(..)
+                | Call::Segments(..)
+                | Call::TransferAll(_)
         );
         let is_right = match error {
             None if accepted == all => self.accepts != Accepts::Nothing,
@@ -484,7 +543,10 @@ impl Right {
 
 fn target(call: Call) -> Target {
     match call {
-        Call::To(target) | Call::Message(target, ..) | Call::Datagrams(target, _) | Call::Segments(target, _) => target,
+        Call::To(target)
+        | Call::Message(target, ..)
+        | Call::Datagrams(target, _)
+        | Call::Segments(target, _) => target,
         _ => Target::Peer,
     }
 }

@@ -1,7 +1,7 @@
 //! Random programs, whose every answer is checked against the contract.
 //!
-//! A [program](program) is made from a seed. It runs in a child process of its own, through unisend. The
-//! [model](model) says which answers are right. A program that gets a wrong one is made as short as it can be.
+//! A program is made from a seed. It runs in a child process of its own, through unisend. The model says which
+//! answers are right. A program that gets a wrong one is made as short as it can be.
 
 mod exploration;
 mod model;

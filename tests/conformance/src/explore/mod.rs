@@ -6,6 +6,7 @@
 mod exploration;
 mod model;
 mod payload;
+mod peer;
 mod program;
 mod shrink;
 mod sockets;
@@ -19,7 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use exploration::Exploration;
 pub use model::{Answer, Arrival, Model, Said, System};
 pub use payload::Payload;
-pub use program::{Call, Flags, How, Kind, Programs, Step, Taking, Target, Whole};
+pub use peer::Delivered;
+pub use program::{Call, Flags, How, Kind, Meanwhile, Programs, Step, Taking, Target, Whole};
 
 use crate::case::Stop;
 use crate::child::{self, Outcome};
@@ -136,6 +138,17 @@ impl Running {
                 let said = self.model.sent(place, call, &payload, flags, &answer);
                 let said = self.say(step, &answer, said);
                 self.settle()?;
+                Ok(said)
+            }
+            Step::SendMeanwhile(place, call, length, meanwhile, _) => {
+                let payload = Payload::new(number, call, length as usize);
+                let (answer, delivered) = self.sockets.send_meanwhile(&self.model, step, &payload)?;
+                let said = self.model.sent_meanwhile(place, call, &payload, meanwhile, &answer, &delivered);
+                let said = self.say(step, &answer, said);
+                if meanwhile != Meanwhile::Reads {
+                    self.sockets.close(place);
+                    self.model.follow(&Step::Close(place));
+                }
                 Ok(said)
             }
             Step::Receive(place, taking, room, flags) => {

@@ -4,6 +4,7 @@
 //! Each rule names its clause in `docs/contract.md`. Where the contract leaves room (a short count, how much a
 //! buffer holds), a rule has a set of right answers. Where systems differ, a rule is [`Said::differs`].
 
+mod meanwhile;
 mod receive;
 mod send;
 
@@ -137,6 +138,8 @@ struct Chunk {
     /// The last byte is urgent: it can be received on its own, or be lost (F8e, F8f).
     urgent: bool,
     sender: usize,
+    /// It can wait in the sender for more (F4).
+    held: bool,
     /// The network may drop it, because the receiver's buffer may be full (B4).
     may_be_lost: bool,
 }
@@ -182,6 +185,11 @@ impl Socket {
 
     fn queued(&self) -> usize {
         self.incoming.iter().map(|chunk| chunk.bytes.len()).sum()
+    }
+
+    fn queued_from(&self, sender: usize) -> usize {
+        let chunks = self.incoming.iter().filter(|chunk| chunk.sender == sender);
+        chunks.map(|chunk| chunk.bytes.len()).sum()
     }
 
     fn is_untouched(&self) -> bool {
@@ -275,6 +283,7 @@ impl Model {
                 socket.kind == Kind::Tcp && socket.life == Life::Connected && !socket.sending_shut
             }),
             Step::Send(place, call, ..) => self.is(place, |socket| self.can_send(socket, call)),
+            Step::SendMeanwhile(place, ..) => self.can_wait_for_peer(place),
             Step::Receive(place, super::program::Taking::Many(_), ..) => {
                 self.is(place, |socket| socket.kind.is_datagram())
             }
@@ -286,6 +295,36 @@ impl Model {
             | Step::Receive(place, ..)
             | Step::Drain(place) => self.places[place].is_some(),
         }
+    }
+
+    /// Returns whether the socket and its peer are as they were connected, so that the peer can read what comes.
+    fn can_wait_for_peer(&self, place: usize) -> bool {
+        let (Some(number), Some(peer)) = (self.places[place], self.peer_place(place)) else { return false };
+        let Some(peer) = self.at(peer) else { return false };
+        let socket = &self.sockets[number];
+        let whole = |socket: &Socket| {
+            !socket.kind.is_udp()
+                && socket.life == Life::Connected
+                && !socket.sending_shut
+                && !socket.receiving_shut
+                && !socket.may_be_reset
+        };
+        let nothing_elsewhere = self.in_flight(number) == peer.queued_from(number);
+        let nothing_urgent = !peer.incoming.iter().any(|chunk| chunk.urgent);
+        whole(socket) && whole(peer) && peer.peer == Some(number) && nothing_elsewhere && nothing_urgent
+    }
+
+    /// Returns the place of the peer of the socket in this place.
+    #[must_use]
+    pub fn peer_place(&self, place: usize) -> Option<usize> {
+        let peer = self.at(place)?.peer?;
+        self.places.iter().position(|&other| other == Some(peer))
+    }
+
+    /// Returns how many bytes the socket in this place has not received yet.
+    #[must_use]
+    pub fn queued(&self, place: usize) -> usize {
+        self.at(place).map_or(0, Socket::queued)
     }
 
     fn can_connect(&self, from: usize, to: usize, accepted: usize) -> bool {
@@ -341,7 +380,11 @@ impl Model {
             Step::SmallBuffers(place) => self.change(place, |socket| socket.usual_buffers = false),
             Step::Probe(place) => self.change(place, |socket| socket.probed = true),
             Step::Nonblocking(..) | Step::Guard(_) => {}
-            Step::Credentials(_) | Step::Send(..) | Step::Receive(..) | Step::Drain(_) => {
+            Step::Credentials(_)
+            | Step::Send(..)
+            | Step::SendMeanwhile(..)
+            | Step::Receive(..)
+            | Step::Drain(_) => {
                 unreachable!("these are calls of unisend")
             }
         }
@@ -426,7 +469,7 @@ impl Model {
         let socket = &self.sockets[number];
         let does_neither = socket.sending_shut && socket.receiving_shut;
         let (Kind::Tcp, true, Some(peer)) = (socket.kind, does_neither, socket.peer) else { return };
-        if socket.queued() > SURELY_FITS {
+        if socket.queued() > SURELY_FITS || socket.incoming.iter().any(|chunk| chunk.held) {
             self.sockets[number].may_be_reset = true;
             self.sockets[peer].may_be_reset = true;
         } else if self.sockets[peer].life == Life::Connected {

@@ -145,6 +145,17 @@ impl fmt::Debug for Flags {
     }
 }
 
+/// What the peer does, in a process of its own, while a send waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Meanwhile {
+    /// It reads all.
+    Reads,
+    /// It reads this many bytes, and closes.
+    Closes(u32),
+    /// It reads this many bytes, and closes a TCP connection with a reset.
+    Resets(u32),
+}
+
 /// A call that receives. No call waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Taking {
@@ -190,6 +201,9 @@ pub enum Step {
     Credentials(usize),
     /// Sends this many bytes.
     Send(usize, Call, u32, Flags),
+    /// Sends this many bytes, without flags, and waits as long as it takes. The peer does this meanwhile. Signals come,
+    /// or not.
+    SendMeanwhile(usize, Call, u32, Meanwhile, bool),
     /// Receives into this much room.
     Receive(usize, Taking, u32, Flags),
     /// Receives until nothing is left.
@@ -263,8 +277,9 @@ impl Programs {
             27 => Step::Probe(place),
             28 => Step::Guard(self.chance(60)),
             29 => Step::Credentials(place),
-            30..68 => self.send(place),
-            68..96 => self.receive(place),
+            30..66 => self.send(place),
+            66..69 => self.send_meanwhile(place),
+            69..96 => self.receive(place),
             _ => Step::Drain(place),
         }
     }
@@ -319,6 +334,30 @@ impl Programs {
         };
         let length = self.length();
         Step::Send(place, call, length, self.flags())
+    }
+
+    /// Most of these fill the buffers, so that the call waits.
+    fn send_meanwhile(&mut self, place: usize) -> Step {
+        let descriptors = self.one(&[0, 0, 1, 3]);
+        let call = match self.below(9) {
+            0 => Call::One,
+            1 => Call::Vectored(self.one(&[1, 2, 7, 1024])),
+            2 => Call::All,
+            3 => Call::AllVectored(self.one(&[1, 2, 7, 1024, 1025])),
+            4 => Call::Message(Target::Peer, self.one(&[1, 2, 7]), descriptors),
+            5 => Call::MessageAll(self.one(&[1, 2, 7, 1025]), descriptors),
+            6 => Call::Sendfile(self.offset()),
+            7 => Call::Transfer(self.whole()),
+            _ => Call::TransferAll(self.whole()),
+        };
+        let length = self.one(&[0, 1, 1000, 65_536, 100_000, 300_000, 300_000]);
+        let reads = self.one(&[0, 1, 1000, 50_000, 200_000]);
+        let meanwhile = match self.below(10) {
+            0..7 => Meanwhile::Reads,
+            7..9 => Meanwhile::Closes(reads),
+            _ => Meanwhile::Resets(reads),
+        };
+        Step::SendMeanwhile(place, call, length, meanwhile, self.chance(40))
     }
 
     fn many(&mut self, place: usize) -> Step {

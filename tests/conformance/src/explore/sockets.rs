@@ -23,13 +23,17 @@ use unisend::{
 
 use super::model::{Answer, Arrival, Model};
 use super::payload::{self, FILES, Payload};
-use super::program::{Call, Flags, How, Kind, PLACES, Step, Taking, Target, Whole};
+use super::peer::{self, Delivered, Peer};
+use super::program::{Call, Flags, How, Kind, Meanwhile, PLACES, Step, Taking, Target, Whole};
 use crate::case::Stop;
 use crate::raw;
 use crate::scene;
 
 /// How long a send waits for room, in milliseconds. No step waits longer, so that a program ends.
 const SEND_TIMEOUT: i64 = 20;
+
+/// How long a send waits whose peer reads, in milliseconds.
+const LONG_SEND_TIMEOUT: i64 = 10_000;
 
 /// How long something that must happen can take, in milliseconds.
 const PATIENCE: u16 = 2000;
@@ -135,11 +139,10 @@ impl Sockets {
                 // Linux says ENOTCONN of a socket without a peer, and still shuts UDP down.
                 let _ = scene::shutdown(&self.fd(place).as_raw_fd(), how);
             }
-            Step::Close(place) => self.places[place] = None,
+            Step::Close(place) => self.close(place),
             Step::Reset(place) => {
-                let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
-                setsockopt(&self.fd(place), sockopt::Linger, &at_once)?;
-                self.places[place] = None;
+                reset_when_closed(&self.fd(place))?;
+                self.close(place);
             }
             Step::SmallBuffers(place) => {
                 // OpenBSD refuses a size that is too small for it.
@@ -152,7 +155,11 @@ impl Sockets {
                 self.guard = on.then(SigpipeGuard::new);
             }
             Step::Probe(_) => {}
-            Step::Credentials(_) | Step::Send(..) | Step::Receive(..) | Step::Drain(_) => {
+            Step::Credentials(_)
+            | Step::Send(..)
+            | Step::SendMeanwhile(..)
+            | Step::Receive(..)
+            | Step::Drain(_) => {
                 unreachable!("these are calls of unisend")
             }
         }
@@ -356,6 +363,52 @@ impl Sockets {
             Call::Transfer(whole) => self.transfer(&socket, whole, payload, length, false),
             Call::TransferAll(whole) => self.transfer(&socket, whole, payload, length, true),
         }
+    }
+
+    /// Makes a step that sends while the peer reads in a process of its own. Returns the answer, and what the peer read.
+    pub(crate) fn send_meanwhile(
+        &mut self,
+        model: &Model,
+        step: &Step,
+        payload: &Payload,
+    ) -> Result<(Answer, Delivered), Stop> {
+        let Step::SendMeanwhile(place, call, length, meanwhile, signals) = *step else {
+            unreachable!("no other step has a peer that reads meanwhile")
+        };
+        let peer = model.peer_place(place).expect("the model knows its place");
+        scene::set_nonblocking(&self.fd(place), false)?;
+        scene::set_send_timeout(&self.fd(place), LONG_SEND_TIMEOUT)?;
+        let reader = self.start_peer(peer, meanwhile)?;
+        if meanwhile != Meanwhile::Reads {
+            self.close(peer);
+        }
+        let signals = signals.then(interrupt).transpose()?;
+        let answer = self.send(place, model.is_probed(place), call, payload, length, Flags(0));
+        signals.map_or(Ok(()), scene::Signals::stop)?;
+        let Answer::Sent(accepted, _) = answer else { unreachable!("a send says how much was accepted") };
+        let delivered = reader.finish(model.queued(peer) + accepted)?;
+        scene::set_send_timeout(&self.fd(place), SEND_TIMEOUT)?;
+        Ok((answer, delivered))
+    }
+
+    fn start_peer(&mut self, peer: usize, meanwhile: Meanwhile) -> Result<Peer, Stop> {
+        let placed = self.placed(peer);
+        let kind = placed.kind.declared();
+        let until = match meanwhile {
+            Meanwhile::Reads => usize::MAX,
+            Meanwhile::Closes(bytes) => bytes as usize,
+            Meanwhile::Resets(bytes) => {
+                reset_when_closed(&placed.fd)?;
+                bytes as usize
+            }
+        };
+        let fd = placed.fd.try_clone()?;
+        peer::start(fd, kind, until, || self.places = [const { None }; PLACES])
+    }
+
+    /// Closes the socket in this place.
+    pub(crate) fn close(&mut self, place: usize) {
+        self.places[place] = None;
     }
 
     fn send_batch(
@@ -566,6 +619,17 @@ impl Sockets {
             sender: datagram.sender().map(|sender| self.number_of_sender(&sender)),
         }
     }
+}
+
+fn reset_when_closed(fd: &impl AsFd) -> Result<(), Stop> {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    Ok(setsockopt(fd, sockopt::Linger, &at_once)?)
+}
+
+/// Sends signals to this thread, which interrupt its calls.
+fn interrupt() -> Result<scene::Signals, Stop> {
+    scene::catch_signal(false)?;
+    scene::Signals::each(1)
 }
 
 fn datagram<'fd>(socket: &SocketRef<'fd>) -> SocketRef<'fd, DatagramSocket> {

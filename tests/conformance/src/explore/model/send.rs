@@ -15,19 +15,22 @@ const LONGEST_DATAGRAM: usize = 65_535;
 /// OpenBSD's limit of a UDP datagram, unless it was set (B1).
 const OPENBSD_UDP: usize = 9216;
 
+/// A hint that more data follows (F4).
+const MORE: u32 = 1 << 4;
+
 /// What is right for one send.
-struct Right {
-    said: Said,
-    accepts: Accepts,
+pub(super) struct Right {
+    pub(super) said: Said,
+    pub(super) accepts: Accepts,
     /// What it fails with, if nothing is accepted.
-    fails: Vec<ErrorKind>,
+    pub(super) fails: Vec<ErrorKind>,
     /// What else a loop fails with, after a part.
-    stops: Vec<ErrorKind>,
+    pub(super) stops: Vec<ErrorKind>,
 }
 
 /// What may be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Accepts {
+pub(super) enum Accepts {
     /// Nothing.
     Nothing,
     /// All of it.
@@ -102,7 +105,13 @@ impl Model {
     }
 
     /// The mistakes, in the order of G5.
-    fn refusal(&self, socket: &Socket, call: Call, payload: &Payload, flags: Flags) -> Option<Right> {
+    pub(super) fn refusal(
+        &self,
+        socket: &Socket,
+        call: Call,
+        payload: &Payload,
+        flags: Flags,
+    ) -> Option<Right> {
         let from_file = matches!(call, Call::Sendfile(_) | Call::Transfer(_) | Call::TransferAll(_));
         let is_empty_batch = matches!(call, Call::Datagrams(_, 0));
         let refused = None
@@ -128,7 +137,6 @@ impl Model {
         const OUT_OF_BAND: u32 = 1;
         const DONT_ROUTE: u32 = 1 << 1;
         const END_OF_RECORD: u32 = 1 << 3;
-        const MORE: u32 = 1 << 4;
         const UNKNOWN: u32 = 1 << 6;
         let loops = matches!(call, Call::All | Call::AllVectored(_) | Call::MessageAll(..));
         let has = |flag| flags & flag != 0;
@@ -267,9 +275,8 @@ impl Model {
     }
 
     /// Returns how many bytes of this socket were not received yet.
-    fn in_flight(&self, number: usize) -> usize {
-        let chunks = self.sockets.iter().flat_map(|socket| &socket.incoming);
-        chunks.filter(|chunk| chunk.sender == number).map(|chunk| chunk.bytes.len()).sum()
+    pub(super) fn in_flight(&self, number: usize) -> usize {
+        self.sockets.iter().map(|socket| socket.queued_from(number)).sum()
     }
 
     /// Returns the socket that a datagram arrives at.
@@ -410,6 +417,7 @@ impl Model {
             bytes: data.iter().copied().collect(),
             descriptors,
             urgent: flags & 1 != 0 && payload.takes_flags,
+            held: flags & MORE != 0 && payload.takes_flags,
             sender: number,
             may_be_lost: false,
         });
@@ -443,6 +451,7 @@ impl Model {
             bytes: datagram.iter().copied().collect(),
             descriptors: payload.descriptor_files(),
             urgent: false,
+            held: false,
             sender: number,
             may_be_lost,
         };
@@ -458,7 +467,7 @@ const fn self_is_large(length: usize) -> bool {
 impl Right {
     /// Adds what follows from the length of a datagram: it is too long, or may be. A send that fails for two reasons
     /// fails with one of them (G6).
-    fn or_too_long(mut self, socket: &Socket, payload: &Payload, in_flight: usize) -> Self {
+    pub(super) fn or_too_long(mut self, socket: &Socket, payload: &Payload, in_flight: usize) -> Self {
         let (surely, longest) = match socket.kind {
             Kind::Tcp | Kind::UnixStream => return self,
             Kind::UdpV4 => (OPENBSD_UDP, LONGEST_UDP_V4),
@@ -500,7 +509,7 @@ impl Right {
         self
     }
 
-    fn check(
+    pub(super) fn check(
         self,
         call: Call,
         payload: &Payload,
@@ -511,15 +520,7 @@ impl Right {
             Call::Datagrams(..) => payload.messages.len(),
             _ => payload.bytes(),
         };
-        let loops = matches!(
-            call,
-            Call::All
-                | Call::AllVectored(_)
-                | Call::MessageAll(..)
-                | Call::Datagrams(..)
-                | Call::Segments(..)
-                | Call::TransferAll(_)
-        );
+        let loops = loops(call);
         let is_right = match error {
             None if accepted == all => self.accepts != Accepts::Nothing,
             None => self.accepts == Accepts::Part && !loops && 0 < accepted && accepted < all,
@@ -539,6 +540,19 @@ impl Right {
         let is_full = kind == WouldBlock && self.accepts == Accepts::Part;
         is_full || self.fails.contains(&kind) || self.stops.contains(&kind)
     }
+}
+
+/// Returns whether the call goes on after a part.
+pub(super) fn loops(call: Call) -> bool {
+    matches!(
+        call,
+        Call::All
+            | Call::AllVectored(_)
+            | Call::MessageAll(..)
+            | Call::Datagrams(..)
+            | Call::Segments(..)
+            | Call::TransferAll(_)
+    )
 }
 
 fn target(call: Call) -> Target {

@@ -429,6 +429,16 @@ fn d11_what_a_kernel_says_that_divides_nothing() {
     }
 }
 
+/// Which errors of a batch can be an earlier datagram's, although they seem to be of this one.
+#[test]
+fn d4_what_a_report_of_the_path_looks_like() {
+    for &errno in [EINVAL, EMSGSIZE, EIO, ECONNREFUSED, EAGAIN, ENETUNREACH].iter() {
+        let expected = errno == EMSGSIZE;
+        assert_eq!(Linux::may_be_of_an_earlier_one(Linux::raw_errno(errno)), expected, "{errno:?}");
+        assert_eq!(OpenBsd::may_be_of_an_earlier_one(OpenBsd::raw_errno(errno)), expected, "{errno:?}");
+    }
+}
+
 proptest! {
     /// Whatever bytes a kernel writes, reading them ends and does not panic.
     #[test]

@@ -96,9 +96,10 @@ impl SocketRef<'_, DatagramSocket> {
     /// # System calls
     ///
     /// One sendmmsg(2) for [`limits::DATAGRAMS_PER_CALL`] datagrams, with `MSG_NOSIGNAL`, and one more after a
-    /// datagram that failed, which returns its error. None for an empty batch (clause D2). It is the kernel's
-    /// call with musl too, which has a loop of sendmsg(2) in its place. On OpenBSD pledge(2) needs what
-    /// [`send_to`](SocketRef::send_to) needs. A call takes 16 KiB of the stack.
+    /// datagram that failed, which returns its error. If the kernel says that a datagram is too long, one more: this can
+    /// be the network's report of an earlier datagram, which comes once (clause D4). None for an empty batch (clause D2).
+    /// It is the kernel's call with musl too, which has a loop of sendmsg(2) in its place. On OpenBSD pledge(2) needs
+    /// what [`send_to`](SocketRef::send_to) needs. A call takes 16 KiB of the stack.
     ///
     /// # Errors
     ///

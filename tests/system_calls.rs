@@ -8,7 +8,7 @@ mod sockets;
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Seek, Write};
-use std::net::{Shutdown, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -113,9 +113,12 @@ fn child() {
             let (ours, theirs) = sockets::udp_pair();
             let (slices, long) = ([IoSlice::new(b"data")], [0; 70_000]);
             let too_long = [IoSlice::new(&long)];
+            let (theirs_is, foreign) = (theirs.local_addr().unwrap().into(), Ipv4Addr::new(192, 0, 2, 1));
             let mut batch = [Datagram::new(&slices); 100];
-            if how == "failing" {
-                batch[70] = Datagram::new(&too_long);
+            match how {
+                "too-long" => batch[70] = Datagram::new(&too_long),
+                "unreachable" => batch[70] = batch[70].to(&theirs_is).from_source(foreign.into()),
+                _ => {}
             }
             let batch = if how == "none" { &[][..] } else { &batch[..] };
             let mut rooms = [[0; 8]; 100];
@@ -131,7 +134,9 @@ fn child() {
                         SocketRef::udp_v4(&theirs).receive_batch(&mut buffers, ReceiveFlags::empty());
                     assert_eq!(received, Ok(64));
                 }
-                "failing" => assert_eq!(socket.send_batch(batch, NO_FLAGS).unwrap_err().accepted(), 70),
+                "too-long" | "unreachable" => {
+                    assert_eq!(socket.send_batch(batch, NO_FLAGS).unwrap_err().accepted(), 70)
+                }
                 _ => socket.send_batch(batch, NO_FLAGS).unwrap(),
             });
         }
@@ -454,11 +459,13 @@ fn descriptors_and_credentials_are_these_calls(#[case] case: &str, #[case] names
     is_made_of(case, ROUNDS, names);
 }
 
-/// A datagram that fails is asked for its error by a call that begins with it.
+/// A datagram that fails is asked for its error by a call that begins with it. If it is too long, another call asks
+/// whether the error was that of an earlier one (D4).
 #[rstest]
 #[case::d2_none("none", &[])]
 #[case::d3_a_hundred("sent", &["sendmmsg", "sendmmsg"])]
-#[case::d1_one_that_fails("failing", &["sendmmsg", "sendmmsg", "sendmmsg"])]
+#[case::d1_one_that_fails("too-long", &["sendmmsg", "sendmmsg", "sendmmsg", "sendmmsg"])]
+#[case::d1_one_that_fails_otherwise("unreachable", &["sendmmsg", "sendmmsg", "sendmmsg"])]
 #[case::d5_what_is_there("received", &["recvmmsg"])]
 fn a_batch_is_one_call_for_64_datagrams(#[case] how: &str, #[case] names: &[&str]) {
     is_made_of(&format!("batch {how}"), 1, names);

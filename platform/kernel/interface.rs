@@ -157,6 +157,12 @@ pub(crate) trait Kernel: Sized {
         matches!(Self::errno_name(errno), Some(Errno::EINVAL | Errno::EMSGSIZE))
     }
 
+    /// Returns whether this errno can be the network's report of an earlier datagram, and can also mean that the one
+    /// that is sent is too long (clauses B1, D4). The report comes once, so a second call tells them apart.
+    fn may_be_of_an_earlier_one(errno: RawErrno) -> bool {
+        Self::errno_name(errno) == Some(Errno::EMSGSIZE)
+    }
+
     /// Returns whether the kernel returns this errno for a full receiver without waiting for room (clauses B3,
     /// R13). If it means "would block", a blocking socket should have waited.
     fn is_full_receiver(errno: RawErrno) -> bool {

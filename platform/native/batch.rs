@@ -55,9 +55,16 @@ pub(crate) fn send_messages<'a, 'data: 'a>(
         written += 1;
     }
     let headers = first(&mut headers, written);
-    // SAFETY: the slices, the names and the control messages are borrowed for longer than the call, which only reads
-    // them; IoSlice is laid out as iovec.
-    let accepted = unsafe { Native::send_messages(fd, headers, flags) }?;
+    let mut send = || {
+        // SAFETY: the slices, the names and the control messages are borrowed for longer than the call, which only reads
+        // them; IoSlice is laid out as iovec.
+        unsafe { Native::send_messages(fd, headers, flags) }
+    };
+    let accepted = match send() {
+        // D1, D4: a path was too narrow for an earlier datagram. The first of these is not to be blamed for it.
+        Err(errno) if Native::may_be_of_an_earlier_one(errno) => send(),
+        outcome => outcome,
+    }?;
     // The kernel counts a message of which it accepted a part, as a stream does that was declared as what it is not.
     let is_whole = |(header, &length): (&libc::mmsghdr, &usize)| header.msg_len as usize == length;
     let count = headers[..accepted].iter().zip(&lengths).take_while(|&pair| is_whole(pair)).count();

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each file of tests takes what it needs")]
 
 pub(crate) mod channel;
+#[cfg(target_os = "linux")]
+pub(crate) mod network;
 pub(crate) mod signals;
 
 use std::io::{self, ErrorKind as StdErrorKind, IoSlice, Read, Write};

@@ -55,6 +55,37 @@ impl Host {
         self.administer("ip", words)
     }
 
+    /// What ip(8) tells of this host.
+    pub(crate) fn told_by_ip(&self, words: &str) -> String {
+        let output = self.run(|| Command::new("ip").args(words.split_whitespace()).output().unwrap());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The number of an interface.
+    pub(crate) fn interface(&self, name: &str) -> u32 {
+        self.run(|| nix::net::if_::if_nametoindex(name).unwrap())
+    }
+
+    /// Has an interface leave checksums, and so the dividing of data, to the kernel; says so if it cannot.
+    pub(crate) fn computes_no_checksums(&self, name: &str) -> bool {
+        /// `ETHTOOL_STXCSUM`, which the libc crate does not have.
+        const SET_CHECKSUMS: u32 = 0x17;
+        let mut value = [SET_CHECKSUMS, 0];
+        // SAFETY: a structure of bytes, integers and pointers, for which zero is valid.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+        let socket = self.udp(std::net::Ipv4Addr::LOCALHOST.into());
+        // SAFETY: the request and the value that it points to outlive the call, and have the sizes that it is made for.
+        let returned = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+        if returned != 0 {
+            skipped(format_args!("needs to set checksums: {}", std::io::Error::last_os_error()));
+        }
+        returned == 0
+    }
+
     /// Runs a program for administration on this host; says so if there is no such program, or if it fails. The PATH of
     /// an ordinary user may lack its directory.
     pub(crate) fn administer(&self, program: &str, words: &str) -> bool {
@@ -111,6 +142,9 @@ fn enter_new_namespace() -> nix::Result<File> {
     Ok(File::open("/proc/thread-self/ns/net").unwrap())
 }
 
+/// The request by which an interface is told what to leave to the kernel. The libc crate does not have it.
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+
 /// The version of the internet protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -164,10 +198,13 @@ impl Network {
         address(version, "10.8.0.1", "fd00:8::1")
     }
 
-    /// Makes the link from the router to the far host one that carries so many bytes.
-    pub(crate) fn narrow(&self, bytes: usize) -> bool {
-        self.router.ip(&format!("link set outer mtu {bytes}"))
-            && self.far.ip(&format!("link set far mtu {bytes}"))
+    /// Makes such a network, in which the link from the router to the far host carries so many bytes; says so if it
+    /// cannot.
+    pub(crate) fn narrow(version: Version, bytes: usize) -> Option<Self> {
+        let network = Self::new(version)?;
+        let set = network.router.ip(&format!("link set outer mtu {bytes}"))
+            && network.far.ip(&format!("link set far mtu {bytes}"));
+        set.then_some(network)
     }
 }
 

@@ -1,0 +1,371 @@
+//! The table: the system calls of each call of the library, and the faults of each.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use unisend::SocketKind::{self, *};
+
+use crate::cases::{self, Case, Role};
+use crate::contract::{self, Contract, ERESTARTSYS};
+use crate::stage::{Report, run};
+use crate::supervisor::{Fault, Planned, Seen, counts};
+
+/// The faults of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Fails,
+    Interrupted,
+    InterruptedOften,
+    Cut,
+    CutThenInterrupted,
+    CutThenFails,
+    Nothing,
+    Slow,
+}
+
+const COLUMNS: [(Column, &str); 8] = [
+    (Column::Fails, "every errno"),
+    (Column::Interrupted, "EINTR, 512"),
+    (Column::InterruptedOften, "EINTR 100 times"),
+    (Column::Cut, "cut short"),
+    (Column::CutThenInterrupted, "cut, EINTR"),
+    (Column::CutThenFails, "cut, ECONNRESET"),
+    (Column::Nothing, "returns 0"),
+    (Column::Slow, "slow"),
+];
+
+/// Why a fault is not tried, with a letter for the table.
+const REASONS: [(&str, &str); 6] = [
+    ("a", "the call cannot fail: its arguments are always valid"),
+    ("b", "the call returns no count"),
+    ("c", "the call was for one byte or message, or for none"),
+    ("d", "the failure of this call is given in each run of this row"),
+    ("e", "close(2) returns nothing that the library uses, and frees the descriptor in any case"),
+    ("f", "the call returns once"),
+];
+
+const OFTEN: usize = 100;
+
+/// The errnos of an interruption. The kernel should not show the second, and does (clause D7).
+const INTERRUPTIONS: [i32; 2] = [libc::EINTR, ERESTARTSYS];
+
+/// Up to so many bytes a call is cut at each.
+const EACH_BYTE: usize = 64;
+
+/// A run of a case: the system call that has the fault, and the plan.
+struct Trial {
+    what: String,
+    errno: Option<i32>,
+    plan: Vec<Planned>,
+}
+
+/// The faults of one system call of a case, which is the `nth` of its name.
+struct Row<'a> {
+    case: &'a Case,
+    call: &'static str,
+    role: Role,
+    nth: usize,
+    length: Option<usize>,
+}
+
+impl Row<'_> {
+    fn planned(&self, times: usize, fault: Fault) -> Planned {
+        Planned { call: self.call, from: self.nth, times, fault }
+    }
+
+    fn trial(&self, what: impl Into<String>, errno: Option<i32>, plan: &[Planned]) -> Trial {
+        Trial { what: what.into(), errno, plan: plan.to_vec() }
+    }
+
+    /// Returns the trials of a cell, or the letter of the reason why there are none.
+    fn trials(&self, column: Column, contract: &Contract) -> Result<Vec<Trial>, &'static str> {
+        match (column, self.role) {
+            (_, Role::Given) => return Err("d"),
+            (Column::Slow, _) => {}
+            (_, Role::Sure) => return Err("a"),
+            (Column::Interrupted | Column::Fails, Role::Close) => {}
+            (_, Role::Close) => return Err("e"),
+            _ => {}
+        }
+        match column {
+            Column::Fails => Ok(self.failures(contract)),
+            Column::Interrupted => Ok(INTERRUPTIONS.map(|errno| self.interruption(1, errno)).into()),
+            Column::InterruptedOften if self.case.is_loop || self.role == Role::Hint => {
+                Ok(vec![self.interruption(OFTEN, libc::EINTR)])
+            }
+            Column::InterruptedOften => Err("f"),
+            Column::Cut => self.cuts(&[]),
+            Column::CutThenInterrupted => self.cuts(&[self.next(1, libc::EINTR)]),
+            Column::CutThenFails => self.cuts(&[self.next(usize::MAX, libc::ECONNRESET)]),
+            Column::Nothing if counts(self.call) => {
+                Ok(vec![self.trial("returns 0", None, &[self.planned(1, Fault::Nothing)])])
+            }
+            Column::Nothing => Err("b"),
+            Column::Slow => Ok(vec![self.trial("slow", None, &[self.planned(1, Fault::Slow)])]),
+        }
+    }
+
+    fn failures(&self, contract: &Contract) -> Vec<Trial> {
+        let times = if self.role == Role::Hint { 1 } else { usize::MAX };
+        let fault = if self.role == Role::Close { Fault::FailsAfterwards } else { Fault::Fails };
+        let errnos = contract.errnos().filter(|errno| !INTERRUPTIONS.contains(errno));
+        errnos
+            .map(|errno| self.trial(contract::name(errno), Some(errno), &[self.planned(times, fault(errno))]))
+            .collect()
+    }
+
+    fn interruption(&self, times: usize, errno: i32) -> Trial {
+        let fault = if self.role == Role::Close { Fault::FailsAfterwards } else { Fault::Fails };
+        self.trial(
+            format!("{} {times} times", contract::name(errno)),
+            Some(errno),
+            &[self.planned(times, fault(errno))],
+        )
+    }
+
+    fn next(&self, times: usize, errno: i32) -> Planned {
+        Planned { from: self.nth + 1, ..self.planned(times, Fault::Fails(errno)) }
+    }
+
+    fn cuts(&self, then: &[Planned]) -> Result<Vec<Trial>, &'static str> {
+        let length = self.length.ok_or("b")?;
+        let at: Vec<usize> = match length {
+            0 | 1 => return Err("c"),
+            _ if !then.is_empty() => vec![length / 2],
+            ..=EACH_BYTE => (1..length).collect(),
+            _ => vec![1, 2, length / 2, 4095, 4096, 4097, length - 1],
+        };
+        let errno = then.first().and_then(|planned| match planned.fault {
+            Fault::Fails(errno) => Some(errno),
+            _ => None,
+        });
+        let trial = |most| {
+            let plan = [&[self.planned(1, Fault::Cut(most))], then].concat();
+            self.trial(format!("cut at {most} of {length}, then {then:?}"), errno, &plan)
+        };
+        Ok(at.into_iter().filter(|&most| most < length).map(trial).collect())
+    }
+
+    /// Runs a trial, and returns what is wrong with it.
+    fn attempt(&self, column: Column, trial: &Trial, usual: &Report, contract: &Contract) -> Vec<String> {
+        let plan = [&trial.plan[..], &self.case.given].concat();
+        let position_fails = self.role == Role::Position && column != Column::Slow;
+        let (watched, report) = run(&self.case.script, &plan, position_fails);
+        let mut wrong = watched.complaints;
+        match report {
+            Err(why) => wrong.push(why),
+            Ok(report) => {
+                let verdict = self.judge(column, trial, usual, &report, contract);
+                wrong.extend(verdict.err());
+                wrong.extend(report.complaints);
+            }
+        }
+        wrong
+    }
+
+    /// Compares what the call returned with what the contract says.
+    fn judge(
+        &self,
+        column: Column,
+        trial: &Trial,
+        usual: &Report,
+        report: &Report,
+        contract: &Contract,
+    ) -> Result<(), String> {
+        let case = self.case;
+        let is_usual = (report.accepted, &report.error) == (usual.accepted, &usual.error);
+        let is_less = report.error.is_none() && report.accepted < usual.accepted;
+        // L4c: a part of a datagram or record, or nothing at all, and no error of the kernel.
+        let is_stalled = report.error == Some(("Other".to_owned(), None));
+        let expected = trial.errno.map(|errno| (self.kind(errno, contract), Some(errno)));
+        let fails_so = expected.is_some() && report.error == expected;
+        let is_right = match (column, self.role) {
+            (Column::Slow, _) | (_, Role::Hint | Role::Close) => is_usual,
+            (Column::Fails | Column::Interrupted | Column::InterruptedOften, _) => {
+                let errno = trial.errno.expect("an errno");
+                // X12, T8: a part was accepted before.
+                let is_short = case.is_one_pass && is_less && report.accepted > 0;
+                match self.recovers_from(errno) || self.goes_on_after(errno) {
+                    true => is_usual,
+                    false => fails_so || is_short,
+                }
+            }
+            (Column::Cut | Column::CutThenInterrupted, _) if case.is_loop => {
+                is_usual || is_stalled && !self.is_stream()
+            }
+            (Column::CutThenFails, _) if case.is_loop => {
+                fails_so || is_usual || is_stalled && !self.is_stream()
+            }
+            (Column::Cut | Column::CutThenInterrupted | Column::CutThenFails, _) => is_usual || is_less,
+            (Column::Nothing, _) => is_usual || is_less || is_stalled,
+        };
+        is_right.then_some(()).ok_or_else(|| format!("{report:?}, usually {usual:?}, expected {expected:?}"))
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self.case.socket, Tcp | UnixStream | Other)
+    }
+
+    fn recovers_from(&self, errno: i32) -> bool {
+        let (call, errnos) = self.case.recovers;
+        self.call == call && errnos.contains(&errno)
+    }
+
+    fn goes_on_after(&self, errno: i32) -> bool {
+        INTERRUPTIONS.contains(&errno) && self.case.is_loop
+    }
+
+    /// Returns the kind that the contract says: its table of errors, and the exceptions that it names.
+    fn kind(&self, errno: i32, contract: &Contract) -> String {
+        let plain = contract.kind(errno);
+        let kind = match self.role {
+            Role::Socket => exception(self.case, errno).unwrap_or(plain),
+            Role::File | Role::Position if !OF_FILES.contains(&plain) => "Other",
+            _ => plain,
+        };
+        kind.to_owned()
+    }
+}
+
+/// The kinds that an error of a file can have (clause X16).
+const OF_FILES: [&str; 6] =
+    ["BadDescriptor", "Interrupted", "InvalidInput", "Io", "OutOfMemory", "PermissionDenied"];
+
+/// The exceptions on Linux, each with its clause.
+fn exception(case: &Case, errno: i32) -> Option<&'static str> {
+    let kind: SocketKind = case.socket;
+    match (kind, errno) {
+        // S16
+        (UnixDatagram, libc::ENOTCONN) => Some("DestinationRequired"),
+        // S17, A10
+        (UnixDatagram, libc::ECONNREFUSED) if !case.has_address => Some("Reset"),
+        // I8b
+        (UdpV4, libc::EINVAL) if !case.receives => Some("Unreachable"),
+        // B9
+        (UnixStream, libc::EINVAL) if case.receives => Some("NotConnected"),
+        _ => None,
+    }
+}
+
+/// A case without a fault: what it returns, and its system calls, which must be those that its row in the table says.
+fn usual(case: &Case) -> Result<(Report, Vec<Seen>), String> {
+    let (watched, report) = run(&case.script, &case.given, false);
+    let report = report?;
+    let wrong = [&watched.complaints[..], &report.complaints].concat();
+    let made: Vec<_> = watched.calls.iter().map(|seen| seen.call).collect();
+    let expected: Vec<_> = case.calls.iter().map(|call| call.0).collect();
+    if made != expected || !wrong.is_empty() {
+        return Err(format!("without a fault: it made {made:?} and not {expected:?}; {wrong:?}"));
+    }
+    if case.given.is_empty() && (report.accepted, &report.error) != (case.whole, &None) {
+        return Err(format!("without a fault: {report:?}"));
+    }
+    Ok((report, watched.calls))
+}
+
+/// What came of a case: its rows of the table, how many runs they took, and what was wrong.
+#[derive(Default)]
+struct Outcome {
+    rows: String,
+    runs: usize,
+    wrong: Vec<String>,
+}
+
+fn try_all(case: &Case, contract: &Contract) -> Outcome {
+    let mut outcome = Outcome::default();
+    let (report, calls) = match usual(case) {
+        Ok(usual) => usual,
+        Err(why) => {
+            outcome.wrong.push(format!("{}: {why}", case.name));
+            return outcome;
+        }
+    };
+    let mut counts = BTreeMap::new();
+    for (seen, &(call, role)) in calls.iter().zip(&case.calls) {
+        let count = counts.entry(call).or_insert(0);
+        let row = Row { case, call, role, nth: *count, length: seen.length };
+        *count += 1;
+        write!(outcome.rows, "| {} | {call} {} |", case.name, *count).unwrap();
+        for (column, name) in COLUMNS {
+            let cell = row.cell(column, name, &report, contract, &mut outcome);
+            write!(outcome.rows, " {cell} |").unwrap();
+        }
+        outcome.rows.push('\n');
+    }
+    outcome
+}
+
+impl Row<'_> {
+    fn cell(
+        &self,
+        column: Column,
+        name: &str,
+        usual: &Report,
+        contract: &Contract,
+        outcome: &mut Outcome,
+    ) -> String {
+        let trials = match self.trials(column, contract) {
+            Ok(trials) => trials,
+            Err(letter) => return letter.to_owned(),
+        };
+        let mut failed = 0;
+        for trial in &trials {
+            let wrong = self.attempt(column, trial, usual, contract);
+            if !wrong.is_empty() {
+                failed += 1;
+                let Self { case, call, nth, .. } = self;
+                let what = &trial.what;
+                outcome.wrong.push(format!("{}, {call} {}, {name}, {what}: {wrong:?}", case.name, nth + 1));
+            }
+        }
+        outcome.runs += trials.len();
+        if failed == 0 { format!("{} ok", trials.len()) } else { format!("{failed} WRONG") }
+    }
+}
+
+/// Says why no process can be followed here, if none can.
+fn cannot_follow() -> Option<String> {
+    let shown = std::env::current_exe().ok();
+    let kernels = std::fs::read_link("/proc/thread-self/exe").ok();
+    if kernels.is_none() || kernels != shown {
+        return Some("an emulator of user-mode programs cannot follow a process".to_owned());
+    }
+    let case = &cases::all()[0];
+    let (watched, report) = run(&case.script, &[], false);
+    watched.calls.is_empty().then(|| format!("no process may be followed here: {report:?}"))
+}
+
+#[test]
+fn every_call_with_every_fault() {
+    if let Some(why) = cannot_follow() {
+        return crate::sockets::skipped(format_args!("{why}"));
+    }
+    let (cases, contract) = (cases::all(), Contract::read());
+    // Several at a time: a supervisor waits while its process runs, and while a call is slow.
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, SeqCst);
+            let Some(case) = cases.get(index) else { return done };
+            done.push((index, try_all(case, &contract)));
+        }
+    };
+    let mut outcomes: Vec<_> = std::thread::scope(|scope| {
+        let workers = [(); 4].map(|()| scope.spawn(worker));
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    outcomes.sort_by_key(|outcome| outcome.0);
+
+    let mut text = String::from("| call | system call |");
+    COLUMNS.iter().for_each(|(_, name)| write!(text, " {name} |").unwrap());
+    writeln!(text, "\n|---|---|{}", "---|".repeat(COLUMNS.len())).unwrap();
+    outcomes.iter().for_each(|(_, outcome)| text.push_str(&outcome.rows));
+    REASONS.iter().for_each(|(letter, reason)| writeln!(text, "{letter}: {reason}").unwrap());
+    let runs: usize = outcomes.iter().map(|(_, outcome)| outcome.runs).sum();
+    println!("{text}{runs} runs");
+    assert!(!text.contains("|  |"), "no cell is empty");
+    let wrong: Vec<_> = outcomes.iter().flat_map(|(_, outcome)| &outcome.wrong).collect();
+    assert!(wrong.is_empty(), "{} runs are wrong:\n{wrong:#?}", wrong.len());
+}

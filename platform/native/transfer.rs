@@ -12,8 +12,8 @@ use super::cork::Corked;
 use super::file::kind_and_length;
 use super::sendfile::{FileSender, Method, Output, check_range};
 use crate::platform::Native;
-use crate::platform::contract::{Errno, SendFlags, SocketKind, limits};
-use crate::platform::kernel::{FileKind, Kernel, RawFlags, Why};
+use crate::platform::contract::{Errno, ErrorKind, SendFlags, SocketKind, limits};
+use crate::platform::kernel::{FileKind, Kernel, RawErrno, RawFlags, Why};
 use crate::platform::posix::{Filled, file};
 
 /// Up to this size, one message that is copied is faster than a header and the kernel's sendfile.
@@ -289,7 +289,7 @@ impl Messages<'_> {
         let outcome = self.send_from(start, output, whole, sent);
         let accepted = sent.file - first;
         if whole.offset.is_none() && accepted > 0 {
-            file::set_position(self.input, start + accepted).map_err(Why::Position)?;
+            set_position(self.input, start + accepted).map_err(Why::Position)?;
         }
         outcome
     }
@@ -328,6 +328,17 @@ impl Messages<'_> {
             if !is_whole || is_last {
                 return Ok(is_whole);
             }
+        }
+    }
+}
+
+/// Sets the file's own position, through interruptions. If one were returned, a loop would go on at the old position, and
+/// send again what was accepted.
+fn set_position(file: BorrowedFd<'_>, position: u64) -> Result<(), RawErrno> {
+    loop {
+        match file::set_position(file, position) {
+            Err(errno) if Native::plain_meaning(errno) == ErrorKind::Interrupted => {}
+            outcome => return outcome,
         }
     }
 }

@@ -90,8 +90,10 @@ impl Row<'_> {
         }
         match column {
             Column::Fails => Ok(self.failures(contract)),
-            Column::Interrupted => Ok(INTERRUPTIONS.map(|errno| self.interruption(1, errno)).into()),
-            Column::InterruptedOften if self.case.is_loop || self.role == Role::Hint => {
+            Column::Interrupted => Ok(self.interruptions()),
+            Column::InterruptedOften
+                if self.case.is_loop || matches!(self.role, Role::Hint | Role::Position) =>
+            {
                 Ok(vec![self.interruption(OFTEN, libc::EINTR)])
             }
             Column::InterruptedOften => Err("f"),
@@ -113,6 +115,17 @@ impl Row<'_> {
         errnos
             .map(|errno| self.trial(contract::name(errno), Some(errno), &[self.planned(times, fault(errno))]))
             .collect()
+    }
+
+    fn interruptions(&self) -> Vec<Trial> {
+        let mut trials: Vec<_> = INTERRUPTIONS.map(|errno| self.interruption(1, errno)).into();
+        if self.role == Role::Position {
+            // There is a next part only if the output accepted less than all.
+            let cut = Planned { call: "sendto", from: 0, times: 1, fault: Fault::Cut(6) };
+            let interrupted = self.planned(1, Fault::Fails(libc::EINTR));
+            trials.push(self.trial("EINTR after a short count", Some(libc::EINTR), &[cut, interrupted]));
+        }
+        trials
     }
 
     fn interruption(&self, times: usize, errno: i32) -> Trial {
@@ -150,7 +163,7 @@ impl Row<'_> {
     /// Runs a trial, and returns what is wrong with it.
     fn attempt(&self, column: Column, trial: &Trial, usual: &Report, contract: &Contract) -> Vec<String> {
         let plan = [&trial.plan[..], &self.case.given].concat();
-        let position_fails = self.role == Role::Position && column != Column::Slow;
+        let position_fails = self.role == Role::Position && column == Column::Fails;
         let (watched, report) = run(&self.case.script, &plan, position_fails);
         let mut wrong = watched.complaints;
         match report {
@@ -187,7 +200,7 @@ impl Row<'_> {
                 // X12, T8: a part was accepted before.
                 let is_short = case.is_one_pass && is_less && report.accepted > 0;
                 match self.recovers_from(errno) || self.goes_on_after(errno) {
-                    true => is_usual,
+                    true => is_usual || is_short,
                     false => fails_so || is_short,
                 }
             }
@@ -212,8 +225,10 @@ impl Row<'_> {
         self.call == call && errnos.contains(&errno)
     }
 
+    /// A loop goes on after an interruption. The file's position is set in any case: after an interruption a loop would go on
+    /// at the old one, and send again what was accepted.
     fn goes_on_after(&self, errno: i32) -> bool {
-        INTERRUPTIONS.contains(&errno) && self.case.is_loop
+        INTERRUPTIONS.contains(&errno) && (self.case.is_loop || self.role == Role::Position)
     }
 
     /// Returns the kind that the contract says: its table of errors, and the exceptions that it names.

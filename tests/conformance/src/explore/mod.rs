@@ -15,6 +15,7 @@ use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 
 pub use exploration::Exploration;
@@ -78,7 +79,7 @@ pub fn run(steps: &[Step]) -> Ended {
 }
 
 fn in_child(steps: &[Step], directory: &Path) -> Result<String, Stop> {
-    let before = open_descriptors();
+    let before = (open_descriptors(), SigSet::thread_get_mask()?);
     let mut running = Running::new(directory)?;
     for (number, step) in steps.iter().enumerate() {
         if running.model.can(step)
@@ -89,9 +90,11 @@ fn in_child(steps: &[Step], directory: &Path) -> Result<String, Stop> {
         }
     }
     let mut shown = running.end();
-    let after = open_descriptors();
+    let after = (open_descriptors(), SigSet::thread_get_mask()?);
     if after != before && shown.wrong.is_none() {
-        shown.wrong = Some(format!("{} descriptors leaked", after.abs_diff(before)));
+        let (descriptors, mask) = after;
+        shown.wrong =
+            Some(format!("{descriptors} descriptors at the end of {}, and the mask {mask:?}", before.0));
     }
     Ok(serde_json::to_string(&shown).expect("text can be written as text"))
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::PollFlags;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockType, SockaddrStorage, UnixAddr, connect, getsockname, listen, setsockopt,
@@ -570,6 +571,8 @@ impl Sockets {
         let sender = received.sender();
         let mut descriptors = Vec::new();
         for descriptor in received.into_descriptors() {
+            let flags = FdFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFD)?);
+            assert!(flags.contains(FdFlag::FD_CLOEXEC), "R27: close-on-exec from the start");
             descriptors.push(self.number_of(&File::from(descriptor))?);
         }
         let sender = sender.map(|sender| self.number_of_sender(&sender));

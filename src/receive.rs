@@ -181,7 +181,7 @@ impl<'buffer> Received<'buffer> {
     /// With a [`ControlBuffer`], descriptors were lost because this process has no room for all of them in
     /// its descriptor table. Those that could have been received were closed, so there are none (clauses R20,
     /// R22). Without one, it can also be a message that a Linux socket was asked to add (`SO_PASSCRED`,
-    /// `SO_TIMESTAMP`; clause R23b).
+    /// `SO_TIMESTAMP`, [`receive_destinations`](SocketRef::receive_destinations); clauses R23b and R23c).
     #[must_use]
     #[inline]
     pub fn descriptors_lost(&self) -> bool {

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::PollFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockType};
 use nix::unistd::dup;
@@ -233,6 +234,10 @@ pub(super) fn cases() -> Vec<Case> {
                 "received 1+0, received 0+0 end",
                 "OpenBSD adds nothing",
             ),
+        topic
+            .case("R23c", "UDP, a datagram without room for its destination, which was asked for", no_room_for_destination)
+            .kernel("received 1+0 CTRUNC", "received 1+0")
+            .differs("received 1+0 lost", "received 1+0", "OpenBSD drops it and does not say so"),
         topic
             .case("R24", "the same with a datagram", no_room_datagram)
             .kernel("received 4+0 CTRUNC", "received 4+0")
@@ -739,6 +744,16 @@ fn no_room_for_credentials(trial: &mut Trial) -> Result<(), Stop> {
     for _ in 0..2 {
         trial.receive_without_descriptors(&SocketRef::unix_stream(&theirs), 4);
     }
+    Ok(())
+}
+
+fn no_room_for_destination(trial: &mut Trial) -> Result<(), Stop> {
+    let (ours, theirs) = scene::udp_pair()?;
+    let socket = SocketRef::udp_v4(&theirs);
+    socket.as_datagram().map_or(Ok(()), |socket| socket.receive_destinations())?;
+    raw::send(ours.as_fd(), b"x", 0)?;
+    scene::wait_until(&theirs, PollFlags::POLLIN)?;
+    trial.receive_without_descriptors(&socket, 4);
     Ok(())
 }
 

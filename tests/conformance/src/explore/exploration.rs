@@ -1,6 +1,7 @@
 //! Many programs of one seed, and what they found.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::program::Step;
 use super::{Ended, Shown, run, shrink};
@@ -10,6 +11,9 @@ const ENOUGH: usize = 10;
 
 /// A wrong program is run again this many times. If it is then always right, it is not made shorter.
 const AGAIN: usize = 5;
+
+/// A program is not made shorter for longer than this.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The programs of one seed, run one after another.
 #[derive(Debug)]
@@ -81,10 +85,11 @@ impl Exploration {
 
 fn examine(number: usize, steps: &[Step], shown: Shown) -> Found {
     let is_wrong = |steps: &[Step]| matches!(run(steps), Ended::Wrong(_));
+    let end = Instant::now() + PATIENCE;
     if !(0..AGAIN).any(|_| is_wrong(steps)) {
         return Found { number, steps: steps.to_vec(), shown, repeats: false };
     }
-    let steps = shrink::shrink(steps, is_wrong);
+    let steps = shrink::shrink(steps, end, is_wrong);
     // It may be wrong only sometimes: then what it was at first is shown.
     let shown = (0..AGAIN)
         .find_map(|_| match run(&steps) {

@@ -22,7 +22,7 @@ pub use exploration::Exploration;
 pub use model::{Answer, Arrival, Model, Said, System};
 pub use payload::Payload;
 pub use peer::Delivered;
-pub use program::{Call, Flags, How, Kind, Meanwhile, Programs, Step, Taking, Target, Whole};
+pub use program::{Call, Flags, How, Kind, Meanwhile, Programs, Step, Taking, Target, Waiting, Whole};
 
 use crate::case::Stop;
 use crate::child::{self, Outcome};
@@ -30,7 +30,7 @@ use crate::trial::Route;
 use sockets::Sockets;
 
 /// No program takes longer.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(40);
 
 /// The room of a receive that takes all.
 const ALL: usize = 400_000;
@@ -143,10 +143,17 @@ impl Running {
                 self.settle()?;
                 Ok(said)
             }
-            Step::SendMeanwhile(place, call, length, meanwhile, _) => {
+            Step::SendMeanwhile(place, call, length, meanwhile, waiting) => {
                 let payload = Payload::new(number, call, length as usize);
                 let (answer, delivered) = self.sockets.send_meanwhile(&self.model, step, &payload)?;
-                let said = self.model.sent_meanwhile(place, call, &payload, meanwhile, &answer, &delivered);
+                let said = self.model.sent_meanwhile(
+                    place,
+                    call,
+                    &payload,
+                    (meanwhile, waiting),
+                    &answer,
+                    &delivered,
+                );
                 let said = self.say(step, &answer, said);
                 if meanwhile != Meanwhile::Reads {
                     self.sockets.close(place);
@@ -159,6 +166,11 @@ impl Running {
                 self.receive(step, place, taking, room as usize, flags).map(|said| said.map(drop))
             }
             Step::Drain(place) => self.drain(step, place),
+            Step::Ask(place) => {
+                let answer = self.sockets.ask(place);
+                let said = self.model.asked(place, &answer);
+                Ok(self.say(step, &answer, said))
+            }
             Step::Credentials(place) => {
                 let answer = self.sockets.credentials(place);
                 let said = self.model.credentials(place, &answer);

@@ -62,6 +62,8 @@ pub struct Arrival {
     pub end: bool,
     /// The socket that sent it, if it has a name.
     pub sender: Option<usize>,
+    /// Whether it said that it was sent to loopback, with which traffic class, and that it has a hop limit.
+    pub said: (bool, Option<u8>, bool),
 }
 
 /// A right answer, and why it is right.
@@ -104,7 +106,8 @@ impl fmt::Display for Arrival {
         write!(f, "{}+{} #{sum:08x}", self.bytes.len(), self.descriptors.len())?;
         let said = [(self.lost, " lost"), (self.truncated, " truncated"), (self.end, " end")];
         said.into_iter().filter(|(is, _)| *is).try_for_each(|(_, word)| f.write_str(word))?;
-        self.sender.map_or(Ok(()), |sender| write!(f, " from {sender}"))
+        self.sender.map_or(Ok(()), |sender| write!(f, " from {sender}"))?;
+        f.write_str(if self.said.0 { " to loopback" } else { "" })
     }
 }
 
@@ -138,6 +141,8 @@ struct Chunk {
     /// The last byte is urgent: it can be received on its own, or be lost (F8e, F8f).
     urgent: bool,
     sender: usize,
+    /// It came before the receiver asked for what comes with it.
+    came_before_asking: bool,
     /// It can wait in the sender for more (F4).
     held: bool,
     /// The network may drop it, because the receiver's buffer may be full (B4).
@@ -157,6 +162,8 @@ struct Socket {
     /// More was once sent than certainly fits. Acknowledgements may be on their way.
     was_full: bool,
     probed: bool,
+    /// It asked for what comes with a datagram, and was told that it will get it.
+    asked: bool,
     /// Data was on its way when its receiver was shut down, so the connection may have been reset (S11b).
     may_be_reset: bool,
     /// The kernel made it together with its peer.
@@ -177,6 +184,7 @@ impl Socket {
             usual_buffers: true,
             was_full: false,
             probed: false,
+            asked: false,
             may_be_reset: false,
             paired: false,
             incoming: VecDeque::new(),
@@ -287,6 +295,7 @@ impl Model {
             Step::Receive(place, super::program::Taking::Many(_), ..) => {
                 self.is(place, |socket| socket.kind.is_datagram())
             }
+            Step::Ask(place) => self.is(place, |socket| socket.kind.is_datagram()),
             Step::Close(place)
             | Step::SmallBuffers(place)
             | Step::Nonblocking(place, _)
@@ -355,7 +364,10 @@ impl Model {
         };
         socket.kind.is_datagram()
             && match target {
-                Target::Place(place) => self.is(place, |to| to.kind == socket.kind && to.named),
+                Target::FromLoopback(_) if matches!(call, Call::To(_)) => false,
+                Target::Place(place) | Target::FromLoopback(place) => {
+                    self.is(place, |to| to.kind == socket.kind && to.named)
+                }
                 Target::Unspecified => socket.kind.is_udp(),
                 _ => true,
             }
@@ -381,6 +393,7 @@ impl Model {
             Step::Probe(place) => self.change(place, |socket| socket.probed = true),
             Step::Nonblocking(..) | Step::Guard(_) => {}
             Step::Credentials(_)
+            | Step::Ask(_)
             | Step::Send(..)
             | Step::SendMeanwhile(..)
             | Step::Receive(..)
@@ -416,6 +429,24 @@ impl Model {
             _ => ("C2", Answer::Done),
         };
         if *answer == right { Ok(Said::same(clause)) } else { Err(format!("{clause}: {right}")) }
+    }
+
+    /// Checks the answer to a request for what comes with a datagram.
+    ///
+    /// # Errors
+    ///
+    /// If the answer is not right.
+    pub fn asked(&mut self, place: usize, answer: &Answer) -> Result<Said, Wrong> {
+        let Some(kind) = self.kind(place) else { return Err("an empty place".to_owned()) };
+        let right = if kind.is_udp() { Answer::Done } else { Answer::Failed(ErrorKind::Unsupported) };
+        if *answer != right {
+            return Err(format!("N4: {right}"));
+        }
+        self.change(place, |socket| {
+            socket.asked = kind.is_udp();
+            socket.incoming.iter_mut().for_each(|chunk| chunk.came_before_asking = true);
+        });
+        Ok(Said::same("N4"))
     }
 
     fn change(&mut self, place: usize, change: impl FnOnce(&mut Socket)) {

@@ -37,7 +37,7 @@ impl Payload {
                 let bytes = pattern(0, length);
                 (bytes.chunks(usize::from(size).max(1)).map(<[u8]>::to_vec).collect(), 0)
             }
-            Call::Sendfile(offset) => (vec![file_range(offset, length)], 0),
+            Call::Sendfile(offset, _) => (vec![file_range(offset, length)], 0),
             Call::Transfer(whole) | Call::TransferAll(whole) => {
                 let file = file_range(whole.offset, length);
                 let ended = file.len() < length;
@@ -46,7 +46,7 @@ impl Payload {
             }
             Call::One | Call::All | Call::To(_) => (vec![pattern(0, length)], 0),
         };
-        let takes_flags = !matches!(call, Call::Sendfile(_) | Call::Transfer(_) | Call::TransferAll(_));
+        let takes_flags = !matches!(call, Call::Sendfile(..) | Call::Transfer(_) | Call::TransferAll(_));
         Self { messages, descriptors, takes_flags, step }
     }
 

@@ -81,6 +81,8 @@ pub enum Target {
     Peer,
     /// The address of the socket in this place.
     Place(usize),
+    /// The same, with loopback as the source.
+    FromLoopback(usize),
     /// A path that is missing, or a port that is closed.
     Nobody,
     /// Port 0 of loopback, or a path that is not a socket's.
@@ -112,8 +114,8 @@ pub enum Call {
     Datagrams(Target, u16),
     /// `Segments::send` with segments of this size.
     Segments(Target, u16),
-    /// `sendfile` from this offset.
-    Sendfile(u32),
+    /// `sendfile` from this offset, which is given, or is the file's own position.
+    Sendfile(u32, bool),
     /// `Transfer::send`.
     Transfer(Whole),
     /// `Transfer::send_all`.
@@ -133,6 +135,8 @@ pub struct Whole {
     pub descriptors: u8,
     /// Whether the file is copied.
     pub copied: bool,
+    /// Whether the offset is the file's own position.
+    pub own_position: bool,
 }
 
 /// The flags of a call. Each program text names those that are set.
@@ -156,15 +160,40 @@ pub enum Meanwhile {
     Resets(u32),
 }
 
+/// How a send waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waiting {
+    /// In the call.
+    InTheCall,
+    /// In the call, and signals come.
+    WithSignals,
+    /// By poll(2). The socket does not wait, and a loop is made again with what is left.
+    ByPoll,
+}
+
 /// A call that receives. No call waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Taking {
     /// `receive`.
     WithDescriptors,
+    /// `receive`. The first descriptor is taken, and the others are dropped.
+    OneDescriptor,
     /// `receive_without_descriptors`.
     WithoutDescriptors,
     /// `receive_batch` into this many buffers.
     Many(u8),
+}
+
+impl Taking {
+    /// Returns how many descriptors of a message it takes, if the kernel installs them.
+    #[must_use]
+    pub const fn most_descriptors(self) -> Option<usize> {
+        match self {
+            Self::WithDescriptors => Some(usize::MAX),
+            Self::OneDescriptor => Some(1),
+            Self::WithoutDescriptors | Self::Many(_) => None,
+        }
+    }
 }
 
 /// A step of a program. A step on an empty place, or one that the state of its sockets does not allow, is passed
@@ -197,13 +226,14 @@ pub enum Step {
     Probe(usize),
     /// Makes a `SigpipeGuard`, or drops it.
     Guard(bool),
+    /// Asks for the destination, the traffic class and the hop limit of the datagrams that arrive.
+    Ask(usize),
     /// Asks for the credentials of the peer.
     Credentials(usize),
     /// Sends this many bytes.
     Send(usize, Call, u32, Flags),
-    /// Sends this many bytes, without flags, and waits as long as it takes. The peer does this meanwhile. Signals come,
-    /// or not.
-    SendMeanwhile(usize, Call, u32, Meanwhile, bool),
+    /// Sends this many bytes, without flags, and waits as long as it takes, in this way. The peer does this meanwhile.
+    SendMeanwhile(usize, Call, u32, Meanwhile, Waiting),
     /// Receives into this much room.
     Receive(usize, Taking, u32, Flags),
     /// Receives until nothing is left.
@@ -276,7 +306,7 @@ impl Programs {
             25..27 => Step::Nonblocking(place, self.chance(70)),
             27 => Step::Probe(place),
             28 => Step::Guard(self.chance(60)),
-            29 => Step::Credentials(place),
+            29 => self.one(&[Step::Credentials(place), Step::Ask(place)]),
             30..66 => self.send(place),
             66..69 => self.send_meanwhile(place),
             69..96 => self.receive(place),
@@ -287,7 +317,8 @@ impl Programs {
     fn target(&mut self) -> Target {
         match self.below(10) {
             0..3 => Target::Peer,
-            3..7 => Target::Place(self.place()),
+            3..6 => Target::Place(self.place()),
+            6 => Target::FromLoopback(self.place()),
             7 => Target::Nobody,
             8 => Target::NoSocket,
             _ => self.one(&[Target::Unspecified, Target::OtherFamily]),
@@ -309,6 +340,7 @@ impl Programs {
             trailer: self.one(&[0, 0, 1, 100, 5000]),
             descriptors: if self.chance(25) { self.descriptors() } else { 0 },
             copied: self.chance(40),
+            own_position: self.chance(30),
         }
     }
 
@@ -328,7 +360,7 @@ impl Programs {
             14 => Call::MessageAll(self.slices(), self.descriptors()),
             15 => return self.many(place),
             16 => return self.segments(place),
-            17 => Call::Sendfile(self.offset()),
+            17 => Call::Sendfile(self.offset(), self.chance(40)),
             18 => Call::Transfer(self.whole()),
             _ => Call::TransferAll(self.whole()),
         };
@@ -346,7 +378,7 @@ impl Programs {
             3 => Call::AllVectored(self.one(&[1, 2, 7, 1024, 1025])),
             4 => Call::Message(Target::Peer, self.one(&[1, 2, 7]), descriptors),
             5 => Call::MessageAll(self.one(&[1, 2, 7, 1025]), descriptors),
-            6 => Call::Sendfile(self.offset()),
+            6 => Call::Sendfile(self.offset(), self.chance(40)),
             7 => Call::Transfer(self.whole()),
             _ => Call::TransferAll(self.whole()),
         };
@@ -357,7 +389,8 @@ impl Programs {
             7..9 => Meanwhile::Closes(reads),
             _ => Meanwhile::Resets(reads),
         };
-        Step::SendMeanwhile(place, call, length, meanwhile, self.chance(40))
+        let waiting = self.one(&[Waiting::InTheCall, Waiting::WithSignals, Waiting::ByPoll]);
+        Step::SendMeanwhile(place, call, length, meanwhile, waiting)
     }
 
     fn many(&mut self, place: usize) -> Step {
@@ -386,7 +419,8 @@ impl Programs {
 
     fn receive(&mut self, place: usize) -> Step {
         let taking = match self.below(10) {
-            0..6 => Taking::WithDescriptors,
+            0..5 => Taking::WithDescriptors,
+            5 => Taking::OneDescriptor,
             6..8 => Taking::WithoutDescriptors,
             _ => Taking::Many(self.one(&[1, 2, 5, 64, 65])),
         };

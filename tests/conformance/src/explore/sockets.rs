@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Write};
+use std::io::{IoSlice, IoSliceMut, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,15 +17,15 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use unisend::{
-    Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, Message, Offset, Outcome,
-    ReceiveFlags, Received, SegmentOffload, Segments, SendAllError, SendFlags, SigpipeGuard, SocketKind,
-    SocketRef, Transfer,
+    Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Error, ErrorKind, Message, Offset,
+    Outcome, ReceiveFlags, Received, SegmentOffload, Segments, SendAllError, SendFlags, SigpipeGuard,
+    SocketKind, SocketRef, Transfer,
 };
 
 use super::model::{Answer, Arrival, Model};
 use super::payload::{self, FILES, Payload};
 use super::peer::{self, Delivered, Peer};
-use super::program::{Call, Flags, How, Kind, Meanwhile, PLACES, Step, Taking, Target, Whole};
+use super::program::{Call, Flags, How, Kind, Meanwhile, PLACES, Step, Taking, Target, Waiting, Whole};
 use crate::case::Stop;
 use crate::raw;
 use crate::scene;
@@ -38,6 +38,9 @@ const LONG_SEND_TIMEOUT: i64 = 10_000;
 
 /// How long something that must happen can take, in milliseconds.
 const PATIENCE: u16 = 2000;
+
+/// How long data can take, in milliseconds. TCP with a small window can wait for its timer to send more.
+const ARRIVAL: u16 = 20_000;
 
 /// How long a report of the network, which may be lost, can take, in milliseconds.
 const REPORT: u16 = 100;
@@ -89,6 +92,8 @@ pub(crate) struct Sockets {
     data: File,
     guard: Option<SigpipeGuard>,
     made: usize,
+    /// A loop that fails because the socket does not wait is made again when there is room.
+    waits_by_poll: bool,
 }
 
 impl Sockets {
@@ -108,6 +113,7 @@ impl Sockets {
             data,
             guard: None,
             made: 0,
+            waits_by_poll: false,
         })
     }
 
@@ -157,6 +163,7 @@ impl Sockets {
             }
             Step::Probe(_) => {}
             Step::Credentials(_)
+            | Step::Ask(_)
             | Step::Send(..)
             | Step::SendMeanwhile(..)
             | Step::Receive(..)
@@ -300,6 +307,47 @@ impl Sockets {
         }
     }
 
+    /// Asks for what comes with a datagram. OpenBSD does not report the traffic class over IPv4.
+    pub(crate) fn ask(&self, place: usize) -> Answer {
+        let placed = self.placed(place);
+        let socket = datagram(&SocketRef::new(&placed.fd, placed.kind.declared()));
+        let class = match socket.receive_traffic_classes() {
+            Err(error) if error.kind() == ErrorKind::Unsupported && placed.kind == Kind::UdpV4 => Ok(()),
+            outcome => outcome,
+        };
+        match class.and_then(|()| socket.receive_destinations()).and_then(|()| socket.receive_hop_limits()) {
+            Ok(()) => Answer::Done,
+            Err(error) => Answer::Failed(error.kind()),
+        }
+    }
+
+    /// Makes a call again with what is left, when the socket has room, if this is how it waits.
+    fn again<Count: Copy>(
+        &self,
+        socket: &SocketRef<'_>,
+        mut call: impl FnMut() -> Result<(), SendAllError<Count>>,
+    ) -> Result<(), SendAllError<Count>> {
+        loop {
+            match call() {
+                Err(stopped) if self.waits_by_poll && stopped.would_block() => {
+                    if !scene::wait_for(socket, PollFlags::POLLOUT, PATIENCE).unwrap_or(false) {
+                        return Err(stopped);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn set_position(&self, offset: u32) {
+        let moved = (&self.data).seek(SeekFrom::Start(offset.into()));
+        moved.expect("a file of this process can be read from anywhere");
+    }
+
+    fn position(&self) -> u64 {
+        (&self.data).stream_position().expect("the file has a position")
+    }
+
     /// Makes a step that sends.
     pub(crate) fn send(
         &self,
@@ -315,14 +363,32 @@ impl Sockets {
             Err(error) => return Answer::Failed(error.kind()),
         };
         let flags = SendFlags::from_bits_retain(flags.0);
+        let kind = self.placed(place).kind;
         let bytes = payload.messages.first().map_or(&[][..], |bytes| bytes);
         match call {
             Call::One => sent(socket.send(bytes, flags)),
             Call::Vectored(slices) => sent(socket.send_vectored(&cut(bytes, slices), flags)),
-            Call::All => sent_all(socket.send_all(bytes, flags), bytes.len()),
+            Call::All => {
+                let mut accepted = 0;
+                let outcome = self.again(&socket, || {
+                    let outcome = socket.send_all(&bytes[accepted..], flags);
+                    accepted +=
+                        outcome.as_ref().map_or_else(SendAllError::accepted, |()| bytes.len() - accepted);
+                    outcome
+                });
+                Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
+            }
             Call::AllVectored(slices) => {
                 let mut slices = cut(bytes, slices);
-                sent_all(socket.send_all_vectored(&mut &mut slices[..], flags), bytes.len())
+                let mut rest = &mut slices[..];
+                let mut accepted = 0;
+                let outcome = self.again(&socket, || {
+                    let outcome = socket.send_all_vectored(&mut rest, flags);
+                    accepted +=
+                        outcome.as_ref().map_or_else(SendAllError::accepted, |()| bytes.len() - accepted);
+                    outcome
+                });
+                Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
             }
             Call::To(target) => match self.address(place, target) {
                 Ok(address) => sent(datagram(&socket).send_to(bytes, &address, flags)),
@@ -335,6 +401,10 @@ impl Sockets {
                 match target {
                     Target::Peer => sent(message.send(&socket, flags)),
                     target => match self.address(place, target) {
+                        Ok(address) if matches!(target, Target::FromLoopback(_)) => {
+                            let message = message.from_source(loopback(kind));
+                            sent(message.send_to(&datagram(&socket), &address, flags))
+                        }
                         Ok(address) => sent(message.send_to(&datagram(&socket), &address, flags)),
                         Err(error) => sent(Err(error)),
                     },
@@ -344,15 +414,29 @@ impl Sockets {
                 let mut slices = cut(bytes, slices);
                 let descriptors = self.descriptors(payload, descriptors);
                 let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
-                sent_all(message.send_all(&socket, flags), bytes.len())
+                let mut accepted = 0;
+                let outcome = self.again(&socket, || {
+                    let outcome = message.send_all(&socket, flags);
+                    accepted +=
+                        outcome.as_ref().map_or_else(SendAllError::accepted, |()| bytes.len() - accepted);
+                    outcome
+                });
+                Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
             }
             Call::Datagrams(target, _) => self.send_batch(place, &datagram(&socket), target, payload, flags),
             Call::Segments(target, size) => {
                 self.send_segments(place, &datagram(&socket), target, size, payload, flags)
             }
-            Call::Sendfile(offset) => {
+            Call::Sendfile(offset, own_position) => {
                 let mut moved = u64::from(offset);
-                let outcome = unisend::sendfile(socket, &self.data, Offset::At(&mut moved), length.into());
+                let outcome = if own_position {
+                    self.set_position(offset);
+                    let outcome = unisend::sendfile(socket, &self.data, Offset::Position, length.into());
+                    moved = self.position();
+                    outcome
+                } else {
+                    unisend::sendfile(socket, &self.data, Offset::At(&mut moved), length.into())
+                };
                 let accepted = usize::try_from(moved - u64::from(offset)).expect("a part of the file");
                 assert_eq!(
                     outcome.map_or(0, |count| count as usize),
@@ -373,18 +457,20 @@ impl Sockets {
         step: &Step,
         payload: &Payload,
     ) -> Result<(Answer, Delivered), Stop> {
-        let Step::SendMeanwhile(place, call, length, meanwhile, signals) = *step else {
+        let Step::SendMeanwhile(place, call, length, meanwhile, waiting) = *step else {
             unreachable!("no other step has a peer that reads meanwhile")
         };
         let peer = model.peer_place(place).expect("the model knows its place");
-        scene::set_nonblocking(&self.fd(place), false)?;
+        scene::set_nonblocking(&self.fd(place), waiting == Waiting::ByPoll)?;
         scene::set_send_timeout(&self.fd(place), LONG_SEND_TIMEOUT)?;
         let reader = self.start_peer(peer, meanwhile)?;
         if meanwhile != Meanwhile::Reads {
             self.close(peer);
         }
-        let signals = signals.then(interrupt).transpose()?;
+        let signals = (waiting == Waiting::WithSignals).then(interrupt).transpose()?;
+        self.waits_by_poll = waiting == Waiting::ByPoll;
         let answer = self.send(place, model.is_probed(place), call, payload, length, Flags(0));
+        self.waits_by_poll = false;
         signals.map_or(Ok(()), scene::Signals::stop)?;
         let Answer::Sent(accepted, _) = answer else { unreachable!("a send says how much was accepted") };
         let delivered = reader.finish(model.queued(peer) + accepted)?;
@@ -424,10 +510,12 @@ impl Sockets {
             Ok(address) => address,
             Err(error) => return sent(Err(error)),
         };
+        let (kind, has_source) = (self.placed(place).kind, matches!(target, Target::FromLoopback(_)));
         let slices: Vec<_> = payload.messages.iter().map(|message| [IoSlice::new(message)]).collect();
         let batch: Vec<_> = slices
             .iter()
             .map(|slices| match &address {
+                Some(address) if has_source => Datagram::new(slices).to(address).from_source(loopback(kind)),
                 Some(address) => Datagram::new(slices).to(address),
                 None => Datagram::new(slices),
             })
@@ -448,9 +536,11 @@ impl Sockets {
             Ok(address) => address,
             Err(error) => return sent(Err(error)),
         };
+        let (kind, has_source) = (self.placed(place).kind, matches!(target, Target::FromLoopback(_)));
         let bytes = payload.messages.concat();
         let segments = Segments::new(&bytes, size.into());
         let segments = match &address {
+            Some(address) if has_source => segments.to(address).from_source(loopback(kind)),
             Some(address) => segments.to(address),
             None => segments,
         };
@@ -472,11 +562,12 @@ impl Sockets {
         let trailer = [IoSlice::new(&trailer)];
         let descriptors = self.descriptors(payload, whole.descriptors);
         let mut buffer = [0; 10_000];
-        let transfer = Transfer::new(&self.data)
-            .at(whole.offset.into())
-            .count(length.into())
-            .with_header(&header)
-            .with_trailer(&trailer);
+        self.set_position(whole.offset);
+        let transfer = match whole.own_position {
+            true => Transfer::new(&self.data),
+            false => Transfer::new(&self.data).at(whole.offset.into()),
+        };
+        let transfer = transfer.count(length.into()).with_header(&header).with_trailer(&trailer);
         let mut transfer = match descriptors.is_empty() {
             true => transfer,
             false => transfer.with_descriptors(&descriptors),
@@ -485,10 +576,14 @@ impl Sockets {
             transfer = transfer.by_copying(&mut buffer);
         }
         let outcome = match all {
-            true => transfer.send_all(*socket).map_err(|stopped| stopped.error()).map(drop),
+            true => {
+                self.again(socket, || transfer.send_all(*socket).map(drop)).map_err(|stopped| stopped.error())
+            }
             false => transfer.send(*socket).map(drop),
         };
         let accepted = usize::try_from(transfer.sent().total()).expect("what memory holds");
+        let moved = if whole.own_position { transfer.sent().file } else { 0 };
+        assert_eq!(self.position(), u64::from(whole.offset) + moved, "X1, X2: the file's own position");
         if all && outcome.is_ok() {
             let missing = u64::from(length) - payload.messages[1].len() as u64;
             let expected = if missing == 0 { Outcome::Whole } else { Outcome::FileEnded { missing } };
@@ -514,7 +609,7 @@ impl Sockets {
         let local = |port| SocketAddr::from((loopback(kind), port));
         match (target, kind) {
             (Target::Peer, _) => unreachable!("the peer needs no address"),
-            (Target::Place(other), _) => {
+            (Target::Place(other) | Target::FromLoopback(other), _) => {
                 Ok(self.placed(other).address.expect("the model knows that it is bound"))
             }
             (Target::OtherFamily, Kind::UdpV4) => Ok(SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into()),
@@ -539,7 +634,7 @@ impl Sockets {
     ) -> Result<Answer, Stop> {
         let Placed { fd, kind, .. } = self.placed(place);
         if will_arrive {
-            let _ = scene::wait_for(fd, PollFlags::POLLIN, PATIENCE)?;
+            let _ = scene::wait_for(fd, PollFlags::POLLIN, ARRIVAL)?;
         }
         let socket = SocketRef::new(fd, kind.declared());
         let flags = ReceiveFlags::from_bits_retain(flags.0) | ReceiveFlags::DONT_WAIT;
@@ -559,24 +654,25 @@ impl Sockets {
             Err(error) => return Ok(Answer::Failed(error.kind())),
         };
         let count = received.bytes();
-        let arrival = self.arrival(received)?;
+        let arrival = self.arrival(received, taking.most_descriptors().unwrap_or(usize::MAX))?;
         bytes.truncate(count);
         Ok(Answer::Received(vec![Arrival { bytes, ..arrival }]))
     }
 
-    /// Returns what came beside the bytes.
-    fn arrival(&self, received: Received<'_>) -> Result<Arrival, Stop> {
+    /// Returns what came beside the bytes, and takes this many descriptors.
+    fn arrival(&self, received: Received<'_>, most: usize) -> Result<Arrival, Stop> {
         let (lost, truncated, end) =
             (received.descriptors_lost(), received.is_truncated(), received.is_end_of_file());
         let sender = received.sender();
+        let said = said(received.destination(), received.traffic_class(), received.hop_limit());
         let mut descriptors = Vec::new();
-        for descriptor in received.into_descriptors() {
+        for descriptor in received.into_descriptors().take(most) {
             let flags = FdFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFD)?);
             assert!(flags.contains(FdFlag::FD_CLOEXEC), "R27: close-on-exec from the start");
             descriptors.push(self.number_of(&File::from(descriptor))?);
         }
         let sender = sender.map(|sender| self.number_of_sender(&sender));
-        Ok(Arrival { bytes: Vec::new(), descriptors, lost, truncated, end, sender })
+        Ok(Arrival { bytes: Vec::new(), descriptors, lost, truncated, end, sender, said })
     }
 
     fn number_of(&self, file: &File) -> Result<u8, Stop> {
@@ -620,8 +716,19 @@ impl Sockets {
             truncated: datagram.is_truncated(),
             end: false,
             sender: datagram.sender().map(|sender| self.number_of_sender(&sender)),
+            said: said(datagram.destination(), datagram.traffic_class(), datagram.hop_limit()),
         }
     }
+}
+
+/// Returns what came with a datagram, as the model knows it.
+fn said(
+    destination: Option<unisend::Destination>,
+    class: Option<u8>,
+    hop_limit: Option<u8>,
+) -> (bool, Option<u8>, bool) {
+    let is_loopback = destination.is_some_and(|destination| destination.address.is_loopback());
+    (is_loopback, class, hop_limit.is_some_and(|limit| limit > 0))
 }
 
 fn reset_when_closed(fd: &impl AsFd) -> Result<(), Stop> {

@@ -4,7 +4,7 @@ use unisend::ErrorKind::{self, *};
 
 use super::super::payload::Payload;
 use super::super::peer::Delivered;
-use super::super::program::{Call, Flags, Kind, Meanwhile};
+use super::super::program::{Call, Flags, Kind, Meanwhile, Waiting};
 use super::send::{Accepts, Right, loops};
 use super::{Answer, Model, Said, Socket, System, Wrong};
 
@@ -19,7 +19,7 @@ impl Model {
         place: usize,
         call: Call,
         payload: &Payload,
-        meanwhile: Meanwhile,
+        (meanwhile, waiting): (Meanwhile, Waiting),
         answer: &Answer,
         delivered: &Delivered,
     ) -> Result<Said, Wrong> {
@@ -30,7 +30,9 @@ impl Model {
         let socket = &self.sockets[number];
         let right = match self.refusal(socket, call, payload, Flags(0)) {
             Some(refusal) => refusal,
-            None => self.waits(socket.kind, call, payload, meanwhile).or_too_long(socket, payload, 0),
+            None => {
+                self.waits(socket.kind, call, payload, meanwhile, waiting).or_too_long(socket, payload, 0)
+            }
         };
         let said = right.check(call, payload, accepted, error)?;
         self.check_delivered(peer, payload, meanwhile, accepted, error, delivered)?;
@@ -45,7 +47,14 @@ impl Model {
 
     /// A send that waits is interrupted by signals (I1, I2), a loop is not (I2b). On OpenBSD a send does not wait for
     /// room in a queue of datagrams (B3b).
-    fn waits(&self, kind: Kind, call: Call, payload: &Payload, meanwhile: Meanwhile) -> Right {
+    fn waits(
+        &self,
+        kind: Kind,
+        call: Call,
+        payload: &Payload,
+        meanwhile: Meanwhile,
+        waiting: Waiting,
+    ) -> Right {
         let peer_goes = meanwhile != Meanwhile::Reads;
         let gone: &[ErrorKind] = if peer_goes { &[Disconnected, Reset] } else { &[] };
         let accepts = match kind.is_stream() {
@@ -56,7 +65,7 @@ impl Model {
         let clause = if peer_goes { "I5" } else { "B3b" };
         let mut right =
             Right { said: Said::differs(clause), accepts, fails: gone.to_vec(), stops: gone.to_vec() };
-        if !loops(call) {
+        if !loops(call) && waiting == Waiting::WithSignals {
             right.fails.push(Interrupted);
         }
         if !loops(call) && self.system == System::OpenBsd {

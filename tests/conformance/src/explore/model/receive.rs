@@ -119,11 +119,11 @@ impl Model {
         // Without room for data the descriptors of the first message still arrive (R30).
         let first = socket.incoming.front().filter(|chunk| room == 0 && !chunk.descriptors.is_empty());
         let came: Vec<&Chunk> = first.map_or(came, |first| vec![first]);
-        if came.len() > 1 && taking == Taking::WithDescriptors {
+        if came.len() > 1 && taking.most_descriptors().is_some() {
             return Err("R28: the descriptors of one message at most".to_owned());
         }
         let expected: Vec<u8> = came.first().map(|chunk| chunk.descriptors.clone()).unwrap_or_default();
-        check_descriptors(self.system, taking, &expected, descriptors, lost)?;
+        check_descriptors(self.system, taking, false, &expected, descriptors, lost)?;
         let differs = arrival.bytes.len() != room.min(socket.queued()) || !came.is_empty();
         if room == 0 && !came.is_empty() {
             if let Some(first) = self.sockets[number].incoming.front_mut() {
@@ -214,10 +214,31 @@ impl Model {
         if !name_is_right {
             return Err(format!("N1, N2, N3: the sender {:?}", expects_name.then_some(chunk.sender)));
         }
-        check_descriptors(self.system, taking, &chunk.descriptors, &arrival.descriptors, arrival.lost)?;
+        self.check_what_was_asked(socket, taking, chunk.came_before_asking, arrival)?;
+        // R23c: without room, Linux loses what was asked for, as it loses descriptors.
+        let loses_more = socket.asked && taking == Taking::WithoutDescriptors;
+        let (sent, came) = (&chunk.descriptors, &arrival.descriptors);
+        check_descriptors(self.system, taking, loses_more, sent, came, arrival.lost)?;
         self.sockets[number].incoming.drain(..=at);
-        let closes = taking != Taking::WithDescriptors && !chunk.descriptors.is_empty();
+        let closes = loses_more || taking.most_descriptors().is_none() && !chunk.descriptors.is_empty();
         Ok(Said { clause: "D6", differs: at > 0 || chunk.may_be_lost || closes })
+    }
+
+    /// N4, N7, N8: what was asked for comes with each datagram. Over IPv4 OpenBSD does not report traffic classes.
+    fn check_what_was_asked(
+        &self,
+        socket: &Socket,
+        taking: Taking,
+        came_before: bool,
+        arrival: &Arrival,
+    ) -> Result<(), Wrong> {
+        let comes = socket.asked && taking != Taking::WithoutDescriptors;
+        let has_class = comes && (self.system == System::Linux || socket.kind == Kind::UdpV6);
+        let right = (comes, has_class.then_some(0), comes);
+        if arrival.said == right || came_before {
+            return Ok(());
+        }
+        Err(format!("N4, N7, N8: its destination, class and hop limit {right:?}, not {:?}", arrival.said))
     }
 
     fn record_ended(&self, number: usize, room: usize, arrival: &Arrival) -> Result<Said, Wrong> {
@@ -294,18 +315,20 @@ fn ends(socket: &Socket, sockets: &[Socket]) -> bool {
 fn check_descriptors(
     system: System,
     taking: Taking,
+    loses_more: bool,
     expected: &[u8],
     came: &[u8],
     lost: bool,
 ) -> Result<(), Wrong> {
-    match taking {
-        Taking::WithDescriptors if came == expected && !lost => Ok(()),
-        Taking::WithDescriptors => Err(format!("R28: the descriptors {expected:?}, and none lost")),
-        _ if !came.is_empty() => Err("R23: no descriptors".to_owned()),
-        _ if system == System::Linux && lost == expected.is_empty() => {
-            Err("R23: lost, as Linux reports it".to_owned())
+    let taken = taking.most_descriptors().map(|most| &expected[..most.min(expected.len())]);
+    match taken {
+        Some(taken) if came == taken && !lost => Ok(()),
+        Some(taken) => Err(format!("R28: the descriptors {taken:?}, and none lost")),
+        None if !came.is_empty() => Err("R23: no descriptors".to_owned()),
+        None if system == System::Linux && lost == (expected.is_empty() && !loses_more) => {
+            Err("R23, R23c: lost, as Linux reports it".to_owned())
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

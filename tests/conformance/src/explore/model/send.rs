@@ -97,7 +97,7 @@ impl Model {
         let socket = &self.sockets[number];
         match call {
             Call::Datagrams(..) | Call::Segments(..) if payload.messages.is_empty() => accepts("D2"),
-            Call::Sendfile(_) if payload.is_empty() => accepts("X3"),
+            Call::Sendfile(..) if payload.is_empty() => accepts("X3"),
             Call::Transfer(_) | Call::TransferAll(_) if payload.is_empty() => accepts("X3"),
             _ if socket.kind.is_stream() => self.stream(socket, payload),
             _ => self.datagrams(number, call, payload),
@@ -112,12 +112,13 @@ impl Model {
         payload: &Payload,
         flags: Flags,
     ) -> Option<Right> {
-        let from_file = matches!(call, Call::Sendfile(_) | Call::Transfer(_) | Call::TransferAll(_));
+        let from_file = matches!(call, Call::Sendfile(..) | Call::Transfer(_) | Call::TransferAll(_));
         let is_empty_batch = matches!(call, Call::Datagrams(_, 0));
         let refused = None
             .or_else(|| (!from_file).then(|| self.flags(socket.kind, call, flags)).flatten())
             .or_else(|| (from_file && !socket.kind.is_stream()).then_some(("X15", &[Unsupported][..])))
             .or_else(|| (!is_empty_batch).then(|| address(socket.kind, target(call))).flatten())
+            .or_else(|| (!is_empty_batch).then(|| source(socket.kind, target(call))).flatten())
             .or_else(|| matches!(call, Call::Segments(_, 0)).then_some(("D9", &[InvalidInput][..])))
             .or_else(|| slices(socket.kind, call))
             .or_else(|| descriptors(socket.kind, call, payload));
@@ -283,7 +284,7 @@ impl Model {
     fn receiver(&self, socket: &Socket, target: Target) -> Option<usize> {
         let to = match target {
             Target::Peer => socket.peer,
-            Target::Place(place) => self.places[place],
+            Target::Place(place) | Target::FromLoopback(place) => self.places[place],
             _ => None,
         };
         to.filter(|&to| self.sockets[to].open)
@@ -317,6 +318,11 @@ impl Model {
             _ if payload.messages.len() > 1 && self.is_refused(socket, target) => {
                 Right { accepts: Accepts::WholeOrNothing, ..differs("D4", &[Refused]) }
             }
+            // Nobody has run this on a socket that is bound to an address.
+            Target::FromLoopback(_) if self.system == System::OpenBsd => Right {
+                accepts: Accepts::WholeOrNothing,
+                ..differs("N5", &[AddressNotAvailable, InvalidInput, Unreachable])
+            },
             _ => accepts("B4"),
         }
     }
@@ -417,6 +423,7 @@ impl Model {
             bytes: data.iter().copied().collect(),
             descriptors,
             urgent: flags & 1 != 0 && payload.takes_flags,
+            came_before_asking: false,
             held: flags & MORE != 0 && payload.takes_flags,
             sender: number,
             may_be_lost: false,
@@ -432,7 +439,7 @@ impl Model {
         }
         let Some(to) = (match target {
             Target::Peer => socket.peer,
-            Target::Place(place) => self.places[place],
+            Target::Place(place) | Target::FromLoopback(place) => self.places[place],
             _ => None,
         }) else {
             return;
@@ -451,6 +458,7 @@ impl Model {
             bytes: datagram.iter().copied().collect(),
             descriptors: payload.descriptor_files(),
             urgent: false,
+            came_before_asking: false,
             held: false,
             sender: number,
             may_be_lost,
@@ -572,6 +580,12 @@ fn address(kind: Kind, target: Target) -> Option<(&'static str, &'static [ErrorK
         (Target::NoSocket, Kind::UdpV4 | Kind::UdpV6) => Some(("A7", &[AddressNotAvailable])),
         _ => None,
     }
+}
+
+/// Only UDP has sources.
+fn source(kind: Kind, target: Target) -> Option<(&'static str, &'static [ErrorKind])> {
+    let has_source = matches!(target, Target::FromLoopback(_));
+    (has_source && !kind.is_udp()).then_some(("N5b", &[Unsupported]))
 }
 
 /// A loop on a stream divides its slices.

@@ -247,6 +247,99 @@ fn d1_a_blocking_socket_waits() {
     assert_eq!(arrived, expected);
 }
 
+/// More than the kernels take at once, and say nothing of.
+#[test]
+fn d3_more_than_the_kernels_take() {
+    const COUNT: usize = 1024 + 2 * limits::DATAGRAMS_PER_CALL + 1;
+    let (ours, theirs) = pair();
+    let texts = texts(COUNT);
+    let expected: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let worker = std::thread::spawn(move || {
+        let data: Vec<_> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
+        let batch: Vec<_> = data.iter().map(|slices| Datagram::new(slices)).collect();
+        SocketRef::from(&ours).send_batch(&batch, NO_FLAGS).map_err(|stopped| stopped.to_string())
+    });
+    // As many buffers, of which one call fills no more than it promises (D5).
+    let mut rooms = vec![[0; 64]; COUNT];
+    let mut buffers: Vec<_> = rooms.iter_mut().map(|room| DatagramBuffer::new(room)).collect();
+    let (socket, mut arrived) = (SocketRef::from(&theirs), Vec::new());
+    while arrived.len() < COUNT {
+        wait_readable(&theirs);
+        let count = socket.receive_batch(&mut buffers, ReceiveFlags::DONT_WAIT).unwrap();
+        assert!((1..=limits::DATAGRAMS_PER_CALL).contains(&count), "{count}");
+        arrived.extend(buffers[..count].iter().map(|datagram| datagram.bytes().to_vec()));
+    }
+    assert_eq!(worker.join().unwrap(), Ok(()));
+    assert_eq!(arrived, expected);
+}
+
+/// Signals do not end a batch that waits for room, and nothing is lost or sent twice.
+#[rstest]
+fn i2b_signals_do_not_end_a_batch(#[values(None, Some(PATIENCE))] limit: Option<Duration>) {
+    install_handler();
+    let (ours, theirs) = pair();
+    if let Some(limit) = limit {
+        sockets::set_send_timeout(&ours, limit);
+    }
+    let texts = texts(5 * MANY);
+    let expected: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let worker = std::thread::spawn(move || {
+        let data: Vec<_> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
+        let batch: Vec<_> = data.iter().map(|slices| Datagram::new(slices)).collect();
+        SocketRef::from(&ours).send_batch(&batch, NO_FLAGS).map_err(|stopped| stopped.to_string())
+    });
+    // First it has no room.
+    let started = std::time::Instant::now();
+    while started.elapsed() < Duration::from_millis(100) {
+        assert!(!worker.is_finished(), "it did not wait");
+        signal(&worker);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let arrived = std::cell::RefCell::new(Vec::new());
+    let mut rooms = vec![[0; 64]; 3];
+    let buffers =
+        std::cell::RefCell::new(rooms.iter_mut().map(|room| DatagramBuffer::new(room)).collect::<Vec<_>>());
+    let receive_some = || {
+        let mut buffers = buffers.borrow_mut();
+        let some = SocketRef::from(&theirs).receive_batch(&mut buffers, ReceiveFlags::DONT_WAIT).unwrap_or(0);
+        arrived.borrow_mut().extend(buffers[..some].iter().map(|datagram| datagram.bytes().to_vec()));
+        some
+    };
+    let outcome = finished(worker, |worker| {
+        signal(worker);
+        receive_some();
+    });
+    assert_eq!(outcome, Ok(()));
+    while receive_some() > 0 {}
+    assert_eq!(arrived.into_inner(), expected);
+}
+
+/// The time limit ends a batch that finds no room, and those before it are counted. Signals do not extend it on Linux.
+#[rstest]
+fn i4b_a_time_limit_ends_a_batch(#[values(false, true)] with_signals: bool) {
+    const LIMIT: Duration = Duration::from_millis(100);
+    install_handler();
+    let (ours, theirs) = pair();
+    sockets::set_send_timeout(&ours, LIMIT);
+    let worker = std::thread::spawn(move || {
+        let slices = [IoSlice::new(b"x")];
+        let batch = vec![Datagram::new(&slices); 20 * MANY];
+        let started = std::time::Instant::now();
+        let stopped = SocketRef::from(&ours).send_batch(&batch, NO_FLAGS).unwrap_err();
+        (count_of(stopped), started.elapsed())
+    });
+    let (accepted, elapsed) = finished(worker, |worker| {
+        if with_signals {
+            signal(worker);
+        }
+    });
+    assert!(elapsed >= LIMIT, "it did not wait: {elapsed:?}");
+    let mut receiver = Receiver::new(SocketRef::from(&theirs));
+    assert!(accepted > 0);
+    assert_eq!(receiver.receive(accepted).len(), accepted);
+    assert_eq!(receiver.batch(ReceiveFlags::DONT_WAIT).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
 /// The network's report of an earlier datagram may be lost in a batch. The next datagrams bring it again.
 #[test]
 fn d4_a_refusal_comes_again() {
@@ -365,6 +458,34 @@ fn d7_an_interruption_is_told_once() {
         assert_eq!(receiver.receive(1), [b"x"]);
     }
     assert_eq!(SocketRef::udp_v4(&theirs).send_to(b"x", &address(&ours), NO_FLAGS), Ok(1));
+}
+
+/// The same with a time limit, which also ends the call.
+#[rstest]
+fn d7_a_time_limit_and_a_signal(#[values(false, true)] with_signals: bool) {
+    install_handler();
+    let (ours, theirs) = (udp(), udp());
+    let limit = if with_signals { PATIENCE } else { Duration::from_millis(100) };
+    theirs.set_read_timeout(Some(limit)).unwrap();
+    let to = theirs.local_addr().unwrap();
+    let worker = std::thread::spawn(move || {
+        let ended = Receiver::new(SocketRef::udp_v4(&theirs)).batch(ReceiveFlags::empty());
+        (theirs, ended.map_err(|error| error.kind()))
+    });
+    let started = std::time::Instant::now();
+    let (theirs, ended) = finished(worker, |worker| {
+        if with_signals {
+            signal(worker);
+        }
+    });
+    let expected = if with_signals { ErrorKind::Interrupted } else { ErrorKind::WouldBlock };
+    assert_eq!(ended, Err(expected));
+    assert!(!with_signals || started.elapsed() < PATIENCE);
+    ours.send_to(b"x", to).unwrap();
+    assert_eq!(
+        Receiver::new(SocketRef::udp_v4(&theirs)).batch(ReceiveFlags::empty()),
+        Ok(vec![b"x".to_vec()])
+    );
 }
 
 /// The kernel closes descriptors, and so does the receiver if the socket was declared as what it is not: a pipe without

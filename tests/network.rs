@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 use rstest::rstest;
 use sockets::network::{Host, Network, Version, address};
-use sockets::{NO_FLAGS, PATIENCE, bounded, polled, set_option, wait_readable};
+use sockets::signals::{install_handler, signal};
+use sockets::{NO_FLAGS, PATIENCE, bounded, finished, polled, set_option, wait_readable};
 use unisend::{
     Address, ControlBuffer, Datagram, DatagramBuffer, DatagramSocket, Destination, Error, ErrorKind, Message,
     ReceiveFlags, SegmentOffload, Segments, SocketRef,
@@ -781,4 +782,135 @@ fn d1_an_interface_that_goes_down(
         }
         while arriving(&theirs) != b"again" {}
     });
+}
+
+/// How many bytes each datagram has that finds no room.
+const PART: usize = 1000;
+
+/// Two hosts of which one does not answer yet: what is sent to it waits for its link address, and takes room in the send
+/// buffer.
+struct Silent {
+    network: Network,
+    version: Version,
+    ours: UdpSocket,
+    to: Address,
+}
+
+impl Silent {
+    fn new(version: Version) -> Option<Self> {
+        let network = Network::new(version)?;
+        let neighbours = if version == Version::V4 { "ipv4/neigh/near" } else { "ipv6/neigh/near" };
+        // It is asked for soon, and for long.
+        let is_set = network.near.set(&format!("{neighbours}/retrans_time_ms"), "100")
+            && network.near.set(&format!("{neighbours}/mcast_solicit"), "1000")
+            && network.near.set(&format!("{neighbours}/unres_qlen_bytes"), "1000000");
+        is_set.then_some(())?;
+        let ours = network.near.udp(Network::near_address(version));
+        sockets::set_buffer(&ours, libc::SO_SNDBUF, 8 * PART as libc::c_int);
+        let to = SocketAddr::new(Self::address(version), 4000).into();
+        Some(Self { network, version, ours, to })
+    }
+
+    fn address(version: Version) -> IpAddr {
+        address(version, "10.9.0.77", "fd00:9::77")
+    }
+
+    /// Makes the receiver, whose host then answers.
+    fn answer(&self) -> UdpSocket {
+        let router = &self.network.router;
+        let address = Self::address(self.version);
+        let length = if self.version == Version::V4 { 24 } else { 64 };
+        // In this order nothing comes to a host that has no socket.
+        assert!(router.set("ipv4/ip_nonlocal_bind", "1") && router.set("ipv6/ip_nonlocal_bind", "1"));
+        let receiver = router.run(|| UdpSocket::bind((address, 4000)).unwrap());
+        set_option(&receiver, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 8 << 20);
+        assert!(router.has(&format!("{address}/{length}"), "inner"));
+        receiver
+    }
+}
+
+/// Sends parts of the bytes, and returns how many parts were accepted before one that was not.
+fn send_parts(
+    how: How,
+    socket: &SocketRef<'_, DatagramSocket>,
+    to: &Address,
+    bytes: &[u8],
+) -> Result<(), (usize, ErrorKind)> {
+    if how == How::Batch {
+        let slices: Vec<_> = bytes.chunks(PART).map(|part| [IoSlice::new(part)]).collect();
+        let batch: Vec<_> = slices.iter().map(|slices| Datagram::new(slices).to(to)).collect();
+        return socket.send_batch(&batch, NO_FLAGS).map_err(|stopped| (stopped.accepted(), stopped.kind()));
+    }
+    let mut offload = if how == How::Segments { SegmentOffload::new() } else { SegmentOffload::never() };
+    Segments::new(bytes, PART).to(to).send(socket, &mut offload, NO_FLAGS).map_err(|stopped| {
+        assert_eq!(stopped.accepted() % PART, 0, "a part of a segment");
+        (stopped.accepted() / PART, stopped.kind())
+    })
+}
+
+/// A send buffer that is full in the middle: what was accepted before is counted, and arrives once. The rest is sent when
+/// there is room.
+#[rstest]
+fn d1_d9_a_full_send_buffer(
+    #[values(Version::V4, Version::V6)] version: Version,
+    #[values(How::Batch, How::Segments, How::SegmentsByBatch)] how: How,
+) {
+    const PARTS: usize = 200;
+    let Some(silent) = Silent::new(version) else { return };
+    bounded(move || {
+        let (socket, bytes) = (declared(&silent.ours), sockets::pattern(PARTS * PART));
+        silent.ours.set_nonblocking(true).unwrap();
+        let (mut sent, kind) = send_parts(how, &socket, &silent.to, &bytes).unwrap_err();
+        assert_eq!(kind, ErrorKind::WouldBlock);
+        assert!((1..PARTS).contains(&sent), "{sent}");
+        let again = send_parts(how, &socket, &silent.to, &bytes[sent * PART..]);
+        assert_eq!(again, Err((0, ErrorKind::WouldBlock)));
+
+        let receiver = silent.answer();
+        while sent < PARTS {
+            assert!(sockets::is_writable(&silent.ours, PATIENCE), "it never has room");
+            match send_parts(how, &socket, &silent.to, &bytes[sent * PART..]) {
+                Ok(()) => sent = PARTS,
+                Err((count, kind)) => {
+                    assert_eq!(kind, ErrorKind::WouldBlock);
+                    sent += count;
+                }
+            }
+        }
+        for part in bytes.chunks(PART) {
+            assert!(arriving(&receiver) == part, "a part is another");
+        }
+        assert!(is_empty(&receiver), "more came");
+    });
+}
+
+/// A blocking socket waits for room, whatever signals come.
+#[rstest]
+fn i2b_a_full_send_buffer_and_signals(
+    #[values(Version::V4, Version::V6)] version: Version,
+    #[values(How::Batch, How::Segments, How::SegmentsByBatch)] how: How,
+    #[values(None, Some(PATIENCE))] limit: Option<Duration>,
+) {
+    const PARTS: usize = 200;
+    let Some(silent) = Silent::new(version) else { return };
+    install_handler();
+    if let Some(limit) = limit {
+        sockets::set_send_timeout(&silent.ours, limit);
+    }
+    let (ours, to) = (silent.ours.try_clone().unwrap(), silent.to);
+    let bytes = sockets::pattern(PARTS * PART);
+    let expected = bytes.clone();
+    let worker = std::thread::spawn(move || send_parts(how, &declared(&ours), &to, &bytes));
+    let started = Instant::now();
+    while started.elapsed() < MOMENT {
+        assert!(!worker.is_finished(), "it did not wait");
+        signal(&worker);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let receiver = silent.answer();
+    assert_eq!(finished(worker, signal), Ok(()));
+    for part in expected.chunks(PART) {
+        assert!(arriving(&receiver) == part, "a part is another");
+    }
+    assert!(is_empty(&receiver), "more came");
 }

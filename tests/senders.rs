@@ -7,13 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rstest::rstest;
 use sockets::{NO_FLAGS, Pair};
 use unisend::SocketKind::{self, *};
 use unisend::{
-    Address, ControlBuffer, DatagramSocket, Destination, Error, ErrorKind, Message, ReceiveFlags, SocketRef,
+    Address, ControlBuffer, DatagramBuffer, DatagramSocket, Destination, Error, ErrorKind, Message,
+    ReceiveFlags, SocketRef,
 };
 
 /// What a receiver with this much room is told: how much, whether that is all, and the sender.
@@ -84,6 +85,70 @@ fn n2_the_longest_path_can_be_answered() {
     assert_eq!(told.as_path(), Some(&*path));
     SocketRef::from(&ours).send_to(b"answer", &told, NO_FLAGS).unwrap();
     assert_eq!(sender.recv(&mut [0; 10]).unwrap(), 6);
+}
+
+/// A relative path is told as it was bound, with every byte: it names the same socket only from the same directory.
+#[test]
+fn n2_a_relative_path_is_told_as_it_was_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = std::env::current_dir().unwrap();
+    // For all threads. The other tests of this file have absolute paths.
+    std::env::set_current_dir(directory.path()).unwrap();
+    let longest = if sockets::OPENBSD { 103 } else { 108 };
+    let paths = ["s".to_owned(), "./s2".to_owned(), "p".repeat(longest - 1), "q".repeat(longest)];
+    let ours = UnixDatagram::bind("receiver").unwrap();
+    for path in paths.map(PathBuf::from) {
+        let sender = bound_to(&path);
+        for by_batch in [false, true] {
+            sender.send_to(b"x", "receiver").unwrap();
+            let socket = SocketRef::from(&ours);
+            let told = if by_batch { sender_by_batch(&socket) } else { received(&socket, 10).2 };
+            let told = told.expect("it has a path");
+            assert_eq!(told.as_path(), Some(&*path));
+            socket.send_to(b"answer", &told, NO_FLAGS).unwrap();
+            assert_eq!(sender.recv(&mut [0; 10]).unwrap(), 6);
+        }
+    }
+    std::env::set_current_dir(before).unwrap();
+}
+
+/// What a batch of one is told of its sender.
+fn sender_by_batch(socket: &SocketRef<'_, DatagramSocket>) -> Option<Address> {
+    let mut room = [0; 10];
+    let mut buffers = [DatagramBuffer::new(&mut room)];
+    assert_eq!(socket.receive_batch(&mut buffers, ReceiveFlags::empty()), Ok(1));
+    buffers[0].sender()
+}
+
+/// An abstract name can have any bytes: zeros at its beginning, in it and at its end, and as many as there is room for.
+#[cfg(target_os = "linux")]
+#[rstest]
+#[case::begins_with_zero(b"\0", b"")]
+#[case::has_a_zero(b"", b"\0a")]
+#[case::ends_with_zero(b"", b"\0")]
+#[case::zeros(b"\0\0", b"\0\0")]
+#[case::longest(b"", &[0; 107])]
+fn n3b_an_abstract_name_has_every_byte(#[case] before: &[u8], #[case] after: &[u8]) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr as UnixSocketAddr;
+
+    // Of this process and case alone.
+    let own = format!("unisend n3b {} {} {}", std::process::id(), before.len(), after.len());
+    let mut name = [before, own.as_bytes(), after].concat();
+    name.truncate(107);
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().join("to");
+    let ours = UnixDatagram::bind(&to).unwrap();
+    let sender = UnixDatagram::bind_addr(&UnixSocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    for by_batch in [false, true] {
+        sender.send_to(b"x", &to).unwrap();
+        let socket = SocketRef::from(&ours);
+        let told = if by_batch { sender_by_batch(&socket) } else { received(&socket, 10).2 };
+        let told = told.expect("it has a name");
+        assert_eq!((told.as_abstract_name(), told.as_path()), (Some(&*name), None));
+        socket.send_to(b"answer", &told, NO_FLAGS).unwrap();
+        assert_eq!(sender.recv(&mut [0; 10]).unwrap(), 6);
+    }
 }
 
 /// std and nix bind to 107 bytes at most, so that a NUL follows.

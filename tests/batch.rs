@@ -296,7 +296,7 @@ fn i2b_signals_do_not_end_a_batch(#[values(None, Some(PATIENCE))] limit: Option<
         std::thread::sleep(Duration::from_millis(1));
     }
     let arrived = std::cell::RefCell::new(Vec::new());
-    let mut rooms = vec![[0; 64]; 3];
+    let mut rooms = [[0; 64]; 3];
     let buffers =
         std::cell::RefCell::new(rooms.iter_mut().map(|room| DatagramBuffer::new(room)).collect::<Vec<_>>());
     let receive_some = || {

@@ -192,6 +192,29 @@ fn d4_a_report_of_the_path_is_blamed_on_no_other_datagram(
     });
 }
 
+/// Linux looks at the length before it looks for a report, which stays: a datagram that is too long is told, and those after
+/// it are not blamed either.
+#[rstest]
+fn d4_a_datagram_that_is_too_long_beside_a_report(
+    #[values(Version::V4, Version::V6)] version: Version,
+    #[values(How::Batch, How::Segments, How::SegmentsByBatch)] how: How,
+) {
+    let Some(network) = Network::narrow(version, NARROW) else { return };
+    bounded(move || {
+        let (ours, theirs) = connected(&network, version);
+        Fragments::Never.set(&ours);
+        let socket = declared(&ours);
+        assert_eq!(socket.send(LONG, NO_FLAGS), Ok(LONG.len()));
+        wait_for_a_report(&ours);
+        for _ in 0..2 {
+            assert_eq!(how.run(&socket, None, LONG, 2), Err((0, ErrorKind::MessageTooLong)));
+        }
+        assert_eq!(how.run(&socket, None, b"fits", 2), Ok(()));
+        assert_eq!((arriving(&theirs), arriving(&theirs)), (b"fits".to_vec(), b"fits".to_vec()));
+        assert!(is_empty(&theirs));
+    });
+}
+
 /// A single call is told of the earlier datagram instead, once: this one is not sent, and the next one is.
 #[rstest]
 fn a_single_call_is_told_of_the_path_once(

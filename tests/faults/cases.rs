@@ -49,6 +49,7 @@ pub(crate) struct Case {
     pub(crate) is_loop: bool,
     /// It returns a short count where it could go on.
     pub(crate) is_one_pass: bool,
+    pub(crate) takes_descriptors: bool,
     /// The system call for whose failures it has another way, and the errnos of these.
     pub(crate) recovers: (&'static str, &'static [i32]),
     /// What is as much as there is.
@@ -72,6 +73,7 @@ impl Case {
             has_address: false,
             is_loop: false,
             is_one_pass: false,
+            takes_descriptors: false,
             recovers: ("", &[]),
             whole: BYTES.len() as u64,
             given: Vec::new(),
@@ -94,6 +96,10 @@ impl Case {
 
     fn looping(self) -> Self {
         Self { is_loop: true, ..self }
+    }
+
+    fn taking_descriptors(self) -> Self {
+        Self { takes_descriptors: true, ..self }
     }
 
     fn in_one_pass(self) -> Self {
@@ -431,28 +437,23 @@ fn segments_sent(stage: &Stage, mut offload: SegmentOffload) -> Told {
 fn receives() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in [UnixStream, UnixSeqpacket, UnixDatagram] {
-        cases.push(
-            Case::new(
-                format!("receive with descriptors, {kind:?}"),
-                &[RECVMSG, CLOSE, CLOSE],
-                move |stage| received_with(stage, kind, 2, true, ReceiveFlags::empty()),
-            )
-            .on(kind)
-            .receiving(),
-        );
-        cases.push(
-            Case::new(format!("receive_without_descriptors, {kind:?}"), &[RECVMSG], move |stage| {
-                received_with(stage, kind, 2, false, ReceiveFlags::empty())
-            })
-            .on(kind)
-            .receiving(),
-        );
+        for (how, take) in [("all", 2), ("one", 1), ("none", 0)] {
+            let name = format!("receive of 2 descriptors of which {how} is taken, {kind:?}");
+            let case = Case::new(name, &[RECVMSG, CLOSE, CLOSE], move |stage| {
+                received_with(stage, kind, 2, Some(take), ReceiveFlags::empty())
+            });
+            cases.push(case.on(kind).receiving().taking_descriptors());
+        }
+        let case = Case::new(format!("receive_without_descriptors, {kind:?}"), &[RECVMSG], move |stage| {
+            received_with(stage, kind, 2, None, ReceiveFlags::empty())
+        });
+        cases.push(case.on(kind).receiving());
     }
     for kind in [Tcp, UdpV4] {
         for (name, flags) in [("receive", ReceiveFlags::empty()), ("peek", ReceiveFlags::PEEK)] {
             cases.push(
                 Case::new(format!("{name}, {kind:?}"), &[RECVMSG], move |stage| {
-                    received_with(stage, kind, 0, true, flags)
+                    received_with(stage, kind, 0, Some(0), flags)
                 })
                 .on(kind)
                 .receiving(),
@@ -480,12 +481,12 @@ fn receives() -> Vec<Case> {
     cases
 }
 
-/// Receives what was sent, with so many descriptors. What the call does not receive is received afterwards.
+/// Receives what was sent, with so many descriptors, of which so many are taken and the others are dropped. What the call does not receive is received afterwards.
 fn received_with(
     stage: &Stage,
     kind: SocketKind,
     count: usize,
-    takes_them: bool,
+    take: Option<usize>,
     flags: ReceiveFlags,
 ) -> Told {
     let (pair, null) = (Pair::new(kind), null());
@@ -498,17 +499,16 @@ fn received_with(
     let (mut control, mut first, mut second) = (ControlBuffer::new(), [0; 5], [0; 27]);
     let mut slices = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
     let socket = declared(kind, &pair.theirs);
-    let (mut taken, mut is_cut) = (0, false);
+    let (mut taken, mut is_cut, mut are_lost) = (0, false, false);
     let told = stage.between_marks(|| {
-        let received = match takes_them {
-            true => socket.receive(&mut slices, &mut control, flags),
-            false => socket.receive_without_descriptors(&mut slices, flags),
+        let received = match take {
+            Some(_) => socket.receive(&mut slices, &mut control, flags),
+            None => socket.receive_without_descriptors(&mut slices, flags),
         };
-        Told::once(received, |received| {
-            let bytes = received.bytes() as u64;
-            is_cut = received.is_truncated();
-            taken = received.into_descriptors().count();
-            bytes
+        Told::once(received, |mut received| {
+            (is_cut, are_lost) = (received.is_truncated(), received.descriptors_lost());
+            taken = received.descriptors().take(take.unwrap_or(0)).count();
+            received.bytes() as u64
         })
     });
     let bytes: Vec<u8> = first.into_iter().chain(second).take(told.accepted as usize).collect();
@@ -521,8 +521,13 @@ fn received_with(
     let all = [bytes, rest].concat();
     // The kernel drops what a datagram or record is longer than the room for it.
     compare(&all, if is_cut { &BYTES[..all.len()] } else { BYTES });
-    let expected = if takes_them || told.accepted == 0 { count } else { 0 };
-    assert_eq!(taken + later, expected, "descriptors");
+    let expected = match told.accepted {
+        0 => (0, count),
+        _ if are_lost => (0, 0),
+        _ => (take.unwrap_or(0).min(count), 0),
+    };
+    assert_eq!((taken, later), expected, "descriptors now and later");
+    assert!(!are_lost || count > 0, "descriptors that were not sent are lost");
     told
 }
 

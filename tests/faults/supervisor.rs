@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     FailsAfterwards(i32),
     /// It is made for no more than so many bytes or messages.
     Cut(usize),
+    /// It is made with room for no more than so many bytes of control messages.
+    CutControl(usize),
     /// It is not made, and returns 0.
     Nothing,
     /// It is made after a pause.
@@ -190,6 +192,10 @@ impl Entered {
                 skip_call(process)?;
             }
             Some(Fault::FailsAfterwards(errno)) => entered.returns = Some(-(errno as isize)),
+            // The kernel writes there how much there was, so nothing is put back.
+            Some(Fault::CutControl(most)) => {
+                memory.write(registers.argument(1) + CONTROL_LENGTH_AT, &most.to_ne_bytes());
+            }
             Some(Fault::Cut(most)) => match length.expect("a call with a length") {
                 Length::Argument(index) => {
                     registers.set_argument(index, most.min(registers.argument(index)));
@@ -226,9 +232,10 @@ impl Planned {
 /// The memory of a process.
 struct Memory(File);
 
-/// Where a `struct msghdr` of 64 bits has its slices and their number.
+/// Where a `struct msghdr` of 64 bits has its slices, their number, and the length of its control messages.
 const SLICES_AT: usize = 16;
 const COUNT_AT: usize = 24;
+const CONTROL_LENGTH_AT: usize = 40;
 const WORD: usize = size_of::<usize>();
 
 impl Memory {

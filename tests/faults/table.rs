@@ -18,17 +18,19 @@ enum Column {
     Interrupted,
     InterruptedOften,
     Cut,
+    CutControl,
     CutThenInterrupted,
     CutThenFails,
     Nothing,
     Slow,
 }
 
-const COLUMNS: [(Column, &str); 8] = [
+const COLUMNS: [(Column, &str); 9] = [
     (Column::Fails, "every errno"),
     (Column::Interrupted, "EINTR, 512"),
     (Column::InterruptedOften, "EINTR 100 times"),
     (Column::Cut, "cut short"),
+    (Column::CutControl, "control cut short"),
     (Column::CutThenInterrupted, "cut, EINTR"),
     (Column::CutThenFails, "cut, ECONNRESET"),
     (Column::Nothing, "returns 0"),
@@ -36,13 +38,14 @@ const COLUMNS: [(Column, &str); 8] = [
 ];
 
 /// Why a fault is not tried, with a letter for the table.
-const REASONS: [(&str, &str); 6] = [
+const REASONS: [(&str, &str); 7] = [
     ("a", "the call cannot fail: its arguments are always valid"),
     ("b", "the call returns no count"),
     ("c", "the call was for one byte or message, or for none"),
     ("d", "the failure of this call is given in each run of this row"),
     ("e", "close(2) returns nothing that the library uses, and frees the descriptor in any case"),
-    ("f", "the call returns once"),
+    ("f", "the call of the library returns at the first interruption"),
+    ("g", "the call receives no control messages"),
 ];
 
 const OFTEN: usize = 100;
@@ -98,6 +101,10 @@ impl Row<'_> {
             }
             Column::InterruptedOften => Err("f"),
             Column::Cut => self.cuts(&[]),
+            Column::CutControl if self.case.takes_descriptors && self.call == "recvmsg" => {
+                Ok(self.control_cuts())
+            }
+            Column::CutControl => Err("g"),
             Column::CutThenInterrupted => self.cuts(&[self.next(1, libc::EINTR)]),
             Column::CutThenFails => self.cuts(&[self.next(usize::MAX, libc::ECONNRESET)]),
             Column::Nothing if counts(self.call) => {
@@ -160,6 +167,16 @@ impl Row<'_> {
         Ok(at.into_iter().filter(|&most| most < length).map(trial).collect())
     }
 
+    /// No room, or room for a header and no, one or all descriptors: the kernel installs those that it has room for.
+    fn control_cuts(&self) -> Vec<Trial> {
+        let header = 16;
+        let trial = |most| {
+            let plan = [self.planned(1, Fault::CutControl(most))];
+            self.trial(format!("room for {most} bytes of control messages"), None, &plan)
+        };
+        [0, header, header + 4, header + 8, header + 12].map(trial).into()
+    }
+
     /// Runs a trial, and returns what is wrong with it.
     fn attempt(&self, column: Column, trial: &Trial, usual: &Report, contract: &Contract) -> Vec<String> {
         let plan = [&trial.plan[..], &self.case.given].concat();
@@ -194,7 +211,7 @@ impl Row<'_> {
         let expected = trial.errno.map(|errno| (self.kind(errno, contract), Some(errno)));
         let fails_so = expected.is_some() && report.error == expected;
         let is_right = match (column, self.role) {
-            (Column::Slow, _) | (_, Role::Hint | Role::Close) => is_usual,
+            (Column::Slow | Column::CutControl, _) | (_, Role::Hint | Role::Close) => is_usual,
             (Column::Fails | Column::Interrupted | Column::InterruptedOften, _) => {
                 let errno = trial.errno.expect("an errno");
                 // X12, T8: a part was accepted before.

@@ -1,6 +1,6 @@
 //! A process of its own for one run of a case, and what it tells of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,7 +55,7 @@ pub(crate) struct Report {
 }
 
 /// How long a run may take, in seconds. Nothing takes nearly as long, on a slow and busy machine neither.
-const PATIENCE: libc::c_uint = 60;
+const PATIENCE: libc::c_uint = 20;
 
 /// The last words of a process that panicked.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
@@ -143,9 +143,7 @@ impl Stage {
         let outcome = call();
         mark(process, thread);
         let after = Belongings::now();
-        if before != after {
-            self.complaints.lock().unwrap().push(format!("{before:?} became {after:?}"));
-        }
+        self.complaints.lock().unwrap().extend(before.differences(&after));
         outcome
     }
 }
@@ -157,32 +155,31 @@ fn mark(process: Pid, thread: Pid) {
     unsafe { libc::syscall(libc::SYS_tgkill, process.as_raw(), thread.as_raw(), libc::SIGSTOP) };
 }
 
-/// What a call must leave as it was.
-#[derive(Debug, PartialEq, Eq)]
-struct Belongings {
-    /// What each open descriptor refers to.
-    descriptors: BTreeMap<String, String>,
-    /// The signals that are blocked, and those that are pending for the thread and for the process.
-    signals: Vec<String>,
-}
+/// What a call must leave as it was: what each open descriptor refers to, the signals that are blocked, and those that are
+/// pending for the thread and for the process.
+struct Belongings(BTreeMap<String, String>);
 
 impl Belongings {
     fn now() -> Self {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap();
-        let is_of_signals =
-            |line: &&str| ["SigBlk", "SigPnd", "ShdPnd"].iter().any(|name| line.starts_with(name));
-        let numbers = fs::read_dir("/proc/self/fd").unwrap();
-        let name = |number: std::io::Result<fs::DirEntry>| {
-            let number = number.unwrap();
+        let lines = status.lines().filter_map(|line| line.split_once(':'));
+        let signals = lines.filter(|(name, _)| ["SigBlk", "SigPnd", "ShdPnd"].contains(name));
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
+            let entry = entry.unwrap();
+            let refers_to = entry.path().read_link().ok()?.to_string_lossy().into_owned();
             // The descriptor of the folder itself is closed again.
-            let refers_to = number.path().read_link().ok()?;
-            let (number, refers_to) = (number.file_name(), refers_to);
-            let refers_to = refers_to.to_string_lossy().into_owned();
-            (!refers_to.ends_with("/fd")).then(|| (number.to_string_lossy().into_owned(), refers_to))
-        };
-        Self {
-            descriptors: numbers.filter_map(name).collect(),
-            signals: status.lines().filter(is_of_signals).map(str::to_owned).collect(),
-        }
+            let is_folder = refers_to.ends_with("/fd");
+            (!is_folder).then(|| (format!("descriptor {}", entry.file_name().to_string_lossy()), refers_to))
+        });
+        let signals = signals.map(|(name, set)| (name.to_owned(), set.trim().to_owned()));
+        Self(signals.chain(descriptors).collect())
+    }
+
+    fn differences(&self, after: &Self) -> Vec<String> {
+        let names: BTreeSet<_> = self.0.keys().chain(after.0.keys()).collect();
+        let both = names.into_iter().map(|name| (name, self.0.get(name), after.0.get(name)));
+        both.filter(|(_, before, after)| before != after)
+            .map(|(name, before, after)| format!("{name} was {before:?} and is {after:?}"))
+            .collect()
     }
 }

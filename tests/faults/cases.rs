@@ -53,6 +53,10 @@ pub(crate) struct Case {
     /// It returns a short count where it could go on.
     pub(crate) is_one_pass: bool,
     pub(crate) takes_descriptors: bool,
+    /// It receives the urgent byte.
+    pub(crate) is_urgent: bool,
+    /// The kind that it fails with where nothing is given.
+    pub(crate) fails_with: Option<&'static str>,
     /// The system call for whose failures it has another way, and the errnos of these.
     pub(crate) recovers: (&'static str, &'static [i32]),
     /// What is as much as there is.
@@ -77,6 +81,8 @@ impl Case {
             is_loop: false,
             is_one_pass: false,
             takes_descriptors: false,
+            is_urgent: false,
+            fails_with: None,
             recovers: ("", &[]),
             whole: BYTES.len() as u64,
             given: Vec::new(),
@@ -467,6 +473,23 @@ fn receives() -> Vec<Case> {
             );
         }
     }
+    let urgent = Case::new("receive of the urgent byte, Tcp", &[RECVMSG], |stage| {
+        let pair = Pair::new(Tcp);
+        send(pair.ours.as_raw_fd(), b"xu", MsgFlags::MSG_OOB).unwrap();
+        crate::sockets::wait_readable(&pair.theirs);
+        let socket = SocketRef::tcp(&pair.theirs);
+        let receive = || {
+            let (mut control, mut byte) = (ControlBuffer::new(), [0]);
+            let mut slices = [IoSliceMut::new(&mut byte)];
+            let received = socket.receive(&mut slices, &mut control, ReceiveFlags::OUT_OF_BAND);
+            (Told::once(received, |received| received.bytes() as u64), byte[0])
+        };
+        let (told, byte) = stage.between_marks(receive);
+        let (_, later) = receive();
+        assert_eq!((byte, later), if told.accepted == 1 { (b'u', 0) } else { (0, b'u') });
+        told
+    });
+    cases.push(Case { is_urgent: true, ..urgent.on(Tcp).receiving().of(1) });
     let batch = Case::new("receive_batch of 3, UdpV4", &[("recvmmsg", Socket)], |stage| {
         let pair = Pair::new(UdpV4);
         for message in BYTES.chunks(SEGMENT) {
@@ -562,6 +585,14 @@ fn options() -> Vec<Case> {
             .on(UdpV4)
         })
         .collect();
+    if crate::sockets::udp_v6().is_some() {
+        let case = Case::new("receive_traffic_classes, UdpV6", &[SETTING; 2], move |stage| {
+            let udp = UdpSocket::bind("[::1]:0").unwrap();
+            let socket = SocketRef::udp_v6(&udp);
+            stage.between_marks(|| one(socket.receive_traffic_classes()))
+        });
+        cases.push(case.on(UdpV6));
+    }
     cases.push(
         Case::new("receive_joined, UdpV4", &[SETTING], move |stage| {
             let Ends { ours, .. } = Ends::new();
@@ -646,6 +677,10 @@ fn files() -> Vec<Case> {
             if how == How::Nothing { case.of(0) } else { case }
         })
         .collect();
+    let full = [POLL, ("fstat", Hint), MASK, SENDFILE, MASK];
+    let full = Case::new("sendfile, a full pipe that does not wait", &full, sent_to_a_full_pipe);
+    let full = full.on(Other).recovering("sendfile", UNSENDABLE).of(0);
+    cases.push(Case { fails_with: Some("WouldBlock"), ..full });
     let copied = [MASK, ("sendfile", Given), FSTAT, PREAD, SENDTO, MASK];
     let moved = [MASK, ("sendfile", Given), FSTAT, seek, PREAD, SENDTO, ("lseek", Position), MASK];
     let written = [POLL, MASK, ("sendfile", Given), FSTAT, FCNTL, FSTAT, PREAD, WRITE, MASK];
@@ -658,6 +693,17 @@ fn files() -> Vec<Case> {
         cases.push(case.on(socket_of(to)).in_one_pass().given("sendfile", Fault::Fails(libc::EINVAL)));
     }
     cases
+}
+
+/// Nothing of the file is in a pipe that had no room.
+fn sent_to_a_full_pipe(stage: &Stage) -> Told {
+    let (channel, file) = (crate::sockets::channel::full(To::Pipe), file_with(BYTES));
+    let mut at = 0;
+    let outcome =
+        stage.between_marks(|| sendfile(channel.output(), &file, Offset::At(&mut at), BYTES.len() as u64));
+    assert_eq!(at, 0, "the offset");
+    assert!(channel.arrived().iter().all(|&byte| byte == 7), "a part of the file arrived");
+    Told::once(outcome, |count| count)
 }
 
 fn file_sent(stage: &Stage, to: To, how: How) -> Told {

@@ -90,12 +90,12 @@ pub(crate) fn run(
 
 fn in_child(script: &dyn Fn(&Stage) -> Told, position_fails: bool) -> String {
     std::panic::set_hook(Box::new(|panic| *LAST_WORDS.lock().unwrap() = panic.to_string()));
-    // SAFETY: the default disposition runs no code of this process.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
-    nix::sys::ptrace::traceme().unwrap();
-    nix::unistd::alarm::set(PATIENCE);
     let stage = Stage { position_fails, complaints: Mutex::new(Vec::new()) };
-    let told = catch_unwind(AssertUnwindSafe(|| script(&stage)));
+    // A panic must not leave this function: the parent's frames are below it.
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        prepare();
+        script(&stage)
+    }));
     let mut complaints = stage.complaints.into_inner().unwrap();
     let told = told.unwrap_or_else(|_| {
         complaints.push(LAST_WORDS.lock().unwrap().clone());
@@ -112,6 +112,13 @@ fn in_child(script: &dyn Fn(&Stage) -> Told, position_fails: bool) -> String {
     let mut told = format!("{}\n{error}\n{complaints}", told.accepted);
     told.truncate(libc::PIPE_BUF);
     told
+}
+
+fn prepare() {
+    // SAFETY: the default disposition runs no code of this process.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
+    nix::unistd::alarm::set(PATIENCE);
+    nix::sys::ptrace::traceme().expect("ptrace(2) is permitted");
 }
 
 fn parse(told: &str) -> Option<Report> {

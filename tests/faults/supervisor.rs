@@ -55,6 +55,13 @@ pub(crate) struct Watched {
     pub(crate) complaints: Vec<String>,
 }
 
+impl Watched {
+    fn ended(mut self, how: WaitStatus) -> Self {
+        self.complaints.push(format!("it ended before its second mark: {how:?}"));
+        self
+    }
+}
+
 /// More calls than any case makes. A process that makes more is taken for one that never ends.
 const MANY_CALLS: usize = 2000;
 
@@ -121,7 +128,7 @@ pub(crate) fn supervise(process: Pid, plan: &[Planned]) -> nix::Result<Watched> 
         match waitpid(process, None)? {
             WaitStatus::Stopped(_, Signal::SIGSTOP) => break,
             WaitStatus::Stopped(_, signal) => ptrace::cont(process, signal)?,
-            _ => return Ok(watched),
+            ended => return Ok(watched.ended(ended)),
         }
     }
     ptrace::setoptions(process, ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL)?;
@@ -139,7 +146,7 @@ pub(crate) fn supervise(process: Pid, plan: &[Planned]) -> nix::Result<Watched> 
                 },
             },
             WaitStatus::Stopped(_, other) => signal = Some(other),
-            _ => return Ok(watched),
+            ended => return Ok(watched.ended(ended)),
         }
         if watched.calls.len() > MANY_CALLS {
             watched.complaints.push(format!("it made more than {MANY_CALLS} calls"));

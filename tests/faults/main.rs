@@ -14,37 +14,7 @@ mod sockets;
     any(target_arch = "x86_64", target_arch = "aarch64"),
     target_pointer_width = "64"
 ))]
-mod cases;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_pointer_width = "64"
-))]
-mod contract;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_pointer_width = "64"
-))]
-mod registers;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_pointer_width = "64"
-))]
-mod stage;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_pointer_width = "64"
-))]
-mod supervisor;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_pointer_width = "64"
-))]
-mod table;
+mod linux;
 
 #[cfg(not(all(
     target_os = "linux",

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use unisend::SocketKind::{self, *};
 
-use crate::cases::{self, Case, Role};
-use crate::contract::{self, Contract, ERESTARTSYS};
-use crate::stage::{Report, run};
-use crate::supervisor::{Fault, Planned, Seen, counts};
+use super::cases::{self, Case, Role};
+use super::contract::{self, Contract, ERESTARTSYS};
+use super::stage::{Report, run};
+use super::supervisor::{Fault, Planned, Seen, counts};
 
 /// The faults of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::registers::{Registers, skip_call};
+use super::registers::{Registers, skip_call};
 
 /// What happens to a system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,10 @@ use unisend::{
     ReceiveFlags, SegmentOffload, Segments, SigpipeGuard, SocketRef, Transfer, sendfile,
 };
 
+use super::stage::{Stage, Told};
+use super::supervisor::{Fault, Planned};
 use crate::sockets::channel::{Channel, TCP, To, UNIX, file_with};
 use crate::sockets::{Call, NO_FLAGS, PATIENCE, Pair, declared, pattern, received};
-use crate::stage::{Stage, Told};
-use crate::supervisor::{Fault, Planned};
 
 /// What a failure of a system call means for the call of the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,7 @@ fn sends() -> Vec<Case> {
     for (kind, errno, question) in
         [(Tcp, libc::EPIPE, ASK), (Tcp, libc::EAGAIN, ("getpeername", Hint)), (UdpV4, libc::EINVAL, ASK)]
     {
-        let name = format!("send, {kind:?}, after {}", crate::contract::name(errno));
+        let name = format!("send, {kind:?}, after {}", super::contract::name(errno));
         let case = Case::new(name, &[("sendto", Given), question], move |stage| {
             let run = |socket: &SocketRef<'_>| told_of(Call::Send.to_the_end(socket, BYTES, NO_FLAGS));
             sent(stage, Pair::new(kind), BYTES, run)

@@ -12,7 +12,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use unisend::{Error, SendAllError};
 
-use crate::supervisor::{Planned, Watched, supervise};
+use super::supervisor::{Planned, Watched, supervise};
 
 /// What the call of a case returned.
 #[derive(Debug, Clone, Copy)]

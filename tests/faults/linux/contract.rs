@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
-const CONTRACT: &str = include_str!("../../docs/contract.md");
+const CONTRACT: &str = include_str!("../../../docs/contract.md");
 
 /// Linux's number of a call that is to be restarted, which no user should ever see.
 pub(crate) const ERESTARTSYS: i32 = 512;

@@ -409,7 +409,9 @@ impl<'a, 'data, Descriptor: AsFd> Message<'a, 'data, Descriptor> {
             true => Ancillary::Descriptors(self.descriptors),
             false => Ancillary::Options(asked.options(socket.kind())),
         };
-        platform::send_with(socket.fd(), slices, to.map(Address::name), ancillary, flags)
+        let to = to.map(Address::name);
+        socket
+            .send_again(|| platform::send_with(socket.fd(), slices, to, &ancillary, flags))
             .map_err(|errno| socket.failed(operation, errno))
     }
 }

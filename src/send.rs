@@ -30,6 +30,8 @@ impl<Sort> SocketRef<'_, Sort> {
     /// | OpenBSD | TCP | `EPIPE`, or an error that ends the connection | `getsockopt(SO_ERROR)` | S5, S8, S8b |
     /// | OpenBSD | TCP | `ENOTCONN` | `recvfrom(MSG_PEEK)` | S3 |
     ///
+    /// On UDP, after `EMSGSIZE`, the call is made once more (clause S19b).
+    ///
     /// On OpenBSD pledge(2) needs "stdio" for these calls too.
     ///
     /// # Errors
@@ -78,7 +80,8 @@ impl<Sort> SocketRef<'_, Sort> {
         if bytes.is_empty() {
             self.refuse_empty_record(OPERATION)?;
         }
-        platform::send(self.fd(), bytes, flags).map_err(|errno| self.failed(OPERATION, errno))
+        self.send_again(|| platform::send(self.fd(), bytes, flags))
+            .map_err(|errno| self.failed(OPERATION, errno))
     }
 
     /// Sends slices to the socket's peer as one message, and returns the number of bytes accepted.
@@ -117,13 +120,24 @@ impl<Sort> SocketRef<'_, Sort> {
         if checked_length(OPERATION, slices)? == 0 {
             self.refuse_empty_record(OPERATION)?;
         }
-        platform::send_slices(self.fd(), slices, flags).map_err(|errno| self.failed(OPERATION, errno))
+        self.send_again(|| platform::send_slices(self.fd(), slices, flags))
+            .map_err(|errno| self.failed(OPERATION, errno))
     }
 
     #[inline]
     pub(crate) fn raw_flags(&self, operation: Operation, flags: SendFlags) -> Result<RawFlags, Error> {
         Native::raw_flags(self.kind(), flags)
             .ok_or_else(|| Error::refused(operation, Refusal::UnsupportedFlag))
+    }
+
+    /// Makes a call that sends a datagram once more if it fails with what can be the network's report that the path is too
+    /// narrow for an earlier one (clause S19b). The report comes once.
+    #[inline(always)]
+    pub(crate) fn send_again(&self, send: impl Fn() -> Result<usize, RawErrno>) -> Result<usize, RawErrno> {
+        match send() {
+            Err(errno) if self.kind().is_udp() && Native::may_be_of_an_earlier_one(errno) => send(),
+            outcome => outcome,
+        }
     }
 
     #[inline]
@@ -202,7 +216,8 @@ impl SocketRef<'_, DatagramSocket> {
         if let Some(refusal) = to.refusal_for(self.kind()) {
             return Err(Error::refused(OPERATION, refusal));
         }
-        platform::send_to(self.fd(), bytes, flags, to.name()).map_err(|errno| self.failed(OPERATION, errno))
+        self.send_again(|| platform::send_to(self.fd(), bytes, flags, to.name()))
+            .map_err(|errno| self.failed(OPERATION, errno))
     }
 }
 

@@ -167,9 +167,10 @@ impl Fragments {
 /// The router says that an earlier datagram was too long for the path. The next ones fit, and are sent. (Each first call
 /// of the kernel fails with EMSGSIZE, and says nothing of the datagram that is sent.)
 #[rstest]
-fn d4_a_report_of_the_path_is_blamed_on_no_other_datagram(
+fn s19b_a_report_of_the_path_is_blamed_on_no_other_datagram(
     #[values(Version::V4, Version::V6)] version: Version,
-    #[values(How::Batch, How::Segments, How::SegmentsByBatch)] how: How,
+    #[values(How::Send, How::Message, How::Batch, How::Segments, How::SegmentsByBatch)] how: How,
+    #[values(false, true)] addressed: bool,
 ) {
     let Some(network) = Network::narrow(version, NARROW) else { return };
     bounded(move || {
@@ -178,7 +179,8 @@ fn d4_a_report_of_the_path_is_blamed_on_no_other_datagram(
         let socket = declared(&ours);
         assert_eq!(socket.send(LONG, NO_FLAGS), Ok(LONG.len()));
         wait_for_a_report(&ours);
-        assert_eq!(how.run(&socket, None, b"fits", 3), Ok(()));
+        let to = Address::from(theirs.local_addr().unwrap());
+        assert_eq!(how.run(&socket, addressed.then_some(&to), b"fits", 3), Ok(()));
         for _ in 0..3 {
             assert_eq!(arriving(&theirs), b"fits");
         }
@@ -215,28 +217,9 @@ fn d4_a_datagram_that_is_too_long_beside_a_report(
     });
 }
 
-/// A single call is told of the earlier datagram instead, once: this one is not sent, and the next one is.
+/// A receive, or a peek, is told of the path, once.
 #[rstest]
-fn a_single_call_is_told_of_the_path_once(
-    #[values(Version::V4, Version::V6)] version: Version,
-    #[values(How::Send, How::Message)] how: How,
-) {
-    let Some(network) = Network::narrow(version, NARROW) else { return };
-    bounded(move || {
-        let (ours, theirs) = connected(&network, version);
-        Fragments::Never.set(&ours);
-        let socket = declared(&ours);
-        assert_eq!(socket.send(LONG, NO_FLAGS), Ok(LONG.len()));
-        wait_for_a_report(&ours);
-        assert_eq!(how.run(&socket, None, b"it is told", 1), Err((0, ErrorKind::MessageTooLong)));
-        assert_eq!(how.run(&socket, None, b"fits", 1), Ok(()));
-        assert_eq!(arriving(&theirs), b"fits");
-    });
-}
-
-/// So is a receive, or a peek.
-#[rstest]
-fn a_receive_is_told_of_the_path_once(
+fn f7e_a_receive_is_told_of_the_path_once(
     #[values(Version::V4, Version::V6)] version: Version,
     #[values(ReceiveFlags::empty(), ReceiveFlags::PEEK)] flags: ReceiveFlags,
 ) {

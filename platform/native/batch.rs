@@ -107,8 +107,9 @@ fn first(headers: &mut Headers, written: usize) -> &mut [libc::mmsghdr] {
     unsafe { &mut *headers }
 }
 
-/// Room for what comes with a datagram of the internet: its destination, a time, and single values.
-const CONTROL_BYTES: usize = 256;
+/// Room for what comes with a datagram of the internet: its destination, times, and single values. All that Linux can be
+/// asked to add has some 370 bytes.
+const CONTROL_BYTES: usize = 512;
 
 /// Room for one datagram of a batch, and for the sender and the destination that come with it.
 ///

@@ -63,7 +63,7 @@ pub(crate) fn send_with<Descriptor: AsFd>(
     fd: BorrowedFd<'_>,
     slices: &[IoSlice<'_>],
     to: Option<&SocketName>,
-    ancillary: Ancillary<'_, Descriptor>,
+    ancillary: &Ancillary<'_, Descriptor>,
     flags: RawFlags,
 ) -> Result<usize, RawErrno> {
     let mut message = message_to(slices, to);
@@ -75,7 +75,7 @@ pub(crate) fn send_with<Descriptor: AsFd>(
             let numbers = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd());
             rights.write(0, Native::CONTROL, sort, numbers)
         }
-        Ancillary::Options(options) => write_options(&mut rights, &options),
+        Ancillary::Options(options) => write_options(&mut rights, options),
     };
     set_control(&mut message, &rights, written);
     send_message(fd, &message, flags)

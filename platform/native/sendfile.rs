@@ -250,7 +250,7 @@ impl Output<'_> {
         let outcome = match sink.socket {
             Some(_) if descriptors.is_empty() => send(sink.fd, bytes, flags),
             Some(_) => {
-                let descriptors = Ancillary::Descriptors(descriptors);
+                let descriptors = &Ancillary::Descriptors(descriptors);
                 send_with(sink.fd, &[IoSlice::new(bytes)], None, descriptors, flags)
             }
             None => {

@@ -2,7 +2,8 @@
 //! this process makes. Everything that is made here ends with the processes.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +14,9 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::case::Stop;
 use crate::machine;
+use crate::raw;
 use crate::scene;
+use crate::trial::Destination;
 
 /// How long the far host waits for data that must arrive.
 const PATIENCE_SECONDS: u8 = 5;
@@ -60,6 +63,39 @@ pub(crate) fn rejected() -> Result<SocketAddr, Stop> {
     scene::enter_own_network()?;
     ip("route add prohibit 192.0.2.0/24")?;
     Ok(([192, 0, 2, 1], 9).into())
+}
+
+/// Reports to a UDP socket on loopback, as a router does by ICMP, that the path is too narrow for a datagram that it sent. It
+/// needs root, in a network of its own because the kernel remembers the path.
+pub(crate) fn report_a_narrow_path(from: SocketAddr, to: SocketAddr) -> Result<(), Stop> {
+    const FRAGMENTATION_NEEDED: [u8; 2] = [3, 4];
+    const WIDTH: u16 = 1280;
+    const HEADERS: u16 = 28;
+    let loopback = Ipv4Addr::LOCALHOST.octets();
+    let mut report = Vec::from(FRAGMENTATION_NEEDED);
+    report.extend([0, 0, 0, 0]); // a checksum, and nothing
+    report.extend(WIDTH.to_be_bytes());
+    // The headers of the datagram that was too long: of IPv4, with "do not fragment", and of UDP.
+    report.extend([0x45, 0]);
+    report.extend((WIDTH + HEADERS).to_be_bytes());
+    report.extend([0, 0, 0x40, 0, 64, libc::IPPROTO_UDP as u8, 0, 0]);
+    report.extend([loopback, loopback].concat());
+    for value in [from.port(), to.port(), WIDTH, 0] {
+        report.extend(value.to_be_bytes());
+    }
+    let sum = checksum(&report);
+    report[2..4].copy_from_slice(&sum.to_be_bytes());
+    let socket = raw::icmp()?;
+    raw::send_to(socket.as_fd(), &report, Destination::Internet((Ipv4Addr::LOCALHOST, 0).into()))?;
+    Ok(())
+}
+
+/// The checksum of the internet: the complement of the sum, in ones' complement, of words of 16 bits.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|word| u16::from_be_bytes([word[0], word[1]]));
+    let sum = words.fold(0_u32, |sum, word| sum + u32::from(word));
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
 }
 
 /// Makes the packet filter of this process's own network drop what is sent to these ports, with nft(8) or

@@ -211,6 +211,13 @@ fn headers_of(vectors: *const libc::iovec, length: usize) -> Vec<libc::mmsghdr> 
     (0..length).map(header).collect()
 }
 
+/// Returns a raw socket of ICMP.
+pub(crate) fn icmp() -> Result<OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+    socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp)
+}
+
 /// sendto(2).
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: Destination<'_>) -> Result<usize> {
     let (name, length) = socket_name(to);

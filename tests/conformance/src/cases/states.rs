@@ -154,6 +154,10 @@ pub(super) fn cases() -> Vec<Case> {
             .kernels("1, ECONNREFUSED, 1")
             .promise("1, Refused, 1"),
         topic
+            .case("S19b", "UDP, the network reports that the path is too narrow for an earlier datagram: two sends", udp_narrow)
+            .kernels("EMSGSIZE, 1")
+            .promise("1, 1"),
+        topic
             .case("S20", "UDP, unix datagram and seqpacket, this side has shut down sending", own_shutdown_records)
             .kernel("EPIPE, EPIPE, EPIPE", "EPIPE+SIGPIPE, EPIPE+SIGPIPE, EPIPE+SIGPIPE")
             .promise("Disconnected, Disconnected, Disconnected"),
@@ -462,6 +466,16 @@ fn udp_refused(trial: &mut Trial) -> Result<(), Stop> {
     let ours = scene::udp_to_closed_port()?;
     trial.send(&SocketRef::udp_v4(&ours), b"x");
     scene::wait_until(&ours, PollFlags::POLLIN)?;
+    trial.send(&SocketRef::udp_v4(&ours), b"x");
+    trial.send(&SocketRef::udp_v4(&ours), b"x");
+    Ok(())
+}
+
+fn udp_narrow(trial: &mut Trial) -> Result<(), Stop> {
+    scene::enter_own_network()?;
+    let (ours, theirs) = scene::udp_pair()?;
+    network::report_a_narrow_path(ours.local_addr()?, theirs.local_addr()?)?;
+    scene::wait_until(&ours, PollFlags::empty())?;
     trial.send(&SocketRef::udp_v4(&ours), b"x");
     trial.send(&SocketRef::udp_v4(&ours), b"x");
     Ok(())

@@ -277,14 +277,17 @@ impl Programs {
     fn program(&mut self) -> Vec<Step> {
         let kind = self.one(&Kind::ALL);
         let other = self.one(&Kind::ALL);
-        let mut steps = match self.below(10) {
+        let mut steps = match self.below(12) {
             0..6 => vec![Step::Pair(kind, 0, 1)],
             6..8 => vec![Step::Pair(kind, 0, 1), Step::Pair(other, 2, 3)],
             8 => vec![Step::New(kind, 0), Step::New(kind, 1)],
+            9 => vec![Step::New(kind, 0), Step::Bind(0), Step::New(kind, 1), Step::Connect(1, 0, 2)],
+            10 => vec![Step::New(kind, 0), Step::Bind(0), Step::Listen(0), Step::New(kind, 1)],
             _ => vec![Step::Pair(kind, 0, 1), Step::New(kind, 2)],
         };
         let more = self.below(self.steps.max(1) as u32);
         steps.extend((0..=more).map(|_| self.step()));
+        steps.extend((0..PLACES).map(Step::Drain));
         steps
     }
 

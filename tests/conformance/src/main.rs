@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use unisend_conformance::explore::{self, Ended, Exploration, Programs, Step};
+use unisend_conformance::explore::{self, Ended, Exploration, Programs, Route, Step};
 use unisend_conformance::report::{self, Format, Report, Screen};
 use unisend_conformance::{Case, Topic, machine, run, suite};
 
@@ -105,6 +105,10 @@ struct Explore {
     /// Stop after this many seconds, whatever is left
     #[arg(long, value_name = "SECONDS")]
     for_seconds: Option<u64>,
+
+    /// Run each program through raw libc too, and count the clauses from which the kernel itself departs
+    #[arg(long)]
+    kernel: bool,
 
     /// Print every answer. A line that can be another one on another system ends in "(differs)"
     #[arg(long)]
@@ -214,6 +218,9 @@ fn explore(options: &Explore) -> Result<(String, ExitCode), String> {
             break;
         }
         exploration.run(&program);
+        if options.kernel {
+            exploration.run_raw(&program);
+        }
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -230,7 +237,7 @@ fn replay(path: &Path) -> Result<(String, ExitCode), String> {
     let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
     let steps: Vec<Step> = serde_json::from_str(&text)
         .map_err(|error| format!("{} is not a program: {error}", path.display()))?;
-    let (shown, code) = match explore::run(&steps) {
+    let (shown, code) = match explore::run(&steps, Route::Portable) {
         Ended::Right(shown) => (shown.to_string(), ExitCode::SUCCESS),
         Ended::Wrong(shown) => (shown.to_string(), ExitCode::FAILURE),
         Ended::Skipped(reason) => (format!("skipped: {reason}\n"), ExitCode::SUCCESS),

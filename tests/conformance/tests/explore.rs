@@ -123,6 +123,16 @@ fn a_seed_is_run_and_said() {
     assert!(last.starts_with("seed 7: 200 programs, ") && last.ends_with(", 0 wrong"), "{last}");
 }
 
+/// Every kernel departs from some clause: why there is unisend.
+#[test]
+fn the_clauses_from_which_the_kernel_departs_are_counted() {
+    let output = explore(&["--seed", "5", "--programs", "300", "--kernel"], "");
+    assert!(output.status.success(), "{}", printed(&output));
+    let counted =
+        printed(&output).lines().filter(|line| line.starts_with("    F1 ") || line.starts_with("    S1 "));
+    assert!(counted.count() > 0, "{}", printed(&output));
+}
+
 #[test]
 fn without_a_seed_there_is_a_new_one_each_time() {
     let last = |output: &Output| printed(output).lines().last().unwrap_or_default().to_owned();

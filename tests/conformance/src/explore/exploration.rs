@@ -1,10 +1,11 @@
 //! Many programs of one seed, and what they found.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::program::Step;
-use super::{Ended, Shown, run, shrink};
+use super::{Ended, Route, Shown, run, shrink};
 
 /// An exploration ends when it has found this many wrong programs.
 const ENOUGH: usize = 10;
@@ -25,6 +26,8 @@ pub struct Exploration {
     skipped: Vec<String>,
     found: Vec<Found>,
     transcript: String,
+    /// How many programs ended because the kernel departs from a clause.
+    departures: BTreeMap<String, usize>,
 }
 
 /// A wrong program.
@@ -42,7 +45,16 @@ impl Exploration {
     #[must_use]
     pub fn new(seed: u64, prints_all: bool) -> Self {
         let (skipped, found) = (Vec::new(), Vec::new());
-        Self { seed, prints_all, count: 0, steps: 0, skipped, found, transcript: String::new() }
+        Self {
+            seed,
+            prints_all,
+            count: 0,
+            steps: 0,
+            skipped,
+            found,
+            transcript: String::new(),
+            departures: BTreeMap::new(),
+        }
     }
 
     /// Returns whether every answer was right.
@@ -61,7 +73,7 @@ impl Exploration {
     pub fn run(&mut self, steps: &[Step]) {
         let number = self.count;
         self.count += 1;
-        match run(steps) {
+        match run(steps, Route::Portable) {
             Ended::Right(shown) => self.note(number, &shown),
             Ended::Skipped(reason) => {
                 if !self.skipped.contains(&reason) {
@@ -75,6 +87,13 @@ impl Exploration {
         }
     }
 
+    /// Runs a program through raw libc, until the kernel departs from the contract.
+    pub fn run_raw(&mut self, steps: &[Step]) {
+        if let Ended::Right(Shown { departs: Some(clause), .. }) = run(steps, Route::Kernel) {
+            *self.departures.entry(clause).or_default() += 1;
+        }
+    }
+
     fn note(&mut self, number: usize, shown: &Shown) {
         self.steps += shown.lines.len();
         if self.prints_all {
@@ -84,7 +103,7 @@ impl Exploration {
 }
 
 fn examine(number: usize, steps: &[Step], shown: Shown) -> Found {
-    let is_wrong = |steps: &[Step]| matches!(run(steps), Ended::Wrong(_));
+    let is_wrong = |steps: &[Step]| matches!(run(steps, Route::Portable), Ended::Wrong(_));
     let end = Instant::now() + PATIENCE;
     if !(0..AGAIN).any(|_| is_wrong(steps)) {
         return Found { number, steps: steps.to_vec(), shown, repeats: false };
@@ -92,7 +111,7 @@ fn examine(number: usize, steps: &[Step], shown: Shown) -> Found {
     let steps = shrink::shrink(steps, end, is_wrong);
     // It may be wrong only sometimes: then what it was at first is shown.
     let shown = (0..AGAIN)
-        .find_map(|_| match run(&steps) {
+        .find_map(|_| match run(&steps, Route::Portable) {
             Ended::Wrong(shown) => Some(shown),
             _ => None,
         })
@@ -120,6 +139,13 @@ impl fmt::Display for Exploration {
         }
         for reason in &self.skipped {
             writeln!(f, "some programs were skipped: {reason}")?;
+        }
+        if !self.departures.is_empty() {
+            writeln!(
+                f,
+                "programs that the kernel itself, called by raw libc, answers otherwise than a clause says:"
+            )?;
+            self.departures.iter().try_for_each(|(clause, count)| writeln!(f, "{clause:>6} {count}"))?;
         }
         let Self { seed, count, steps, found, .. } = self;
         writeln!(f, "seed {seed}: {count} programs, {steps} steps, {} wrong", found.len())

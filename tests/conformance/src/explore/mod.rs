@@ -15,8 +15,10 @@ use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
+use unisend::ErrorKind;
 
 pub use exploration::Exploration;
 pub use model::{Answer, Arrival, Model, Said, System};
@@ -26,7 +28,7 @@ pub use program::{Call, Flags, How, Kind, Meanwhile, Programs, Step, Taking, Tar
 
 use crate::case::Stop;
 use crate::child::{self, Outcome};
-use crate::trial::Route;
+pub use crate::trial::Route;
 use sockets::Sockets;
 
 /// No program takes longer.
@@ -36,12 +38,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(40);
 const ALL: usize = 400_000;
 
 /// What a program showed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// A line for each step that was made.
     pub lines: Vec<String>,
     /// What was wrong with the last one.
     pub wrong: Option<String>,
+    /// The clause from which the kernel departed in the last one, if it was called by raw libc.
+    pub departs: Option<String>,
 }
 
 impl fmt::Display for Shown {
@@ -62,11 +66,11 @@ pub enum Ended {
     Skipped(String),
 }
 
-/// Runs a program in a child process. The caller must have only one thread.
+/// Runs a program in a child process, through unisend or through raw libc. The caller must have only one thread.
 #[must_use]
-pub fn run(steps: &[Step]) -> Ended {
-    let wrong = |what: String| Ended::Wrong(Shown { lines: Vec::new(), wrong: Some(what) });
-    match child::run_script(Route::Portable, TIME_LIMIT, |directory| in_child(steps, directory)) {
+pub fn run(steps: &[Step], route: Route) -> Ended {
+    let wrong = |what: String| Ended::Wrong(Shown { wrong: Some(what), ..Shown::default() });
+    match child::run_script(Route::Portable, TIME_LIMIT, |directory| in_child(steps, route, directory)) {
         Outcome::Observed(told) => match serde_json::from_str::<Shown>(&told) {
             Ok(shown) if shown.wrong.is_some() => Ended::Wrong(shown),
             Ok(shown) => Ended::Right(shown),
@@ -78,10 +82,20 @@ pub fn run(steps: &[Step]) -> Ended {
     }
 }
 
-fn in_child(steps: &[Step], directory: &Path) -> Result<String, Stop> {
+fn in_child(steps: &[Step], route: Route, directory: &Path) -> Result<String, Stop> {
     let before = (open_descriptors(), SigSet::thread_get_mask()?);
     let mut running = Running::new(directory)?;
     for (number, step) in steps.iter().enumerate() {
+        if route == Route::Kernel
+            && let Step::Send(place, call, length, flags) = *step
+            && running.model.can(step)
+            && let Some(departs) = running.send_raw(number, place, call, length, flags)?
+        {
+            if departs {
+                break;
+            }
+            continue;
+        }
         if running.model.can(step)
             && let Err(wrong) = running.make(number, step)?
         {
@@ -109,6 +123,11 @@ fn open_descriptors() -> usize {
     (0..MOST).filter(is_open).count()
 }
 
+/// Returns the kinds whose canonical errno this is. `Other` has none, and is last.
+fn kinds(errno: Errno) -> impl Iterator<Item = ErrorKind> {
+    ErrorKind::all().filter(move |kind| kind.canonical_errno().is_none_or(|number| number == errno as i32))
+}
+
 /// A program that runs.
 struct Running {
     sockets: Sockets,
@@ -123,7 +142,7 @@ impl Running {
         Ok(Self {
             sockets: Sockets::new(directory)?,
             model: Model::new(System::HERE),
-            shown: Shown { lines: Vec::new(), wrong: None },
+            shown: Shown::default(),
             has_differed: false,
         })
     }
@@ -188,6 +207,33 @@ impl Running {
                 Ok(Ok(()))
             }
         }
+    }
+
+    /// Makes a step by raw libc, if that has such a call, and says whether the kernel departed from the contract.
+    fn send_raw(
+        &mut self,
+        number: usize,
+        place: usize,
+        call: Call,
+        length: u32,
+        flags: Flags,
+    ) -> Result<Option<bool>, Stop> {
+        let payload = Payload::new(number, call, length as usize);
+        let Some(outcome) = self.sockets.send_raw(place, call, &payload, flags) else { return Ok(None) };
+        let right = |answer: &Answer| self.model.clone().sent(place, call, &payload, flags, answer);
+        // An errno can mean several kinds.
+        let answers: Vec<Answer> = match outcome {
+            Ok(count) => vec![Answer::Sent(count, None)],
+            Err(errno) => kinds(errno).map(|kind| Answer::Sent(0, Some(kind))).collect(),
+        };
+        let Some(answer) = answers.iter().find(|answer| right(answer).is_ok()) else {
+            let wrong = answers.first().and_then(|answer| right(answer).err()).unwrap_or_default();
+            self.shown.departs = Some(wrong.split(':').next().unwrap_or_default().to_owned());
+            return Ok(Some(true));
+        };
+        let _ = self.model.sent(place, call, &payload, flags, answer);
+        self.settle()?;
+        Ok(Some(false))
     }
 
     /// Waits until sockets know of what has happened to their peers.

@@ -29,6 +29,7 @@ use super::program::{Call, Flags, How, Kind, Meanwhile, PLACES, Step, Taking, Ta
 use crate::case::Stop;
 use crate::raw;
 use crate::scene;
+use crate::trial::Destination;
 
 /// How long a send waits for room, in milliseconds. No step waits longer, so that a program ends.
 const SEND_TIMEOUT: i64 = 20;
@@ -496,6 +497,31 @@ impl Sockets {
     /// Closes the socket in this place.
     pub(crate) fn close(&mut self, place: usize) {
         self.places[place] = None;
+    }
+
+    /// Makes a step by raw libc, without SIGPIPE. Returns `None` if that has no such call.
+    pub(crate) fn send_raw(
+        &self,
+        place: usize,
+        call: Call,
+        payload: &Payload,
+        flags: Flags,
+    ) -> Option<nix::Result<usize>> {
+        let fd = self.fd(place);
+        let bytes = payload.messages.first().map_or(&[][..], |bytes| bytes);
+        let number = raw::flag_numbers(SendFlags::from_bits_retain(flags.0)) | libc::MSG_NOSIGNAL;
+        match call {
+            Call::One => Some(raw::send(fd, bytes, number)),
+            Call::To(target) if flags.0 == 0 => {
+                let address = self.address(place, target).ok()?;
+                let to = match (address.as_socket_addr(), address.as_path()) {
+                    (Some(address), _) => Destination::Internet(address),
+                    (None, path) => Destination::Path(path?),
+                };
+                Some(raw::send_to(fd, bytes, to))
+            }
+            _ => None,
+        }
     }
 
     fn send_batch(

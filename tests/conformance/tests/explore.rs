@@ -126,7 +126,7 @@ fn a_seed_is_run_and_said() {
 /// Every kernel departs from some clause: why there is unisend.
 #[test]
 fn the_clauses_from_which_the_kernel_departs_are_counted() {
-    let output = explore(&["--seed", "5", "--programs", "300", "--kernel"], "");
+    let output = explore(&["--seed", "5", "--programs", "150", "--kernel"], "");
     assert!(output.status.success(), "{}", printed(&output));
     let counted =
         printed(&output).lines().filter(|line| line.starts_with("    F1 ") || line.starts_with("    S1 "));

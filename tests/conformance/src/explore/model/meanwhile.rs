@@ -68,7 +68,7 @@ impl Model {
         if !loops(call) && waiting == Waiting::WithSignals {
             right.fails.push(Interrupted);
         }
-        if !loops(call) && self.system == System::OpenBsd {
+        if !loops(call) && (waiting == Waiting::ByPoll || self.system == System::OpenBsd) {
             right.fails.push(WouldBlock);
         }
         right

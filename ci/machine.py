@@ -378,6 +378,11 @@ class Run:
     wrong: str = ""
     files: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    @property
+    def began(self) -> bool:
+        """Whether its first process has said which kernel it runs on."""
+        return bool(re.search(r"^Linux \S+ \S+$", self.console, re.M))
+
 
 def boot(kernel: Kernel, programs: Path, directory: Path, asked: Asked) -> Run:
     """Starts the machine, waits for its end, and unpacks what it says at the end. Its console is kept in any case."""

@@ -102,6 +102,13 @@ class Machine(unittest.TestCase):
         self.assertIn("no results came back", cells["machine"].note)
 
 
+class Began(unittest.TestCase):
+    def test_a_kernel_that_panics_has_not_begun(self):
+        oops = "[    0.0] Linux version 6.12.1-amd64 (gcc)\n[    6.5] Kernel panic - not syncing: Fatal exception in interrupt\n"
+        self.assertFalse(machine.Run(oops).began)
+        self.assertTrue(machine.Run(f"{oops}Linux 6.12.1-amd64 x86_64\nas root:\n").began)
+
+
 class Results(unittest.TestCase):
     def console(self, packed: bytes) -> str:
         return f"Linux\n-----BEGIN RESULTS-----\n{base64.encodebytes(packed).decode()}-----END RESULTS-----\n"

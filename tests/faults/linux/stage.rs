@@ -67,9 +67,10 @@ pub(crate) fn run(
     position_fails: bool,
 ) -> (Watched, Result<Report, String>) {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
-    // SAFETY: the child uses nothing of the other threads: they only wait, or fork and wait like this one.
+    // SAFETY: the one other thread that this process can have, the test's main thread, only waits.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
+            nix::unistd::alarm::set(PATIENCE);
             let told = in_child(script, position_fails);
             let written = fs::File::from(writer).write_all(told.as_bytes());
             // SAFETY: it ends the child without running the exit handlers of the parent.
@@ -117,7 +118,6 @@ fn in_child(script: &dyn Fn(&Stage) -> Told, position_fails: bool) -> String {
 fn prepare() {
     // SAFETY: the default disposition runs no code of this process.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
-    nix::unistd::alarm::set(PATIENCE);
     nix::sys::ptrace::traceme().expect("ptrace(2) is permitted");
 }
 

@@ -1,9 +1,13 @@
 //! The table: the system calls of each call of the library, and the faults of each.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Write};
 
+use nix::fcntl::OFlag;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
 use unisend::SocketKind::{self, *};
 
 use super::cases::{self, Case, Role};
@@ -368,6 +372,53 @@ impl Row<'_> {
     }
 }
 
+/// Several cases are tried at a time: a supervisor waits while its process runs, and while a call is slow. Each supervisor is
+/// a process, because one that has threads may fork in the middle of another's allocation, which its child would wait for.
+const WORKERS: usize = 4;
+
+/// Between the outcomes that a worker tells, and between the parts of one.
+const SEPARATORS: [char; 2] = ['\x1e', '\x1f'];
+
+/// Starts a process that tries every so many cases, from this one on.
+fn start(first: usize, cases: &[Case], contract: &Contract) -> (Pid, File) {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    // SAFETY: the one other thread of this process, the test's main thread, only waits.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => (child, reader.into()),
+        ForkResult::Child => {
+            let mine = cases.iter().enumerate().skip(first).step_by(WORKERS);
+            let told: String = mine.map(|(index, case)| try_all(case, contract).told(index)).collect();
+            let written = File::from(writer).write_all(told.as_bytes());
+            // SAFETY: it ends the process without running the exit handlers of the parent.
+            unsafe { libc::_exit(i32::from(written.is_err())) }
+        }
+    }
+}
+
+/// Returns what a process told, with the numbers of the cases.
+fn finish((worker, mut reader): (Pid, File)) -> Vec<(usize, Outcome)> {
+    let mut told = String::new();
+    reader.read_to_string(&mut told).unwrap();
+    waitpid(worker, None).unwrap();
+    told.split_terminator(SEPARATORS[0]).map(Outcome::parse).collect()
+}
+
+impl Outcome {
+    fn told(&self, index: usize) -> String {
+        let parts =
+            [&[index.to_string(), self.runs.to_string(), self.rows.clone()][..], &self.wrong].concat();
+        parts.join(&SEPARATORS[1].to_string()) + &SEPARATORS[0].to_string()
+    }
+
+    fn parse(told: &str) -> (usize, Self) {
+        let mut parts = told.split(SEPARATORS[1]);
+        let mut part = || parts.next().expect("an outcome has three parts");
+        let (index, runs, rows) = (part(), part(), part().to_owned());
+        let outcome = Self { rows, runs: runs.parse().unwrap(), wrong: parts.map(str::to_owned).collect() };
+        (index.parse().unwrap(), outcome)
+    }
+}
+
 /// Says why no process can be followed here, if none can.
 fn cannot_follow() -> Option<String> {
     let shown = std::env::current_exe().ok();
@@ -386,21 +437,10 @@ fn every_call_with_every_fault() {
         return crate::sockets::skipped(format_args!("{why}"));
     }
     let (cases, contract) = (cases::all(), Contract::read());
-    // Several at a time: a supervisor waits while its process runs, and while a call is slow.
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, SeqCst);
-            let Some(case) = cases.get(index) else { return done };
-            done.push((index, try_all(case, &contract)));
-        }
-    };
-    let mut outcomes: Vec<_> = std::thread::scope(|scope| {
-        let workers = [(); 4].map(|()| scope.spawn(worker));
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    });
+    let workers: Vec<_> = (0..WORKERS).map(|first| start(first, &cases, &contract)).collect();
+    let mut outcomes: Vec<_> = workers.into_iter().flat_map(finish).collect();
     outcomes.sort_by_key(|outcome| outcome.0);
+    assert_eq!(outcomes.len(), cases.len(), "a process that tries cases died");
 
     let mut text = String::from("| call | system call |");
     COLUMNS.iter().for_each(|(_, name)| write!(text, " {name} |").unwrap());

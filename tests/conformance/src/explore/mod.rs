@@ -203,7 +203,8 @@ impl Running {
                     self.sockets.wait_for_the_end(place)?;
                 }
                 self.settle()?;
-                self.shown.lines.push(format!("{step:?}"));
+                let differs = self.differs();
+                self.shown.lines.push(format!("{step:?}{differs}"));
                 Ok(Ok(()))
             }
         }
@@ -240,8 +241,14 @@ impl Running {
     fn settle(&mut self) -> Result<(), Stop> {
         for place in self.sockets.settle(&self.model.about_to_learn())? {
             self.model.report_was_lost(place);
+            self.has_differed = true;
         }
         Ok(())
+    }
+
+    /// Returns the mark of a line after which a program can be different on another system.
+    const fn differs(&self) -> &'static str {
+        if self.has_differed { " (differs)" } else { "" }
     }
 
     fn receive(
@@ -280,7 +287,7 @@ impl Running {
         match said {
             Ok(said) => {
                 self.has_differed |= said.differs;
-                let differs = if self.has_differed { " (differs)" } else { "" };
+                let differs = self.differs();
                 let _ = write!(line, " [{}]{differs}", said.clause);
                 self.shown.lines.push(line);
                 Ok(())

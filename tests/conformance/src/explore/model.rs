@@ -20,6 +20,10 @@ use super::program::{Call, How, Kind, PLACES, Step, Target};
 /// This many bytes fit into the buffers of a socket that nobody has set, on every system.
 const SURELY_FITS: usize = 1024;
 
+/// This many bytes can wait in a TCP socket of OpenBSD for their acknowledgement, and what surely fits still does: its
+/// buffer has 16 KiB, and the acknowledgement of less than half of that can take 200 ms.
+const UNACKNOWLEDGED: usize = 8192;
+
 /// A system that the contract speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
@@ -140,6 +144,8 @@ struct Chunk {
     descriptors: Vec<u8>,
     /// The last byte is urgent: it can be received on its own, or be lost (F8e, F8f).
     urgent: bool,
+    /// OpenBSD may have sent it in several parts, and the last byte of each is urgent (F2).
+    urgent_parts: bool,
     sender: usize,
     /// It came before the receiver asked for what comes with it.
     came_before_asking: bool,
@@ -161,11 +167,17 @@ struct Socket {
     usual_buffers: bool,
     /// More was once sent than certainly fits. Acknowledgements may be on their way.
     was_full: bool,
+    /// How much it has sent as a stream.
+    sent: usize,
+    /// Linux and OpenBSD have treated it differently, so that all that follows may differ.
+    diverged: bool,
     probed: bool,
     /// It asked for what comes with a datagram, and was told that it will get it.
     asked: bool,
-    /// Data was on its way when its receiver was shut down, so the connection may have been reset (S11b).
+    /// Data was on its way when its receiver was shut down (S11b) or closed, so the connection may have been reset.
     may_be_reset: bool,
+    /// The network may still report that a datagram was refused (S19, D4).
+    may_be_refused: bool,
     /// The kernel made it together with its peer.
     paired: bool,
     incoming: VecDeque<Chunk>,
@@ -183,9 +195,12 @@ impl Socket {
             receiving_shut: false,
             usual_buffers: true,
             was_full: false,
+            sent: 0,
+            diverged: false,
             probed: false,
             asked: false,
             may_be_reset: false,
+            may_be_refused: false,
             paired: false,
             incoming: VecDeque::new(),
         }
@@ -193,6 +208,10 @@ impl Socket {
 
     fn queued(&self) -> usize {
         self.incoming.iter().map(|chunk| chunk.bytes.len()).sum()
+    }
+
+    fn descriptors_in_flight(&self) -> usize {
+        self.incoming.iter().map(|chunk| chunk.descriptors.len()).sum()
     }
 
     fn queued_from(&self, sender: usize) -> usize {
@@ -246,10 +265,14 @@ impl Model {
         self.is(place, |socket| socket.probed)
     }
 
-    /// Returns whether something is on its way to the socket in this place, so that a receive can wait for it.
+    /// Returns whether something is on its way to the socket in this place, data or the end of a stream, so that a
+    /// receive can wait for it.
     #[must_use]
     pub fn will_arrive(&self, place: usize) -> bool {
-        self.is(place, |socket| socket.incoming.iter().any(|chunk| !chunk.may_be_lost && !chunk.urgent))
+        self.is(place, |socket| {
+            let data = socket.incoming.iter().any(|chunk| !chunk.may_be_lost && !chunk.urgent);
+            data || (socket.kind == Kind::Tcp && receive::ends(socket, &self.sockets))
+        })
     }
 
     /// Returns the places whose sockets are about to learn that their peer is gone: from the peer's close, or
@@ -267,6 +290,9 @@ impl Model {
             && socket.kind.is_udp()
         {
             socket.life = Life::Connected;
+            // OpenBSD's poll(2) does not tell a report from data, so it may be there.
+            socket.may_be_refused = self.system == System::OpenBsd;
+            socket.diverged = true;
         }
     }
 
@@ -385,6 +411,7 @@ impl Model {
             Step::Connect(from, to, accepted) => self.connect(from, to, accepted),
             Step::ConnectToNobody(place, waits) => self.change(place, |socket| {
                 socket.life = if waits { Life::Refused } else { Life::Pending(&[ErrorKind::Refused]) };
+                socket.diverged |= waits; // S6
             }),
             Step::Shutdown(place, how) => self.shut_down(place, how),
             Step::Close(place) => self.close(place, false),
@@ -403,12 +430,16 @@ impl Model {
         }
     }
 
-    /// Returns the places whose TCP sockets can see the end of what their peer sent.
+    /// Returns the places whose TCP sockets can see the end of what their peer sent. On OpenBSD the end can wait behind
+    /// data that its receiver has no room for.
     #[must_use]
     pub fn at_the_end(&self) -> Vec<usize> {
+        let has_room = |socket: &Socket| self.system == System::Linux || socket.queued() <= UNACKNOWLEDGED;
         let ended = |socket: &Socket| {
             let peer = socket.peer.map(|peer| &self.sockets[peer]);
-            socket.kind == Kind::Tcp && peer.is_some_and(|peer| !peer.open || peer.sending_shut)
+            socket.kind == Kind::Tcp
+                && peer.is_some_and(|peer| !peer.open || peer.sending_shut)
+                && has_room(socket)
         };
         (0..PLACES).filter(|&place| self.is(place, ended)).collect()
     }
@@ -422,6 +453,10 @@ impl Model {
         let Some(socket) = self.at(place) else { return Err("an empty place".to_owned()) };
         let (clause, right) = match socket.kind {
             kind if !kind.is_unix() => ("C4", Answer::Failed(ErrorKind::Unsupported)),
+            // It was not seen on OpenBSD whether a pair of datagram sockets has credentials.
+            Kind::UnixDatagram if self.system == System::OpenBsd && socket.paired => {
+                return Ok(Said::differs("C4"));
+            }
             Kind::UnixDatagram if !socket.paired => ("C4", Answer::Failed(ErrorKind::NotConnected)),
             _ if matches!(socket.life, Life::New | Life::Listening) => {
                 ("C4", Answer::Failed(ErrorKind::NotConnected))
@@ -491,12 +526,18 @@ impl Model {
     }
 
     fn shut_down(&mut self, place: usize, how: How) {
-        self.change(place, |socket| {
-            socket.sending_shut |= how != How::Receiving;
-            socket.receiving_shut |= how != How::Sending;
-        });
+        let Some(number) = self.places[place] else { return };
+        let socket = &mut self.sockets[number];
+        socket.sending_shut |= how != How::Receiving;
+        socket.receiving_shut |= how != How::Sending;
+        socket.diverged |= socket.life == Life::New; // S1b, S12b, S20c
+        if how != How::Sending {
+            self.receive_no_more(number);
+        }
         // Linux answers data for a TCP socket that does neither with a reset (S11b).
-        let Some(number) = self.places[place].filter(|_| self.system == System::Linux) else { return };
+        if self.system == System::OpenBsd {
+            return;
+        }
         let socket = &self.sockets[number];
         let does_neither = socket.sending_shut && socket.receiving_shut;
         let (Kind::Tcp, true, Some(peer)) = (socket.kind, does_neither, socket.peer) else { return };
@@ -505,6 +546,23 @@ impl Model {
             self.sockets[peer].may_be_reset = true;
         } else if self.sockets[peer].life == Life::Connected {
             self.sockets[peer].life = Life::PeerClosed;
+        }
+    }
+
+    /// Follows the end of receiving. Linux keeps what has come. OpenBSD drops it, except an urgent byte (sorflush()).
+    fn receive_no_more(&mut self, number: usize) {
+        let socket = &mut self.sockets[number];
+        socket.diverged = true;
+        let peer = socket.peer;
+        let dropped = if self.system == System::OpenBsd { socket.queued() } else { 0 };
+        if self.system == System::OpenBsd {
+            socket.incoming.retain(|chunk| chunk.urgent);
+        }
+        if let Some(peer) = peer.filter(|_| !socket.kind.is_udp()) {
+            let peer = &mut self.sockets[peer];
+            peer.diverged = true;
+            // The sender still counts what was dropped, until it sends the next time.
+            peer.was_full |= dropped > SURELY_FITS;
         }
     }
 
@@ -525,8 +583,12 @@ impl Model {
         if !matches!(socket.life, Life::Connected | Life::PeerClosed) {
             return;
         }
-        // OpenBSD does not reset a connection because of what was not read.
-        let unread = !closed.incoming.is_empty() && self.system == System::Linux;
+        // OpenBSD does not reset a connection because of what was not read, but because of what had not come.
+        let unread = !closed.incoming.is_empty();
+        socket.diverged |= unread && !socket.kind.is_datagram();
+        socket.may_be_reset |=
+            self.system == System::OpenBsd && socket.kind == Kind::Tcp && (unread || closed.receiving_shut);
+        let unread = unread && self.system == System::Linux;
         socket.life = match socket.kind {
             Kind::UdpV4 | Kind::UdpV6 => return,
             Kind::UnixDatagram => Life::Pending(&[Reset]),

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockType, SockaddrStorage, UnixAddr, connect, getsockname, listen, setsockopt,
-    sockopt,
+    AddressFamily, Backlog, MsgFlags, SockType, SockaddrStorage, UnixAddr, connect, getsockname, listen,
+    recv, setsockopt, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use unisend::{
@@ -22,7 +22,7 @@ use unisend::{
     SocketKind, SocketRef, Transfer,
 };
 
-use super::model::{Answer, Arrival, Model};
+use super::model::{Answer, Arrival, Model, System};
 use super::payload::{self, FILES, Payload};
 use super::peer::{self, Delivered, Peer};
 use super::program::{Call, Flags, How, Kind, Meanwhile, PLACES, Step, Taking, Target, Waiting, Whole};
@@ -223,12 +223,14 @@ impl Sockets {
                 let path = address.as_path().expect("a unix socket is bound to a path");
                 connect(client, &UnixAddr::new(path)?)?;
             }
-            _ => connect(client, &SockaddrStorage::from(internet_address(target)?))?,
+            _ => connect_to(&self.fd(from), internet_address(target)?)?,
         }
         if kind.is_datagram() {
             return Ok(());
         }
         let kind = *kind;
+        // OpenBSD's listener can learn of a connection after its client, and may be one that does not wait.
+        scene::wait_until(target, PollFlags::POLLIN)?;
         let server = raw::accept(target.as_fd())?;
         scene::set_nonblocking(&server, false)?;
         self.put(accepted, kind, server)
@@ -269,7 +271,7 @@ impl Sockets {
             let placed = self.placed(place);
             let is_told = match placed.kind {
                 Kind::UnixDatagram => true,
-                kind if kind.is_udp() => scene::wait_for(&placed.fd, PollFlags::empty(), REPORT)?,
+                kind if kind.is_udp() => has_report(&placed.fd)?,
                 _ => scene::wait_for(&placed.fd, PollFlags::empty(), PATIENCE)?,
             };
             if !is_told {
@@ -283,12 +285,8 @@ impl Sockets {
     pub(crate) fn wait_for_the_end(&self, place: usize) -> Result<(), Stop> {
         #[cfg(target_os = "linux")]
         scene::wait_for(&self.fd(place), PollFlags::from_bits_retain(libc::POLLRDHUP), PATIENCE)?;
-        // OpenBSD's poll(2) does not tell the end of a stream from data.
         #[cfg(not(target_os = "linux"))]
-        {
-            let _ = place;
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        wait_for_end_of_stream(self.fd(place))?;
         Ok(())
     }
 
@@ -755,6 +753,51 @@ fn said(
 ) -> (bool, Option<u8>, bool) {
     let is_loopback = destination.is_some_and(|destination| destination.address.is_loopback());
     (is_loopback, class, hop_limit.is_some_and(|limit| limit > 0))
+}
+
+/// Returns whether the network reports soon that a datagram was refused.
+fn has_report(fd: &OwnedFd) -> Result<bool, Stop> {
+    if System::HERE == System::Linux {
+        return scene::wait_for(fd, PollFlags::empty(), REPORT);
+    }
+    // OpenBSD's poll(2) does not tell an error from data. A peek does, unless there is data, and leaves the error.
+    scene::wait_for(fd, PollFlags::POLLIN, REPORT)?;
+    let peeked = recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+    Ok(peeked == Err(nix::Error::ECONNREFUSED))
+}
+
+/// Waits until kqueue(2) reports the end of a stream. poll(2) does not tell it from data.
+#[cfg(not(target_os = "linux"))]
+fn wait_for_end_of_stream(fd: BorrowedFd<'_>) -> Result<(), Stop> {
+    use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+    let number = usize::try_from(fd.as_raw_fd()).expect("a descriptor that is open");
+    let (ask, none) = (EvFlags::EV_ADD | EvFlags::EV_CLEAR, FilterFlag::empty());
+    let changes = [KEvent::new(number, EventFilter::EVFILT_READ, ask, none, 0, 0)];
+    let mut came = changes;
+    let queue = Kqueue::new()?;
+    let since = std::time::Instant::now();
+    let patience = std::time::Duration::from_millis(PATIENCE.into());
+    let mut changes = &changes[..];
+    while let Some(left) = patience.checked_sub(since.elapsed()) {
+        let left = libc::timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
+        let count = queue.kevent(changes, &mut came, Some(left))?;
+        if count == 0 || came[0].flags().contains(EvFlags::EV_EOF) {
+            break;
+        }
+        changes = &[];
+    }
+    Ok(())
+}
+
+/// Connects to an internet address. The socket may be one that does not wait.
+fn connect_to(socket: &BorrowedFd<'_>, address: SocketAddr) -> Result<(), Stop> {
+    let address = SockaddrStorage::from(address);
+    match connect(socket.as_raw_fd(), &address) {
+        Err(nix::Error::EINPROGRESS) => scene::wait_until(socket, PollFlags::POLLOUT),
+        // OpenBSD's UDP socket is connected, and returns what the network reported before.
+        Err(nix::Error::ECONNREFUSED) => Ok(connect(socket.as_raw_fd(), &address)?),
+        outcome => Ok(outcome?),
+    }
 }
 
 fn reset_when_closed(fd: &impl AsFd) -> Result<(), Stop> {

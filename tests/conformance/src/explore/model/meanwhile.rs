@@ -30,11 +30,12 @@ impl Model {
         let socket = &self.sockets[number];
         let right = match self.refusal(socket, call, payload, Flags(0)) {
             Some(refusal) => refusal,
-            None => {
-                self.waits(socket.kind, call, payload, meanwhile, waiting).or_too_long(socket, payload, 0)
-            }
+            None => self.waits(socket, call, payload, meanwhile, waiting).or_too_long(socket, payload, 0),
         };
-        let said = right.check(call, payload, accepted, error)?;
+        let said = match self.has_too_many_descriptors(right.accepts, payload, accepted, error) {
+            true => Said::differs("R10"),
+            false => right.check(call, payload, accepted, error)?,
+        };
         self.check_delivered(peer, payload, meanwhile, accepted, error, delivered)?;
         if meanwhile == Meanwhile::Reads {
             self.change(peer, |peer| peer.incoming.clear());
@@ -49,12 +50,13 @@ impl Model {
     /// room in a queue of datagrams (B3b).
     fn waits(
         &self,
-        kind: Kind,
+        socket: &Socket,
         call: Call,
         payload: &Payload,
         meanwhile: Meanwhile,
         waiting: Waiting,
     ) -> Right {
+        let kind = socket.kind;
         let peer_goes = meanwhile != Meanwhile::Reads;
         let gone: &[ErrorKind] = if peer_goes { &[Disconnected, Reset] } else { &[] };
         let accepts = match kind.is_stream() {
@@ -68,8 +70,18 @@ impl Model {
         if !loops(call) && waiting == Waiting::WithSignals {
             right.fails.push(Interrupted);
         }
-        if !loops(call) && (waiting == Waiting::ByPoll || self.system == System::OpenBsd) {
+        if !loops(call) && waiting == Waiting::ByPoll {
             right.fails.push(WouldBlock);
+        }
+        if self.system == System::OpenBsd {
+            let peer = socket.peer.map(|peer| &self.sockets[peer]);
+            let usual = socket.usual_buffers && peer.is_some_and(|peer| peer.usual_buffers);
+            // A loop tries again for about a second. Descriptors may never fit into small buffers (R13).
+            let gives_up = kind == Kind::UnixDatagram || (payload.descriptors > 0 && !usual);
+            right.fails.extend((!loops(call) || gives_up).then_some(WouldBlock));
+            // The receiver can close between the check of the state and the delivery (uipc_dgram_send()).
+            let is_parted = kind == Kind::UnixDatagram && peer_goes;
+            right.fails.extend(is_parted.then_some(NotConnected));
         }
         right
     }
@@ -85,8 +97,8 @@ impl Model {
     ) -> Result<(), Wrong> {
         let Some(peer) = self.at(peer) else { return Err("a peer".to_owned()) };
         let data = payload.messages.concat();
-        // OpenBSD does not say how much was accepted before an error (I5).
-        let is_known = self.system == System::Linux || error.is_none();
+        // OpenBSD does not say how much was accepted before the peer was gone (I5).
+        let is_known = self.system == System::Linux || !matches!(error, Some(Disconnected | Reset));
         let most = if is_known { accepted } else { data.len() };
         let mut expected: Vec<u8> = peer.incoming.iter().flat_map(|chunk| &chunk.bytes).copied().collect();
         expected.extend(&data[..most]);

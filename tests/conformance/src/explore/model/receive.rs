@@ -3,7 +3,7 @@
 use unisend::ErrorKind::{self, *};
 
 use super::super::program::{Flags, Kind, Taking};
-use super::{Answer, Arrival, Chunk, Life, Model, Said, Socket, System, Wrong};
+use super::{Answer, Arrival, Chunk, Life, Model, SURELY_FITS, Said, Socket, System, Wrong};
 
 const PEEK: u32 = 1 << 1;
 const OUT_OF_BAND: u32 = 1 << 2;
@@ -24,6 +24,39 @@ impl Model {
         answer: &Answer,
     ) -> Result<Said, Wrong> {
         let Some(number) = self.places[place] else { return Err("an empty place".to_owned()) };
+        let differs = self.arrivals_differ(number, taking, room);
+        let said = self.received_by(number, taking, room, flags, answer)?;
+        Ok(Said { differs: said.differs || differs, ..said })
+    }
+
+    /// Returns whether Linux and OpenBSD, or another time, can answer this differently.
+    fn arrivals_differ(&self, number: usize, taking: Taking, room: usize) -> bool {
+        let socket = &self.sockets[number];
+        let first = socket.incoming.front().map_or(0, |chunk| chunk.bytes.len());
+        // OpenBSD takes this as a success without data (soreceive()).
+        let takes_nothing = room == 0 && taking.most_descriptors().is_none() && socket.incoming.is_empty();
+        // OpenBSD's TCP holds small parts back until others are acknowledged, and its loopback needs time.
+        let comes_later = match socket.kind {
+            Kind::Tcp => first > SURELY_FITS || (socket.incoming.len() > 1 && room > first),
+            kind if kind.is_udp() => matches!(taking, Taking::Many(_)) && socket.incoming.len() > 1,
+            _ => false,
+        };
+        // OpenBSD's records have no sender (N3).
+        let is_named = socket.incoming.front().is_some_and(|chunk| self.sockets[chunk.sender].named);
+        let has_sender = socket.kind == Kind::UnixSeqpacket && is_named;
+        // OpenBSD says that an empty message was truncated if there was no room (R30).
+        let is_empty = !socket.kind.is_stream() && room == 0 && first == 0;
+        socket.diverged || takes_nothing || comes_later || has_sender || is_empty
+    }
+
+    fn received_by(
+        &mut self,
+        number: usize,
+        taking: Taking,
+        room: usize,
+        flags: Flags,
+        answer: &Answer,
+    ) -> Result<Said, Wrong> {
         let socket = &self.sockets[number];
         if let Some((clause, kind)) = refusal(socket.kind, taking, room, flags) {
             return match answer {
@@ -68,6 +101,8 @@ impl Model {
                 socket.life = Life::Over;
                 Ok(Said::differs("S11b"))
             }
+            // The report of the network came late (S19).
+            (Life::Connected, Refused) if socket.may_be_refused => Ok(Said::differs("F7e")),
             (Life::Over, Disconnected) if socket.kind == Kind::Tcp => Ok(Said::differs("S8")),
             (Life::New | Life::Listening | Life::Refused, NotConnected) if !socket.kind.is_datagram() => {
                 Ok(Said::same("B9"))
@@ -139,7 +174,11 @@ impl Model {
         let socket = &self.sockets[number];
         let unread = socket.incoming.iter().any(|chunk| !chunk.urgent);
         let was_reset = socket.may_be_reset || matches!(socket.life, Life::Pending(_) | Life::Over);
-        let may_end = socket.receiving_shut || was_reset || ends(socket, &self.sockets);
+        // OpenBSD has ended a TCP socket that was refused (S6), or that was shut down before it had a peer (S1b).
+        let was_ended = self.system == System::OpenBsd
+            && socket.kind == Kind::Tcp
+            && (socket.life == Life::Refused || (socket.life == Life::New && socket.sending_shut));
+        let may_end = socket.receiving_shut || was_reset || was_ended || ends(socket, &self.sockets);
         if !may_end || (unread && !socket.receiving_shut && !was_reset) {
             return Err(format!(
                 "no end: {} bytes are left, and the life is {:?}",
@@ -193,6 +232,9 @@ impl Model {
         {
             return self.record_ended(number, room, arrival);
         }
+        if self.is_nothing(number, taking, room, arrival) {
+            return Ok(Said::differs("F7d"));
+        }
         let Some(at) = self.first(number, room, arrival) else {
             let lengths: Vec<usize> = socket.incoming.iter().map(|chunk| chunk.bytes.len()).collect();
             return Err(format!(
@@ -200,10 +242,18 @@ impl Model {
             ));
         };
         let chunk = socket.incoming[at].clone();
-        if arrival.end {
+        let is_openbsd = self.system == System::OpenBsd;
+        // Without room for the descriptors OpenBSD says of an empty record what it says of the end (R3c).
+        let looks_ended = is_openbsd
+            && socket.kind == Kind::UnixSeqpacket
+            && taking == Taking::WithoutDescriptors
+            && chunk.bytes.is_empty();
+        if arrival.end && !looks_ended {
             return Err("R4: a datagram or record, which is not the end".to_owned());
         }
-        if arrival.truncated != (chunk.bytes.len() > room) {
+        // OpenBSD says that an empty message was truncated if there was no room.
+        let is_longer = chunk.bytes.len() > room || (is_openbsd && room == 0);
+        if arrival.truncated != is_longer {
             return Err(format!("D6: truncated, only if {} bytes do not fit", chunk.bytes.len()));
         }
         let sender = &self.sockets[chunk.sender];
@@ -219,7 +269,18 @@ impl Model {
         let loses_more = socket.asked && taking == Taking::WithoutDescriptors;
         let (sent, came) = (&chunk.descriptors, &arrival.descriptors);
         check_descriptors(self.system, taking, loses_more, sent, came, arrival.lost)?;
-        self.sockets[number].incoming.drain(..=at);
+        if self.may_overtake(number) {
+            let incoming = &mut self.sockets[number].incoming;
+            incoming.remove(at);
+            // What was lost of the same sender cannot come any more.
+            let mut position = 0;
+            incoming.retain(|other| {
+                position += 1;
+                position > at || !other.may_be_lost || other.sender != chunk.sender
+            });
+        } else {
+            self.sockets[number].incoming.drain(..=at);
+        }
         let closes = loses_more || taking.most_descriptors().is_none() && !chunk.descriptors.is_empty();
         Ok(Said { clause: "D6", differs: at > 0 || chunk.may_be_lost || closes })
     }
@@ -241,6 +302,27 @@ impl Model {
         Err(format!("N4, N7, N8: its destination, class and hop limit {right:?}, not {:?}", arrival.said))
     }
 
+    /// OpenBSD has one queue for each flow of datagrams over loopback.
+    fn may_overtake(&self, number: usize) -> bool {
+        self.system == System::OpenBsd && self.sockets[number].kind.is_udp()
+    }
+
+    /// Returns whether this is what OpenBSD returns where Linux fails with `WouldBlock`: nothing, into no room for data
+    /// and none for descriptors.
+    fn is_nothing(&self, number: usize, taking: Taking, room: usize, arrival: &Arrival) -> bool {
+        let socket = &self.sockets[number];
+        let without_control = match taking {
+            Taking::WithDescriptors | Taking::OneDescriptor => false,
+            Taking::WithoutDescriptors => true,
+            Taking::Many(_) => socket.kind.is_unix(),
+        };
+        self.system == System::OpenBsd
+            && room == 0
+            && without_control
+            && socket.incoming.iter().all(|chunk| chunk.may_be_lost)
+            && *arrival == Arrival::default()
+    }
+
     fn record_ended(&self, number: usize, room: usize, arrival: &Arrival) -> Result<Said, Wrong> {
         let socket = &self.sockets[number];
         let has_certain = socket.incoming.iter().any(|chunk| !chunk.may_be_lost);
@@ -256,10 +338,16 @@ impl Model {
     /// Returns which of the datagrams arrived: the first that was not lost.
     fn first(&self, number: usize, room: usize, arrival: &Arrival) -> Option<usize> {
         let incoming = &self.sockets[number].incoming;
-        let surely = incoming.iter().position(|chunk| !chunk.may_be_lost).unwrap_or(incoming.len());
-        (0..=surely.min(incoming.len().checked_sub(1)?)).find(|&at| {
-            let bytes = &incoming[at].bytes;
-            bytes.iter().take(room).eq(arrival.bytes.iter())
+        let overtakes = self.may_overtake(number);
+        let may_come = |at: usize| {
+            let waits =
+                |chunk: &Chunk| !chunk.may_be_lost && (!overtakes || chunk.sender == incoming[at].sender);
+            !incoming.iter().take(at).any(waits)
+        };
+        (0..incoming.len()).filter(|&at| may_come(at)).find(|&at| {
+            let Chunk { bytes, sender, .. } = &incoming[at];
+            let is_of_sender = !overtakes || arrival.sender.is_none_or(|named| named == *sender);
+            is_of_sender && bytes.iter().take(room).eq(arrival.bytes.iter())
         })
     }
 
@@ -272,6 +360,9 @@ impl Model {
             return if may { Ok(Said::differs("F8g")) } else { Err("F8: no end".to_owned()) };
         }
         let [byte] = arrival.bytes[..] else { return Err("F8: one byte".to_owned()) };
+        if socket.incoming.iter().any(|chunk| chunk.urgent_parts && chunk.bytes.contains(&byte)) {
+            return Ok(Said::differs("F2"));
+        }
         let found =
             socket.incoming.iter_mut().find(|chunk| chunk.urgent && chunk.bytes.back() == Some(&byte));
         let Some(chunk) = found else { return Err("F8: an urgent byte that was sent".to_owned()) };
@@ -304,7 +395,7 @@ fn refusal(
 }
 
 /// Returns whether nothing can follow what was sent to the socket.
-fn ends(socket: &Socket, sockets: &[Socket]) -> bool {
+pub(super) fn ends(socket: &Socket, sockets: &[Socket]) -> bool {
     let peer_is_done = socket.peer.is_some_and(|peer| !sockets[peer].open || sockets[peer].sending_shut);
     match socket.kind {
         kind if kind.is_datagram() => false,
@@ -343,6 +434,13 @@ fn take(
     let mut left = bytes;
     while !left.is_empty() {
         let chunk = rest.front_mut()?;
+        if chunk.urgent_parts {
+            left = take_parts(chunk, left)?;
+            if chunk.bytes.is_empty() {
+                rest.pop_front();
+            }
+            continue;
+        }
         let whole = chunk.clone();
         let plain = chunk.bytes.len() - usize::from(chunk.urgent);
         let count = plain.min(left.len());
@@ -367,4 +465,18 @@ fn take(
         }
     }
     Some((begun, rest))
+}
+
+/// Takes these bytes off a chunk of which any byte may have been taken out as urgent. Returns what is left of them.
+fn take_parts<'a>(chunk: &mut Chunk, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let mut left = bytes;
+    while let Some((first, others)) = left.split_first() {
+        let Some(next) = chunk.bytes.pop_front() else { return Some(left) };
+        if next == *first {
+            left = others;
+        } else if chunk.bytes.front().is_some_and(|after| after != first) {
+            return None;
+        }
+    }
+    Some(left)
 }

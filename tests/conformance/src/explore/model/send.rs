@@ -4,7 +4,7 @@ use unisend::ErrorKind::{self, *};
 
 use super::super::payload::Payload;
 use super::super::program::{Call, FILE_BYTES, Flags, Kind, Target, Whole};
-use super::{Answer, Chunk, Life, Model, SURELY_FITS, Said, Socket, System, Wrong};
+use super::{Answer, Chunk, Life, Model, SURELY_FITS, Said, Socket, System, UNACKNOWLEDGED, Wrong};
 
 /// The longest datagram of UDP over IPv4 (B1).
 const LONGEST_UDP_V4: usize = 65_507;
@@ -14,6 +14,15 @@ const LONGEST_DATAGRAM: usize = 65_535;
 
 /// OpenBSD's limit of a UDP datagram, unless it was set (B1).
 const OPENBSD_UDP: usize = 9216;
+
+/// The last byte is urgent (F2).
+const OUT_OF_BAND: u32 = 1;
+
+/// The datagram goes to a host of the local network alone (F1b).
+const DONT_ROUTE: u32 = 1 << 1;
+
+/// So many descriptors in flight are fewer than any limit on Linux (R10).
+const MANY_DESCRIPTORS: usize = 128;
 
 /// A hint that more data follows (F4).
 const MORE: u32 = 1 << 4;
@@ -74,17 +83,57 @@ impl Model {
     ) -> Result<Said, Wrong> {
         let Some(number) = self.places[place] else { return Err("an empty place".to_owned()) };
         let Answer::Sent(accepted, error) = *answer else { return Err("an answer of a send".to_owned()) };
+        let differs = self.systems_differ(number, call, payload, flags);
+        let marked = |said: Said| Said { differs: said.differs || differs, ..said };
         if let Some(refusal) = self.refusal(&self.sockets[number], call, payload, flags) {
-            return refusal.check(call, payload, accepted, error);
+            return refusal.check(call, payload, accepted, error).map(marked);
         }
         let right = self.right(number, call, payload).or_too_long(
             &self.sockets[number],
             payload,
             self.in_flight(number),
         );
+        if self.has_too_many_descriptors(right.accepts, payload, accepted, error) {
+            return Ok(Said::differs("R10"));
+        }
         let said = right.check(call, payload, accepted, error)?;
         self.follow_send(number, call, payload, flags, accepted, error);
-        Ok(said)
+        Ok(marked(said))
+    }
+
+    /// Returns whether Linux and OpenBSD can answer this differently, although each has one right answer.
+    fn systems_differ(&self, number: usize, call: Call, payload: &Payload, Flags(flags): Flags) -> bool {
+        let socket = &self.sockets[number];
+        let target = target(call);
+        let is_unrouted = socket.kind == Kind::UdpV4 && flags & DONT_ROUTE != 0 && payload.takes_flags;
+        let names_another = target != Target::Peer && socket.peer.is_some(); // A4
+        let to = self.receiver(socket, target).map(|to| &self.sockets[to]);
+        let is_unwilling = |to: &Socket| {
+            let other = to.peer.is_some_and(|peer| peer != number);
+            to.receiving_shut || (socket.kind == Kind::UnixDatagram && other) // S15, A11
+        };
+        // Linux drops what such a socket has not received (S17b).
+        let drops = socket.kind == Kind::UnixDatagram
+            && matches!(socket.life, Life::Pending(_))
+            && !socket.incoming.is_empty();
+        socket.diverged || is_unrouted || names_another || drops || to.is_some_and(is_unwilling)
+    }
+
+    /// Linux counts the descriptors of an ordinary user, up to those that a process may open. OpenBSD counts those of all
+    /// users, and also those of sockets that were closed a moment ago (R10).
+    pub(super) fn has_too_many_descriptors(
+        &self,
+        accepts: Accepts,
+        payload: &Payload,
+        accepted: usize,
+        error: Option<ErrorKind>,
+    ) -> bool {
+        let in_flight: usize = self.sockets.iter().map(Socket::descriptors_in_flight).sum();
+        (self.system == System::OpenBsd || in_flight > MANY_DESCRIPTORS)
+            && accepts != Accepts::Nothing
+            && payload.descriptors > 0
+            && accepted == 0
+            && error == Some(DescriptorsInFlight)
     }
 
     /// Returns whether unisend refuses the call before the kernel sees it.
@@ -135,8 +184,6 @@ impl Model {
         call: Call,
         Flags(flags): Flags,
     ) -> Option<(&'static str, &'static [ErrorKind])> {
-        const OUT_OF_BAND: u32 = 1;
-        const DONT_ROUTE: u32 = 1 << 1;
         const END_OF_RECORD: u32 = 1 << 3;
         const UNKNOWN: u32 = 1 << 6;
         let loops = matches!(call, Call::All | Call::AllVectored(_) | Call::MessageAll(..));
@@ -172,6 +219,9 @@ impl Model {
             Life::PeerClosed if socket.kind != Kind::Tcp => fails("S13", &[Disconnected]),
             Life::Connected if socket.may_be_reset => self.room(socket, payload).or_reset(),
             Life::Connected => self.room(socket, payload),
+            Life::PeerClosed if socket.may_be_reset && self.system == System::OpenBsd => {
+                self.room(socket, payload).or_reset()
+            }
             Life::PeerClosed => self.room(socket, payload).or_gone_in_the_middle(),
         }
     }
@@ -183,15 +233,27 @@ impl Model {
         if socket.kind == Kind::UnixStream && peer.receiving_shut && self.system == System::Linux {
             return differs("S15", &[Disconnected]);
         }
+        let is_openbsd = self.system == System::OpenBsd;
+        // A receiver that was shut down has no room for descriptors (sbappendcontrol()).
+        if socket.kind == Kind::UnixStream && peer.receiving_shut && is_openbsd && payload.descriptors > 0 {
+            return differs("S15", &[WouldBlock]);
+        }
         let length = payload.bytes();
         let fits = peer.queued() + length <= SURELY_FITS && peer.incoming.len() < 8;
+        // OpenBSD has less than no room if the buffer was made smaller than what it holds.
+        if length == 0 && is_openbsd && !socket.usual_buffers {
+            return Right { accepts: Accepts::WholeOrNothing, ..differs("B6", &[WouldBlock]) };
+        }
         if length == 0 {
             return accepts("B6");
         }
         if fits && socket.usual_buffers && peer.usual_buffers && !socket.was_full {
-            return accepts("G1");
+            let differs = socket.kind == Kind::Tcp && socket.sent > UNACKNOWLEDGED;
+            return Right { said: Said { clause: "G1", differs }, ..accepts("G1") };
         }
-        let is_empty = peer.incoming.is_empty() && !socket.was_full;
+        // What the peer has read can still wait in a small buffer for its acknowledgement.
+        let has_acknowledged = !is_openbsd || socket.kind != Kind::Tcp || socket.usual_buffers;
+        let is_empty = peer.incoming.is_empty() && !socket.was_full && has_acknowledged;
         let kinds: &[ErrorKind] = if is_empty && payload.descriptors == 0 { &[] } else { &[WouldBlock] };
         Right { said: Said::differs("B5"), accepts: Accepts::Part, fails: kinds.to_vec(), stops: Vec::new() }
     }
@@ -223,6 +285,9 @@ impl Model {
         match self.system {
             System::Linux if to.receiving_shut => return differs("S15", &[Disconnected]),
             System::OpenBsd if to.receiving_shut && socket.kind == Kind::UnixDatagram => {
+                return differs("S15", &[WouldBlock]);
+            }
+            System::OpenBsd if to.receiving_shut && payload.descriptors > 0 => {
                 return differs("S15", &[WouldBlock]);
             }
             _ => {}
@@ -258,7 +323,7 @@ impl Model {
         };
         let addressed = target != Target::Peer;
         if addressed && socket.peer.is_some() && self.system == System::OpenBsd {
-            return differs("A4", &[AlreadyConnected, Reset]);
+            return self.with_address(socket, "A4", &[]);
         }
         let other = self.sockets[to].peer.is_some_and(|peer| peer != number);
         if other && self.system == System::Linux {
@@ -270,7 +335,8 @@ impl Model {
     /// A send to an address of a socket that has a peer differs (A4).
     fn with_address(&self, socket: &Socket, clause: &'static str, kinds: &[ErrorKind]) -> Right {
         match (socket.peer, self.system) {
-            (Some(_), System::OpenBsd) => differs("A4", &[AlreadyConnected, Reset]),
+            (Some(_), System::OpenBsd) if matches!(socket.life, Life::Pending(_)) => differs("S17", &[Reset]),
+            (Some(_), System::OpenBsd) => differs("A4", &[AlreadyConnected]),
             _ => fails(clause, kinds),
         }
     }
@@ -313,7 +379,9 @@ impl Model {
         let pending = matches!(socket.life, Life::Pending(_));
         match target {
             Target::Peer if pending => fails("S19", &[Refused]),
-            _ if pending => Right { accepts: Accepts::WholeOrNothing, ..differs("S19", &[Refused]) },
+            _ if pending || socket.may_be_refused => {
+                Right { accepts: Accepts::WholeOrNothing, ..differs("S19", &[Refused]) }
+            }
             // A batch can be told of one of its own datagrams (D4).
             _ if payload.messages.len() > 1 && self.is_refused(socket, target) => {
                 Right { accepts: Accepts::WholeOrNothing, ..differs("D4", &[Refused]) }
@@ -384,6 +452,13 @@ impl Model {
             }
             (Kind::Tcp, Life::Pending(kinds)) if kinds.contains(&kind) => socket.life = Life::Over,
             (Kind::Tcp, Life::Pending(_)) if !socket.sending_shut => socket.life = Life::Over,
+            (Kind::Tcp, Life::PeerClosed)
+                if socket.may_be_reset
+                    && self.system == System::OpenBsd
+                    && matches!(kind, Disconnected | Reset) =>
+            {
+                socket.life = Life::Over;
+            }
             _ => {}
         }
         if kind == WouldBlock {
@@ -404,7 +479,10 @@ impl Model {
             return;
         }
         let socket = &mut self.sockets[number];
-        socket.was_full |= !whole || self_is_large(data.len());
+        socket.sent += data.len();
+        let is_unacknowledged =
+            self.system == System::OpenBsd && socket.kind == Kind::Tcp && socket.sent > UNACKNOWLEDGED;
+        socket.was_full |= !whole || self_is_large(data.len()) || is_unacknowledged;
         if socket.life == Life::PeerClosed {
             // The reset that this causes: Linux says EPIPE for it, because the end of the stream came before.
             socket.life = Life::Pending(&[Disconnected, Reset]);
@@ -414,15 +492,24 @@ impl Model {
             }
             return;
         }
-        // OpenBSD's receiver that was shut down drops it (S15).
-        if self.sockets[peer].receiving_shut && self.system == System::OpenBsd {
-            return;
+        let urgent = flags & OUT_OF_BAND != 0 && payload.takes_flags;
+        // OpenBSD's TCP drops what comes for a receiver that was shut down, but an urgent byte. It announces no more
+        // room for it, so that its sender is full at last (S11). A unix socket queues it (S15).
+        if self.sockets[peer].receiving_shut
+            && self.system == System::OpenBsd
+            && self.sockets[peer].kind == Kind::Tcp
+        {
+            self.sockets[number].was_full = true;
+            if !urgent {
+                return;
+            }
         }
         let descriptors = payload.descriptor_files();
         self.sockets[peer].incoming.push_back(Chunk {
             bytes: data.iter().copied().collect(),
             descriptors,
-            urgent: flags & 1 != 0 && payload.takes_flags,
+            urgent,
+            urgent_parts: urgent && self.system == System::OpenBsd && data.len() > UNACKNOWLEDGED,
             came_before_asking: false,
             held: flags & MORE != 0 && payload.takes_flags,
             sender: number,
@@ -432,11 +519,14 @@ impl Model {
 
     fn deliver_datagram(&mut self, number: usize, target: Target, datagram: &[u8], payload: &Payload) {
         let refused = self.is_refused(&self.sockets[number], target);
-        let socket = &self.sockets[number];
+        let socket = &mut self.sockets[number];
         if refused && socket.kind.is_udp() {
-            self.sockets[number].life = Life::Pending(&[Refused]);
+            socket.life = Life::Pending(&[Refused]);
+            // OpenBSD reports each of a batch, and the last can come when the first was returned.
+            socket.may_be_refused |= self.system == System::OpenBsd && payload.messages.len() > 1;
             return;
         }
+        let socket = &self.sockets[number];
         let Some(to) = (match target {
             Target::Peer => socket.peer,
             Target::Place(place) | Target::FromLoopback(place) => self.places[place],
@@ -459,6 +549,7 @@ impl Model {
             descriptors: payload.descriptor_files(),
             urgent: false,
             came_before_asking: false,
+            urgent_parts: false,
             held: false,
             sender: number,
             may_be_lost,

@@ -17,6 +17,7 @@ mod raw;
 pub mod report;
 pub mod run;
 mod scene;
+pub mod soak;
 mod trial;
 
 pub use case::{Case, PerSystem, Promise, Topic};

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use unisend_conformance::explore::{self, Ended, Exploration, Programs, Route, Step};
 use unisend_conformance::report::{self, Format, Report, Screen};
+use unisend_conformance::soak::{self, Plan};
 use unisend_conformance::{Case, Topic, machine, run, suite};
 
 /// Checks what this system's kernel does when a program sends on a socket, and whether unisend keeps its
@@ -86,6 +87,24 @@ enum Command {
     },
     /// Run random programs through unisend, and check every answer against the contract
     Explore(Explore),
+    /// Send at full load between processes with low limits, and check that all comes and nothing grows
+    Soak(Soak),
+}
+
+#[derive(Args)]
+struct Soak {
+    /// How long to send
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    for_seconds: u64,
+
+    /// The seed from which the choices are made [default: a new one, which is printed]
+    #[arg(long)]
+    seed: Option<u32>,
+
+    /// How many processes: two for each pair. With fewer than two for each kind of socket, a pair takes turns
+    #[arg(long, default_value_t = soak::MOST_PROCESSES as u64,
+        value_parser = clap::value_parser!(u64).range(2..=soak::MOST_PROCESSES as u64))]
+    processes: u64,
 }
 
 #[derive(Args)]
@@ -127,6 +146,7 @@ fn main() -> ExitCode {
         Some(Command::Show { report, choice, form }) => show(&report, &choice, &form),
         Some(Command::Diff { a, b }) => diff(&a, &b),
         Some(Command::Explore(options)) => explore(&options),
+        Some(Command::Soak(options)) => soak(&options),
         None => examine(&arguments.choice, &arguments.form, Duration::from_secs(arguments.time_limit)),
     };
     let (printed, code) = match outcome {
@@ -209,7 +229,7 @@ fn explore(options: &Explore) -> Result<(String, ExitCode), String> {
     if let Some(path) = &options.replay {
         return replay(path);
     }
-    let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
+    let seed = options.seed.unwrap_or_else(new_seed);
     let until = options.for_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut exploration = Exploration::new(seed, options.transcript);
     let progress = bar(options.programs);
@@ -226,6 +246,21 @@ fn explore(options: &Explore) -> Result<(String, ExitCode), String> {
     progress.finish_and_clear();
     let code = if exploration.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     Ok((exploration.to_string(), code))
+}
+
+fn new_seed() -> u64 {
+    RandomState::new().build_hasher().finish() % 1_000_000_000
+}
+
+fn soak(options: &Soak) -> Result<(String, ExitCode), String> {
+    for lacking in machine::prepare()? {
+        eprintln!("{lacking}");
+    }
+    let seed = options.seed.unwrap_or_else(|| new_seed() as u32);
+    let time = Duration::from_secs(options.for_seconds);
+    let soaked = soak::run(&Plan { seed, time, processes: options.processes as usize });
+    let code = if soaked.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    Ok((soaked.to_string(), code))
 }
 
 fn replay(path: &Path) -> Result<(String, ExitCode), String> {

@@ -30,6 +30,7 @@ use crate::case::Stop;
 use crate::child::{self, Outcome};
 pub use crate::trial::Route;
 use sockets::Sockets;
+pub(crate) use sockets::new_pair;
 
 /// No program takes longer.
 const TIME_LIMIT: Duration = Duration::from_secs(40);

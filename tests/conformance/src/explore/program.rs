@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Tcp, Self::UdpV4, Self::UdpV6, Self::UnixStream, Self::UnixDatagram, Self::UnixSeqpacket];
 
     /// Returns whether the socket sends a stream of bytes.

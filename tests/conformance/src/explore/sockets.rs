@@ -47,7 +47,7 @@ const ARRIVAL: u16 = 20_000;
 const REPORT: u16 = 100;
 
 impl Kind {
-    const fn declared(self) -> SocketKind {
+    pub(crate) const fn declared(self) -> SocketKind {
         match self {
             Self::Tcp => SocketKind::Tcp,
             Self::UdpV4 => SocketKind::UdpV4,
@@ -183,14 +183,7 @@ impl Sockets {
     }
 
     fn pair(&mut self, kind: Kind, a: usize, b: usize) -> Result<(), Stop> {
-        let (first, second) = match kind {
-            Kind::Tcp => {
-                let (a, b) = scene::tcp_pair()?;
-                (a.into(), b.into())
-            }
-            Kind::UdpV4 | Kind::UdpV6 => udp_pair(kind)?,
-            _ => scene::unix_pair(kind.sock_type())?,
-        };
+        let (first, second) = new_pair(kind)?;
         self.places[a] = None;
         self.places[b] = None;
         self.put(a, kind, first)?;
@@ -842,6 +835,18 @@ fn new_socket(kind: Kind) -> Result<OwnedFd, Stop> {
         Kind::UdpV4 => Ok(UdpSocket::bind(scene::loopback()?)?.into()),
         Kind::UdpV6 => Ok(scene::udp_v6()?.into()),
         kind => scene::new_socket(kind.family(), kind.sock_type()),
+    }
+}
+
+/// Returns two sockets that are connected to each other.
+pub(crate) fn new_pair(kind: Kind) -> Result<(OwnedFd, OwnedFd), Stop> {
+    match kind {
+        Kind::Tcp => {
+            let (a, b) = scene::tcp_pair()?;
+            Ok((a.into(), b.into()))
+        }
+        Kind::UdpV4 | Kind::UdpV6 => udp_pair(kind),
+        _ => scene::unix_pair(kind.sock_type()),
     }
 }
 

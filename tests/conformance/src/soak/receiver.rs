@@ -39,14 +39,14 @@ pub(super) struct Stock {
     room: Vec<u8>,
     /// Which datagrams of UDP have come, a bit each.
     seen: Vec<u64>,
-    control: ControlBuffer,
+    control: Box<ControlBuffer>,
 }
 
 impl Stock {
     pub(super) fn new(pattern: Pattern, objects: Objects, limit: i32) -> Self {
         let room = vec![0; AT_ONCE.max(BATCH * LONGEST_RECORD)];
         let seen = vec![0; RECORDS as usize / 64 + 1];
-        Self { pattern, objects, limit, room, seen, control: ControlBuffer::new() }
+        Self { pattern, objects, limit, room, seen, control: Box::default() }
     }
 }
 
@@ -247,7 +247,7 @@ impl<'a> Receiving<'a> {
         let socket = socket.as_datagram().expect("a socket of datagrams");
         let mut room = std::mem::take(&mut self.stock.room);
         let mut buffers: Vec<_> =
-            room.chunks_mut(LONGEST_RECORD).take(BATCH).map(|room| DatagramBuffer::new(room)).collect();
+            room.chunks_mut(LONGEST_RECORD).take(BATCH).map(DatagramBuffer::new).collect();
         let outcome = match socket.receive_batch(&mut buffers, ReceiveFlags::DONT_WAIT) {
             Ok(count) => buffers[..count].iter().try_for_each(|datagram| {
                 if datagram.is_truncated() {

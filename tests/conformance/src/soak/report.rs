@@ -45,8 +45,27 @@ impl Soaked {
         self.wrong.is_empty()
     }
 
-    fn of(&self, role: Role) -> impl Iterator<Item = &Report> {
-        self.told.reports.iter().filter(move |report| report.role == role)
+    /// Writes what each process held at the start, at most and at the end.
+    fn write_held(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n{:<12} {:>20} {:>26} {:>26}",
+            "process", "descriptors", "KiB resident", "KiB of data"
+        )?;
+        for Report { role, pair, measured, .. } in &self.told.reports {
+            let held = [measured.start, measured.most, measured.end];
+            let row =
+                |number: fn(&Held) -> u64| held.each_ref().map(|held| number(held).to_string()).join(" / ");
+            writeln!(
+                f,
+                "{:<12} {:>20} {:>26} {:>26}",
+                format!("{role:?} {pair}"),
+                row(|held| held.descriptors),
+                row(|held| held.resident),
+                row(|held| held.data.unwrap_or(0)),
+            )?;
+        }
+        writeln!(f, "(at the start / at most / at the end, between two sessions)\n")
     }
 }
 
@@ -98,23 +117,11 @@ impl fmt::Display for Soaked {
                 came.late
             )?;
         }
-        writeln!(f)?;
-        for role in [Role::Sender, Role::Receiver] {
-            for Report { pair, measured, .. } in self.of(role) {
-                let shown = [measured.start, measured.most, measured.end].map(shown);
-                let [start, most, end] = shown;
-                writeln!(f, "{role:?} {pair}: at the start {start}; at most {most}; at the end {end}")?;
-            }
-        }
+        self.write_held(f)?;
         self.told.skipped.iter().try_for_each(|reason| writeln!(f, "skipped: {reason}"))?;
         self.wrong.iter().try_for_each(|wrong| writeln!(f, "wrong: {wrong}"))?;
         let Plan { seed, time, .. } = self.plan;
         let what = if self.is_right() { "nothing grew, and all that was accepted came" } else { "WRONG" };
         writeln!(f, "soak: {} s, seed {seed}, {} processes: {what}", time.as_secs(), self.told.reports.len())
     }
-}
-
-fn shown(held: Held) -> String {
-    let data = held.data.map(|data| format!(", {data} KiB of data")).unwrap_or_default();
-    format!("{} descriptors, {} KiB{data}", held.descriptors, held.resident)
 }

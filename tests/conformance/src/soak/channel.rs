@@ -74,6 +74,7 @@ impl Channel {
                 {
                     std::thread::sleep(Duration::from_millis(1));
                 }
+                Err(stopped) if stopped.peer_gone() => return Err(ENDED.to_owned()),
                 outcome => return outcome.map_err(|stopped| format!("telling the other process: {stopped}")),
             }
         }

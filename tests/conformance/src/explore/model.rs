@@ -7,6 +7,8 @@
 mod meanwhile;
 mod receive;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use send::in_file;
 
@@ -217,6 +219,10 @@ impl Socket {
     fn queued_from(&self, sender: usize) -> usize {
         let chunks = self.incoming.iter().filter(|chunk| chunk.sender == sender);
         chunks.map(|chunk| chunk.bytes.len()).sum()
+    }
+
+    fn queued_chunks_from(&self, sender: usize) -> usize {
+        self.incoming.iter().filter(|chunk| chunk.sender == sender).count()
     }
 
     fn is_untouched(&self) -> bool {
@@ -580,6 +586,11 @@ impl Model {
     fn lose_peer(&mut self, number: usize, closed: &Socket, with_reset: bool) {
         use ErrorKind::{Disconnected, Reset};
         let socket = &mut self.sockets[number];
+        // OpenBSD's loopback may not have delivered a datagram when its receiver closes, and then reports it (S19).
+        if socket.kind.is_udp() && closed.queued_chunks_from(number) > 0 {
+            socket.may_be_refused |= self.system == System::OpenBsd;
+            socket.diverged = true;
+        }
         if !matches!(socket.life, Life::Connected | Life::PeerClosed) {
             return;
         }

@@ -841,13 +841,26 @@ fn new_socket(kind: Kind) -> Result<OwnedFd, Stop> {
 /// Returns two sockets that are connected to each other.
 pub(crate) fn new_pair(kind: Kind) -> Result<(OwnedFd, OwnedFd), Stop> {
     match kind {
-        Kind::Tcp => {
-            let (a, b) = scene::tcp_pair()?;
-            Ok((a.into(), b.into()))
-        }
+        Kind::Tcp => tcp_pair(),
         Kind::UdpV4 | Kind::UdpV6 => udp_pair(kind),
         _ => scene::unix_pair(kind.sock_type()),
     }
+}
+
+/// Returns two connected sockets. No call waits in the kernel, because OpenBSD's connect(2) and accept(2) can miss that
+/// a connection was made.
+fn tcp_pair() -> Result<(OwnedFd, OwnedFd), Stop> {
+    let [client, listener] = [new_socket(Kind::Tcp)?, new_socket(Kind::Tcp)?];
+    scene::bind_to_loopback(&listener)?;
+    listen(&listener, Backlog::new(1)?)?;
+    scene::set_nonblocking(&client, true)?;
+    connect_to(&client.as_fd(), internet_address(&listener)?)?;
+    scene::wait_until(&listener, PollFlags::POLLIN)?;
+    let server = raw::accept(listener.as_fd())?;
+    for end in [&client, &server] {
+        scene::set_nonblocking(end, false)?;
+    }
+    Ok((client, server))
 }
 
 fn udp_pair(kind: Kind) -> Result<(OwnedFd, OwnedFd), Stop> {

@@ -32,7 +32,7 @@ impl Model {
             Some(refusal) => refusal,
             None => self.waits(socket, call, payload, meanwhile, waiting).or_too_long(socket, payload, 0),
         };
-        let said = match self.has_too_many_descriptors(right.accepts, payload, accepted, error) {
+        let said = match self.has_too_many_descriptors(payload, accepted, error) {
             true => Said::differs("R10"),
             false => right.check(call, payload, accepted, error)?,
         };

@@ -93,7 +93,7 @@ impl Model {
             payload,
             self.in_flight(number),
         );
-        if self.has_too_many_descriptors(right.accepts, payload, accepted, error) {
+        if self.has_too_many_descriptors(payload, accepted, error) {
             return Ok(Said::differs("R10"));
         }
         let said = right.check(call, payload, accepted, error)?;
@@ -123,14 +123,12 @@ impl Model {
     /// users, and also those of sockets that were closed a moment ago (R10).
     pub(super) fn has_too_many_descriptors(
         &self,
-        accepts: Accepts,
         payload: &Payload,
         accepted: usize,
         error: Option<ErrorKind>,
     ) -> bool {
         let in_flight: usize = self.sockets.iter().map(Socket::descriptors_in_flight).sum();
         (self.system == System::OpenBsd || in_flight > MANY_DESCRIPTORS)
-            && accepts != Accepts::Nothing
             && payload.descriptors > 0
             && accepted == 0
             && error == Some(DescriptorsInFlight)
@@ -219,7 +217,7 @@ impl Model {
             Life::PeerClosed if socket.kind != Kind::Tcp => fails("S13", &[Disconnected]),
             Life::Connected if socket.may_be_reset => self.room(socket, payload).or_reset(),
             Life::Connected => self.room(socket, payload),
-            Life::PeerClosed if socket.may_be_reset && self.system == System::OpenBsd => {
+            Life::PeerClosed if self.system == System::OpenBsd && may_fail_at_once(socket, payload) => {
                 self.room(socket, payload).or_reset()
             }
             Life::PeerClosed => self.room(socket, payload).or_gone_in_the_middle(),
@@ -453,9 +451,7 @@ impl Model {
             (Kind::Tcp, Life::Pending(kinds)) if kinds.contains(&kind) => socket.life = Life::Over,
             (Kind::Tcp, Life::Pending(_)) if !socket.sending_shut => socket.life = Life::Over,
             (Kind::Tcp, Life::PeerClosed)
-                if socket.may_be_reset
-                    && self.system == System::OpenBsd
-                    && matches!(kind, Disconnected | Reset) =>
+                if self.system == System::OpenBsd && matches!(kind, Disconnected | Reset) =>
             {
                 socket.life = Life::Over;
             }
@@ -475,7 +471,15 @@ impl Model {
         whole: bool,
     ) {
         let Some(peer) = self.sockets[number].peer else { return };
+        let urgent = flags & OUT_OF_BAND != 0 && payload.takes_flags;
         if data.is_empty() {
+            // OpenBSD marks the last byte that it still holds back, of an earlier send.
+            if let Some(last) = self.sockets[peer].incoming.back_mut()
+                && urgent
+                && self.system == System::OpenBsd
+            {
+                (last.urgent, last.urgent_parts) = (true, true);
+            }
             return;
         }
         let socket = &mut self.sockets[number];
@@ -492,7 +496,6 @@ impl Model {
             }
             return;
         }
-        let urgent = flags & OUT_OF_BAND != 0 && payload.takes_flags;
         // OpenBSD's TCP drops what comes for a receiver that was shut down, but an urgent byte. It announces no more
         // room for it, so that its sender is full at last (S11). A unix socket queues it (S15).
         if self.sockets[peer].receiving_shut
@@ -556,6 +559,13 @@ impl Model {
         };
         self.sockets[to].incoming.push_back(chunk);
     }
+}
+
+/// Returns whether a send to a peer that has closed can fail at once on OpenBSD: the connection may have been reset, or
+/// the kernel sends in several parts. The first causes the reset, and the kernel does not say that it was accepted (I5).
+fn may_fail_at_once(socket: &Socket, payload: &Payload) -> bool {
+    let in_parts = payload.bytes() > SURELY_FITS || socket.was_full || !socket.usual_buffers;
+    socket.may_be_reset || in_parts
 }
 
 /// After this much, acknowledgements can still be on their way when all was received.

@@ -121,6 +121,20 @@ fn s19_a_datagram_to_the_address_of_the_peer_is_refused() {
     ]);
 }
 
+/// An accepted socket has the name of its listener.
+#[test]
+fn n2_a_record_of_an_accepted_socket() {
+    replay(&[
+        New(UnixSeqpacket, 0),
+        Bind(0),
+        New(UnixSeqpacket, 1),
+        Listen(0),
+        Connect(1, 0, 3),
+        Send(3, One, 1024, Flags(0x4)),
+        Drain(1),
+    ]);
+}
+
 #[test]
 fn a_program_that_is_not_one_is_refused_before_anything_runs() {
     let output = explore(&["--replay", "-"], "[{\"Pair\": [\"Tcp\", 0]}]");

@@ -163,6 +163,8 @@ struct Socket {
     life: Life,
     open: bool,
     named: bool,
+    /// The listener whose name it has, because it was accepted there.
+    accepted_by: Option<usize>,
     peer: Option<usize>,
     sending_shut: bool,
     receiving_shut: bool,
@@ -192,6 +194,7 @@ impl Socket {
             life: Life::New,
             open: true,
             named,
+            accepted_by: None,
             peer: None,
             sending_shut: false,
             receiving_shut: false,
@@ -526,6 +529,7 @@ impl Model {
         }
         let mut server = Socket::new(kind, true);
         server.usual_buffers = self.sockets[b].usual_buffers;
+        server.accepted_by = Some(b);
         let server = self.put(accepted, server);
         self.join(a, server);
         self.join(server, a);

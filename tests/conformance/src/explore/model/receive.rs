@@ -259,10 +259,11 @@ impl Model {
         let sender = &self.sockets[chunk.sender];
         let named = sender.named && (socket.kind.is_datagram() || self.system == System::Linux);
         let expects_name = named && taking != Taking::WithoutDescriptors;
-        let name_is_right = arrival.sender == expects_name.then_some(chunk.sender)
-            || (socket.kind == Kind::UnixSeqpacket && arrival.sender.is_none());
+        let expected = expects_name.then(|| sender.accepted_by.unwrap_or(chunk.sender));
+        let name_is_right =
+            arrival.sender == expected || (socket.kind == Kind::UnixSeqpacket && arrival.sender.is_none());
         if !name_is_right {
-            return Err(format!("N1, N2, N3: the sender {:?}", expects_name.then_some(chunk.sender)));
+            return Err(format!("N1, N2, N3: the sender {expected:?}"));
         }
         self.check_what_was_asked(socket, taking, chunk.came_before_asking, arrival)?;
         // R23c: without room, Linux loses what was asked for, as it loses descriptors.

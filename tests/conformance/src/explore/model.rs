@@ -551,7 +551,11 @@ impl Model {
         let socket = &self.sockets[number];
         let does_neither = socket.sending_shut && socket.receiving_shut;
         let (Kind::Tcp, true, Some(peer)) = (socket.kind, does_neither, socket.peer) else { return };
-        if socket.queued() > SURELY_FITS || socket.incoming.iter().any(|chunk| chunk.held) {
+        // What is sent after a small part waits for its acknowledgement.
+        let may_be_on_its_way = socket.queued() > SURELY_FITS
+            || socket.incoming.len() > 1
+            || socket.incoming.iter().any(|chunk| chunk.held);
+        if may_be_on_its_way {
             self.sockets[number].may_be_reset = true;
             self.sockets[peer].may_be_reset = true;
         } else if self.sockets[peer].life == Life::Connected {

@@ -121,6 +121,17 @@ fn s19_a_datagram_to_the_address_of_the_peer_is_refused() {
     ]);
 }
 
+/// Some of the datagrams before the last are lost, and begin with the same bytes.
+#[test]
+fn d6_a_short_datagram_after_many_that_do_not_fit() {
+    replay(&[
+        Pair(UdpV4, 0, 1),
+        Send(1, Datagrams(FromLoopback(0), 130), 9216, Flags(0x4)),
+        Send(1, One, 100, Flags(0x4)),
+        Receive(0, Many(64), 100, Flags(0)),
+    ]);
+}
+
 /// An accepted socket has the name of its listener.
 #[test]
 fn n2_a_record_of_an_accepted_socket() {

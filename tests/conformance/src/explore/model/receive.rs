@@ -348,7 +348,9 @@ impl Model {
         (0..incoming.len()).filter(|&at| may_come(at)).find(|&at| {
             let Chunk { bytes, sender, .. } = &incoming[at];
             let is_of_sender = !overtakes || arrival.sender.is_none_or(|named| named == *sender);
-            is_of_sender && bytes.iter().take(room).eq(arrival.bytes.iter())
+            // Of those that may be lost, others can begin with the same bytes.
+            let may_be_it = !incoming[at].may_be_lost || (bytes.len() > room) == arrival.truncated;
+            is_of_sender && may_be_it && bytes.iter().take(room).eq(arrival.bytes.iter())
         })
     }
 

@@ -251,9 +251,7 @@ impl Model {
         if arrival.end && !looks_ended {
             return Err("R4: a datagram or record, which is not the end".to_owned());
         }
-        // OpenBSD says that an empty message was truncated if there was no room.
-        let is_longer = chunk.bytes.len() > room || (is_openbsd && room == 0);
-        if arrival.truncated != is_longer {
+        if arrival.truncated != self.is_longer(chunk.bytes.len(), room) {
             return Err(format!("D6: truncated, only if {} bytes do not fit", chunk.bytes.len()));
         }
         let sender = &self.sockets[chunk.sender];
@@ -336,6 +334,11 @@ impl Model {
         }
     }
 
+    /// Returns whether a datagram does not fit. OpenBSD says so of an empty one too if there was no room.
+    fn is_longer(&self, length: usize, room: usize) -> bool {
+        length > room || (self.system == System::OpenBsd && room == 0)
+    }
+
     /// Returns which of the datagrams arrived: the first that was not lost.
     fn first(&self, number: usize, room: usize, arrival: &Arrival) -> Option<usize> {
         let incoming = &self.sockets[number].incoming;
@@ -349,7 +352,8 @@ impl Model {
             let Chunk { bytes, sender, .. } = &incoming[at];
             let is_of_sender = !overtakes || arrival.sender.is_none_or(|named| named == *sender);
             // Of those that may be lost, others can begin with the same bytes.
-            let may_be_it = !incoming[at].may_be_lost || (bytes.len() > room) == arrival.truncated;
+            let may_be_it =
+                !incoming[at].may_be_lost || self.is_longer(bytes.len(), room) == arrival.truncated;
             is_of_sender && may_be_it && bytes.iter().take(room).eq(arrival.bytes.iter())
         })
     }

@@ -7,7 +7,6 @@ use std::process::{Command, Output, Stdio};
 use unisend_conformance::explore::{
     Call::*, Flags, How::*, Kind::*, Programs, Step, Step::*, Taking::*, Target::*,
 };
-use unisend_conformance::report::Host;
 
 fn explore(arguments: &[&str], input: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_unisend-conformance"))
@@ -26,21 +25,9 @@ fn printed(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("it prints text")
 }
 
-/// Says that nothing is run here, if the kernel is an emulator's idea of one.
-fn is_emulated() -> bool {
-    let is_emulated = Host::here().emulated;
-    if is_emulated {
-        eprintln!("skipped: an emulator of user-mode programs answers for the kernel");
-    }
-    is_emulated
-}
-
 /// Runs a program. `explore` prints programs that are wrong as calls of this.
 #[track_caller]
 fn replay(steps: &[Step]) {
-    if is_emulated() {
-        return;
-    }
     let output = explore(&["--replay", "-"], &serde_json::to_string(steps).expect("steps can be written"));
     assert!(output.status.success(), "{}", printed(&output));
 }
@@ -155,9 +142,6 @@ fn a_program_that_is_not_one_is_refused_before_anything_runs() {
 
 #[test]
 fn a_seed_is_run_and_said() {
-    if is_emulated() {
-        return;
-    }
     let output = explore(&["--seed", "7", "--programs", "200", "--steps", "12"], "");
     assert!(output.status.success(), "{}", printed(&output));
     let last = printed(&output).lines().last().unwrap_or_default();
@@ -167,9 +151,6 @@ fn a_seed_is_run_and_said() {
 /// Every kernel departs from some clause: why there is unisend.
 #[test]
 fn the_clauses_from_which_the_kernel_departs_are_counted() {
-    if is_emulated() {
-        return;
-    }
     let output = explore(&["--seed", "5", "--programs", "150", "--kernel"], "");
     assert!(output.status.success(), "{}", printed(&output));
     let counted =
@@ -187,9 +168,6 @@ fn without_a_seed_there_is_a_new_one_each_time() {
 /// Two transcripts of one seed differ at most from a line on that says so.
 #[test]
 fn the_same_seed_has_the_same_answers() {
-    if is_emulated() {
-        return;
-    }
     let [first, second] =
         [(), ()].map(|()| explore(&["--seed", "3", "--programs", "60", "--transcript"], ""));
     let certain = |output: &Output| -> Vec<String> {

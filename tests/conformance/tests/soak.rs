@@ -5,17 +5,6 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use unisend_conformance::report::Host;
-
-/// Says that nothing is run here, if the kernel is an emulator's idea of one.
-fn is_emulated() -> bool {
-    let is_emulated = Host::here().emulated;
-    if is_emulated {
-        eprintln!("skipped: an emulator of user-mode programs answers for the kernel");
-    }
-    is_emulated
-}
-
 fn soak(arguments: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unisend-conformance"));
     command.arg("soak").args(arguments).env("TMPDIR", directory);
@@ -29,9 +18,6 @@ fn printed(output: &Output) -> &str {
 /// With a seed that is new each time, so that CI tries others.
 #[test]
 fn all_that_was_accepted_comes_and_nothing_grows() {
-    if is_emulated() {
-        return;
-    }
     let directory = tempfile::tempdir().expect("a directory");
     let output = soak(&["--for-seconds", "5"], directory.path()).output().expect("it starts");
     assert!(output.status.success(), "{}", printed(&output));
@@ -49,9 +35,6 @@ fn all_that_was_accepted_comes_and_nothing_grows() {
 /// Two processes are one pair, which takes turns.
 #[test]
 fn one_pair_uses_every_kind_of_socket() {
-    if is_emulated() {
-        return;
-    }
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = ["--for-seconds", "4", "--processes", "2", "--seed", "7"];
     let output = soak(&arguments, directory.path()).output().expect("it starts");
@@ -66,9 +49,6 @@ fn one_pair_uses_every_kind_of_socket() {
 /// The processes have the standard output too, so its end is seen when all of them have ended.
 #[test]
 fn every_process_ends_when_the_first_is_killed() {
-    if is_emulated() {
-        return;
-    }
     let directory = tempfile::tempdir().expect("a directory");
     let mut first =
         soak(&["--for-seconds", "300"], directory.path()).stdout(Stdio::piped()).spawn().expect("it starts");

@@ -331,6 +331,22 @@ impl Sockets {
         }
     }
 
+    /// Makes a loop again with what is left, which it is told the beginning of, and counts what was accepted in all.
+    fn send_rest(
+        &self,
+        socket: &SocketRef<'_>,
+        total: usize,
+        mut call: impl FnMut(usize) -> Result<(), SendAllError>,
+    ) -> Answer {
+        let mut accepted = 0;
+        let outcome = self.again(socket, || {
+            let outcome = call(accepted);
+            accepted += outcome.as_ref().map_or_else(SendAllError::accepted, |()| total - accepted);
+            outcome
+        });
+        Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
+    }
+
     fn set_position(&self, offset: u32) {
         let moved = (&self.data).seek(SeekFrom::Start(offset.into()));
         moved.expect("a file of this process can be read from anywhere");
@@ -361,26 +377,12 @@ impl Sockets {
             Call::One => sent(socket.send(bytes, flags)),
             Call::Vectored(slices) => sent(socket.send_vectored(&cut(bytes, slices), flags)),
             Call::All => {
-                let mut accepted = 0;
-                let outcome = self.again(&socket, || {
-                    let outcome = socket.send_all(&bytes[accepted..], flags);
-                    accepted +=
-                        outcome.as_ref().map_or_else(SendAllError::accepted, |()| bytes.len() - accepted);
-                    outcome
-                });
-                Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
+                self.send_rest(&socket, bytes.len(), |accepted| socket.send_all(&bytes[accepted..], flags))
             }
             Call::AllVectored(slices) => {
                 let mut slices = cut(bytes, slices);
                 let mut rest = &mut slices[..];
-                let mut accepted = 0;
-                let outcome = self.again(&socket, || {
-                    let outcome = socket.send_all_vectored(&mut rest, flags);
-                    accepted +=
-                        outcome.as_ref().map_or_else(SendAllError::accepted, |()| bytes.len() - accepted);
-                    outcome
-                });
-                Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
+                self.send_rest(&socket, bytes.len(), |_| socket.send_all_vectored(&mut rest, flags))
             }
             Call::To(target) => match self.address(place, target) {
                 Ok(address) => sent(datagram(&socket).send_to(bytes, &address, flags)),
@@ -406,14 +408,7 @@ impl Sockets {
                 let mut slices = cut(bytes, slices);
                 let descriptors = self.descriptors(payload, descriptors);
                 let mut message = Message::new(&mut slices).with_descriptors(&descriptors);
-                let mut accepted = 0;
-                let outcome = self.again(&socket, || {
-                    let outcome = message.send_all(&socket, flags);
-                    accepted +=
-                        outcome.as_ref().map_or_else(SendAllError::accepted, |()| bytes.len() - accepted);
-                    outcome
-                });
-                Answer::Sent(accepted, outcome.err().map(|stopped| stopped.kind()))
+                self.send_rest(&socket, bytes.len(), |_| message.send_all(&socket, flags))
             }
             Call::Datagrams(target, _) => self.send_batch(place, &datagram(&socket), target, payload, flags),
             Call::Segments(target, size) => {

@@ -134,12 +134,6 @@ impl Model {
             && error == Some(DescriptorsInFlight)
     }
 
-    /// Returns whether unisend refuses the call before the kernel sees it.
-    #[must_use]
-    pub fn refuses(&self, place: usize, call: Call, payload: &Payload, flags: Flags) -> bool {
-        self.at(place).is_some_and(|socket| self.refusal(socket, call, payload, flags).is_some())
-    }
-
     fn right(&self, number: usize, call: Call, payload: &Payload) -> Right {
         let socket = &self.sockets[number];
         match call {
@@ -486,7 +480,7 @@ impl Model {
         socket.sent += data.len();
         let is_unacknowledged =
             self.system == System::OpenBsd && socket.kind == Kind::Tcp && socket.sent > UNACKNOWLEDGED;
-        socket.was_full |= !whole || self_is_large(data.len()) || is_unacknowledged;
+        socket.was_full |= !whole || is_large(data.len()) || is_unacknowledged;
         if socket.life == Life::PeerClosed {
             // The reset that this causes: Linux says EPIPE for it, because the end of the stream came before.
             socket.life = Life::Pending(&[Disconnected, Reset]);
@@ -530,17 +524,9 @@ impl Model {
             return;
         }
         let socket = &self.sockets[number];
-        let Some(to) = (match target {
-            Target::Peer => socket.peer,
-            Target::Place(place) | Target::FromLoopback(place) => self.places[place],
-            _ => None,
-        }) else {
-            return;
-        };
+        let Some(to) = self.receiver(socket, target) else { return };
         let receiver = &self.sockets[to];
-        let takes =
-            receiver.open && (!socket.kind.is_udp() || receiver.peer.is_none_or(|peer| peer == number));
-        if !takes {
+        if socket.kind.is_udp() && receiver.peer.is_some_and(|peer| peer != number) {
             return;
         }
         // What a buffer of 16 KiB certainly holds, with what the kernels add to each datagram.
@@ -569,7 +555,7 @@ fn may_fail_at_once(socket: &Socket, payload: &Payload) -> bool {
 }
 
 /// After this much, acknowledgements can still be on their way when all was received.
-const fn self_is_large(length: usize) -> bool {
+const fn is_large(length: usize) -> bool {
     length > 16_384
 }
 

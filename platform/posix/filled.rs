@@ -31,10 +31,13 @@ impl<'buffer> Filled<'buffer> {
         for slice in slices {
             let bytes = &slice[skipped.min(slice.len())..];
             skipped -= slice.len() - bytes.len();
-            for (room, &byte) in self.buffer[self.length..].iter_mut().zip(bytes) {
-                room.write(byte);
+            let room = &mut self.buffer[self.length..];
+            let count = bytes.len().min(room.len());
+            room[..count].copy_from_slice(maybe_written(&bytes[..count]));
+            self.length += count;
+            if self.is_full() {
+                break;
             }
-            self.length = self.buffer.len().min(self.length + bytes.len());
         }
         self.length - before
     }
@@ -52,6 +55,11 @@ impl<'buffer> Filled<'buffer> {
         self.length += count;
         Ok(count)
     }
+}
+
+fn maybe_written(bytes: &[u8]) -> &[MaybeUninit<u8>] {
+    // SAFETY: bytes that were written are the least that is asked of these, and the length is the same.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
 }
 
 #[cfg(test)]

@@ -19,9 +19,10 @@ mod tests;
 
 pub(crate) use kernel::{Calls, Failure, Family, Kernel, RawErrno, RawFlags, SocketName, Why};
 pub(crate) use native::{
-    Accepted, Ancillary, Arrival, ControlBytes, Corked, DatagramOptions, FileSender, Method, Outgoing,
-    Progress, Report, Sink, Whole, length, probe, receive_joined, receive_message, receive_messages,
-    receive_report, send, send_messages, send_segments, send_slices, send_to, send_with,
+    Accepted, Ancillary, Arrival, ControlBytes, Corked, DatagramOptions, FileSender, Method, Name, Outgoing,
+    Progress, Report, Sink, Whole, accept, bind_and_listen, connect, length, local_name, new_seqpacket,
+    peer_name, probe, receive_joined, receive_message, receive_messages, receive_report, send, send_messages,
+    send_segments, send_slices, send_to, send_with, seqpacket_pair,
 };
 pub use native::{DatagramBuffer, Descriptors, SigpipeGuard};
 pub(crate) use posix::status::{is_blocking, wait_for_room};

@@ -119,6 +119,13 @@ impl Error {
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 
+    /// Creates the error of a call that made no descriptor.
+    #[cold]
+    pub(crate) fn of_new_descriptor(operation: Operation, errno: RawErrno) -> Self {
+        let kind = Native::meaning_for_new_descriptor(errno);
+        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
+    }
+
     /// Creates the error of a call that received no urgent byte.
     #[cold]
     pub(crate) fn of_urgent(operation: Operation, errno: RawErrno) -> Self {

@@ -54,6 +54,7 @@
 //! | [`Segments::send`] | sends one buffer as datagrams of one size | Linux: one for 64 segments; OpenBSD: those of `send_batch` |
 //! | [`SocketRef::peer_credentials`] | returns the credentials of a unix socket's peer | one; two on Linux |
 //! | [`SocketRef::send_all`], [`SocketRef::send_all_vectored`] | send everything: they handle short counts, interruptions and the limit on slices | one for each part that the kernel accepts |
+//! | [`UnixSeqpacket`], [`UnixSeqpacketListener`] | make unix sockets of sequenced packets, which std cannot make | those of their calls |
 //! | [`sendfile()`] | sends a range of a file, with the semantics of Linux on both systems | Linux: sendfile(2), and two for SIGPIPE; OpenBSD: pread(2) and send(2) in turn |
 //! | [`Transfer::send`], [`Transfer::send_all`] | send a header, a range of a file and a trailer; can be resumed | those of `send` and of `sendfile` |
 //!
@@ -82,6 +83,7 @@ mod send;
 mod send_all;
 mod send_batch;
 mod sendfile;
+mod seqpacket;
 mod socket;
 mod transfer;
 
@@ -98,6 +100,7 @@ pub use receive::{ControlBuffer, ReceiveFlags, Received};
 pub use segments::{SegmentOffload, Segments};
 pub use send_batch::Datagram;
 pub use sendfile::{Offset, sendfile};
+pub use seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 pub use socket::{AnySocket, BorrowFd, DatagramSocket, KnownSocket, SocketRef};
 pub use transfer::{Outcome, Sent, Transfer};
 

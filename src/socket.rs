@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use crate::error::Error;
 use crate::platform::contract::{Operation, Refusal, SocketKind};
 use crate::platform::{self, RawErrno};
+use crate::seqpacket::UnixSeqpacket;
 
 /// Borrows a descriptor for as long as the original borrow lasts.
 ///
@@ -65,6 +66,7 @@ mod sealed {
     impl Known for TcpStream {}
     impl Known for UnixStream {}
     impl Known for UnixDatagram {}
+    impl Known for crate::UnixSeqpacket {}
 }
 
 /// A borrowed socket, with its kind.
@@ -371,7 +373,7 @@ impl<Sort> AsFd for SocketRef<'_, Sort> {
 
 /// A socket type that determines the kind of its sockets.
 ///
-/// These are std's `TcpStream`, `UnixStream` and `UnixDatagram`. A reference to one is converted to a
+/// These are std's `TcpStream`, `UnixStream` and `UnixDatagram`, and [`UnixSeqpacket`]. A reference to one is converted to a
 /// [`SocketRef`] by `from`. This trait is sealed.
 ///
 /// A socket of another type is declared or probed. For a `TcpStream` of mio or tokio, call
@@ -419,6 +421,11 @@ impl KnownSocket for UnixStream {
 impl KnownSocket for UnixDatagram {
     type Sort = DatagramSocket;
     const KIND: SocketKind = SocketKind::UnixDatagram;
+}
+
+impl KnownSocket for UnixSeqpacket {
+    type Sort = AnySocket;
+    const KIND: SocketKind = SocketKind::UnixSeqpacket;
 }
 
 impl<'fd, Known: KnownSocket> From<&'fd Known> for SocketRef<'fd, Known::Sort> {

@@ -4,6 +4,7 @@
 pub(crate) enum Errno {
     E2BIG,
     EACCES,
+    EADDRINUSE,
     EADDRNOTAVAIL,
     EAFNOSUPPORT,
     EAGAIN,
@@ -28,6 +29,7 @@ pub(crate) enum Errno {
     ENETDOWN,
     ENETRESET,
     ENETUNREACH,
+    ENFILE,
     ENOBUFS,
     ENOENT,
     ENOMEM,

@@ -69,6 +69,9 @@ pub enum ErrorKind {
     /// The descriptors of a record could not be received, and the kernel dropped the record too (OpenBSD;
     /// clauses R20, R22b).
     DescriptorsLost,
+    /// This process has no room for another descriptor (`EMFILE`), or the system has none (`ENFILE`; clause K8). Close
+    /// some, and retry.
+    TooManyOpenFiles,
     /// The kernel has no network buffers left (`ENOBUFS`). Retry later.
     ///
     /// `ENOBUFS` from a unix socket on OpenBSD means that the receiver is full, and is
@@ -87,6 +90,8 @@ pub enum ErrorKind {
     /// The address cannot be sent to: port 0, the unspecified address, or an IPv4-mapped IPv6 address that was
     /// not made by [`Address::v4_mapped`](crate::Address::v4_mapped) (clauses A5, A7, A8).
     AddressNotAvailable,
+    /// Something has this path or this name already (clause K2). A path is not free when its socket is closed: remove it.
+    AddressInUse,
     /// The address is of another family than the socket (clauses A5, A8, O2), or is an abstract name or an
     /// IPv4-mapped address on OpenBSD (clauses A6c, A8b).
     AddressFamily,
@@ -154,11 +159,13 @@ pub(crate) const MEANINGS: &[Meaning] = {
         meaning(DescriptorsWithoutData, EINVAL, &[]),
         meaning(DescriptorsInFlight, EMFILE, &[EMFILE, ETOOMANYREFS]),
         meaning(DescriptorsLost, EMSGSIZE, &[]),
+        meaning(TooManyOpenFiles, EMFILE, &[ENFILE]),
         meaning(NoBufferSpace, ENOBUFS, &[ENOBUFS]),
         meaning(OutOfMemory, ENOMEM, &[ENOMEM]),
         meaning(Unreachable, EHOSTUNREACH, &[EHOSTUNREACH, ENETUNREACH, EHOSTDOWN]),
         meaning(NetworkDown, ENETDOWN, &[ENETDOWN]),
         meaning(AddressNotAvailable, EADDRNOTAVAIL, &[EADDRNOTAVAIL]),
+        meaning(AddressInUse, EADDRINUSE, &[EADDRINUSE]),
         meaning(AddressFamily, EAFNOSUPPORT, &[EAFNOSUPPORT]),
         meaning(PermissionDenied, EACCES, &[EACCES, EPERM]),
         meaning(NotFound, ENOENT, &[ENOENT, ENOTDIR]),
@@ -206,11 +213,13 @@ impl ErrorKind {
         Self::DescriptorsWithoutData,
         Self::DescriptorsInFlight,
         Self::DescriptorsLost,
+        Self::TooManyOpenFiles,
         Self::NoBufferSpace,
         Self::OutOfMemory,
         Self::Unreachable,
         Self::NetworkDown,
         Self::AddressNotAvailable,
+        Self::AddressInUse,
         Self::AddressFamily,
         Self::PermissionDenied,
         Self::NotFound,

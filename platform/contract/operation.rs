@@ -43,6 +43,19 @@ pub enum Operation {
     ReceiveHopLimits,
     /// [`SocketRef::peer_credentials`](crate::SocketRef::peer_credentials).
     PeerCredentials,
+    /// [`UnixSeqpacket::pair`](crate::UnixSeqpacket::pair).
+    Pair,
+    /// [`UnixSeqpacket::connect`](crate::UnixSeqpacket::connect).
+    Connect,
+    /// [`UnixSeqpacketListener::bind`](crate::UnixSeqpacketListener::bind).
+    Bind,
+    /// [`UnixSeqpacketListener::accept`](crate::UnixSeqpacketListener::accept).
+    Accept,
+    /// `local_address` of [`UnixSeqpacket`](crate::UnixSeqpacket::local_address) and of
+    /// [`UnixSeqpacketListener`](crate::UnixSeqpacketListener::local_address).
+    LocalAddress,
+    /// [`UnixSeqpacket::peer_address`](crate::UnixSeqpacket::peer_address).
+    PeerAddress,
     /// [`sendfile`](crate::sendfile()).
     Sendfile,
     /// [`Transfer::send`](crate::Transfer::send).
@@ -60,7 +73,7 @@ pub enum Operation {
 impl Operation {
     /// Returns whether the call has an address.
     pub(crate) const fn names_destination(self) -> bool {
-        matches!(self, Self::SendTo | Self::SendMessageTo)
+        matches!(self, Self::SendTo | Self::SendMessageTo | Self::Connect)
     }
 
     /// Returns whether the call receives.
@@ -87,6 +100,12 @@ impl Operation {
         Self::ReceiveTrafficClasses,
         Self::ReceiveHopLimits,
         Self::PeerCredentials,
+        Self::Pair,
+        Self::Connect,
+        Self::Bind,
+        Self::Accept,
+        Self::LocalAddress,
+        Self::PeerAddress,
         Self::Sendfile,
         Self::Transfer,
         Self::TransferAll,
@@ -116,6 +135,12 @@ impl Operation {
             Self::ReceiveTrafficClasses => "receive_traffic_classes",
             Self::ReceiveHopLimits => "receive_hop_limits",
             Self::PeerCredentials => "peer_credentials",
+            Self::Pair => "UnixSeqpacket::pair",
+            Self::Connect => "UnixSeqpacket::connect",
+            Self::Bind => "UnixSeqpacketListener::bind",
+            Self::Accept => "UnixSeqpacketListener::accept",
+            Self::LocalAddress => "local_address",
+            Self::PeerAddress => "peer_address",
             Self::Sendfile => "sendfile",
             Self::Transfer => "Transfer::send",
             Self::TransferAll => "Transfer::send_all",

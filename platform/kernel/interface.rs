@@ -109,6 +109,15 @@ pub(crate) trait Kernel: Sized {
         Self::errno_name(errno).map_or(ErrorKind::Other, ErrorKind::of)
     }
 
+    /// Returns what an errno means for a call that makes a descriptor. `EMFILE` is then about this process, and not about
+    /// descriptors in flight (clause K8).
+    fn meaning_for_new_descriptor(errno: RawErrno) -> ErrorKind {
+        match Self::errno_name(errno) {
+            Some(Errno::EMFILE) => ErrorKind::TooManyOpenFiles,
+            _ => Self::plain_meaning(errno),
+        }
+    }
+
     /// Returns what an errno means for a file. A network file system can return the errnos of a connection,
     /// which do not mean here what they mean for a socket (clause X16).
     fn meaning_for_file(errno: RawErrno) -> ErrorKind {

@@ -20,6 +20,8 @@ pub(crate) struct Numbers {
     pub(in crate::platform) SOCK_STREAM: c_int,
     pub(in crate::platform) SOCK_DGRAM: c_int,
     pub(in crate::platform) SOCK_SEQPACKET: c_int,
+    pub(in crate::platform) SOCK_CLOEXEC: c_int,
+    pub(in crate::platform) SOCK_NONBLOCK: c_int,
     pub(in crate::platform) IPPROTO_TCP: c_int,
     pub(in crate::platform) IPPROTO_UDP: c_int,
     pub(in crate::platform) IPPROTO_IP: c_int,

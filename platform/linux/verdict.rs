@@ -3,7 +3,7 @@
 //! `openbsd/verdict.rs` has the same clauses for OpenBSD.
 
 use super::Linux;
-use crate::platform::contract::{Errno, ErrorKind, SocketKind};
+use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
 use crate::platform::kernel::{Cause, Failure, Kernel};
 
 /// What Linux can be asked about a socket after a failure.
@@ -44,7 +44,7 @@ impl TcpInfo {
 
 pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
     use Errno::{EAGAIN, ECONNREFUSED, EINVAL, ENOTCONN, EPIPE};
-    use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram, UnixStream};
+    use SocketKind::{Tcp, UdpV4, UdpV6, UnixDatagram, UnixSeqpacket, UnixStream};
 
     let plain = Linux::plain_meaning(failure.errno);
     let tcp_info = |is: fn(TcpInfo) -> bool| witness.tcp_info().is_some_and(is);
@@ -62,6 +62,8 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // S17: the receiver that this socket was connected to has closed. If the call names a destination that
         // has closed, the kind is Refused on both systems (A10).
         (UnixDatagram, Some(ECONNREFUSED)) if !failure.operation.names_destination() => ErrorKind::Reset,
+        // K5: the queue of the listener is full. OpenBSD does not tell this from a socket that does not listen.
+        (UnixSeqpacket, Some(EAGAIN)) if failure.operation == Operation::Connect => ErrorKind::Refused,
         // I8b: a blackhole route, or a destination that no host can have. With UDP_SEGMENT the cause can be a
         // size.
         (UdpV4 | UdpV6, Some(EINVAL)) if sends && !witness.has_segments() => ErrorKind::Unreachable,

@@ -126,7 +126,7 @@ pub struct DatagramBuffer<'a> {
 
 /// Bytes with the alignment of a name and of a control message.
 #[repr(C, align(16))]
-struct Aligned<const COUNT: usize>([u8; COUNT]);
+pub(super) struct Aligned<const COUNT: usize>(pub(super) [u8; COUNT]);
 
 /// How much the kernel wrote of a datagram, of its sender's name and of its control messages, and its flags.
 #[derive(Clone, Copy)]

@@ -11,6 +11,7 @@ mod receive;
 mod reports;
 mod send;
 mod sendfile;
+mod seqpacket;
 mod sigpipe;
 mod transfer;
 
@@ -23,5 +24,8 @@ pub(crate) use receive::{Arrival, ControlBytes, receive_message};
 pub(crate) use reports::{Report, receive_report};
 pub(crate) use send::{Ancillary, DatagramOptions, send, send_slices, send_to, send_with};
 pub(crate) use sendfile::{FileSender, Method, Sink};
+pub(crate) use seqpacket::{
+    Name, accept, bind_and_listen, connect, local_name, new_seqpacket, peer_name, seqpacket_pair,
+};
 pub use sigpipe::SigpipeGuard;
 pub(crate) use transfer::{Progress, Whole, length};

@@ -40,8 +40,8 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         (UnixDatagram, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
         // R13: the same for a receiver without room for descriptors, if the send buffer was raised.
         (UnixStream | UnixSeqpacket, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
-        // A10: the path is not that of a socket. Linux returns the same errno as for a closed socket.
-        (UnixDatagram, Some(ENOTSOCK)) if failure.operation.names_destination() => means(ErrorKind::Refused),
+        // A10, K3: the path is not that of a socket. Linux returns the same errno as for a closed socket.
+        (UnixDatagram | UnixSeqpacket, Some(ENOTSOCK)) if failure.operation.names_destination() => means(ErrorKind::Refused),
         // I8: without a route there is no address to send from. The destinations that can never be sent to were
         // refused before the call (A5, A7, A8).
         (UdpV4 | UdpV6, Some(EADDRNOTAVAIL)) => means(ErrorKind::Unreachable),

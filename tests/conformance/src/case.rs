@@ -62,6 +62,8 @@ pub enum Topic {
     Descriptors,
     /// The credentials of the other end.
     Credentials,
+    /// Making sockets of sequenced packets.
+    Seqpacket,
     /// Files, and the pipes that they are sent to.
     Sendfile,
     /// A header, a file and a trailer.
@@ -83,6 +85,7 @@ impl Topic {
             Self::Interruption => "interruption",
             Self::Descriptors => "descriptors",
             Self::Credentials => "credentials",
+            Self::Seqpacket => "seqpacket",
             Self::Sendfile => "sendfile",
             Self::Transfer => "transfer",
         }

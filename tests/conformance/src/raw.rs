@@ -309,6 +309,14 @@ pub(crate) fn own_name(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
     })
 }
 
+/// getpeername(2).
+pub(crate) fn peer_name(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    name_by(|name, name_length| {
+        // SAFETY: the pointers are to room for a name, and to its length.
+        count(unsafe { libc::getpeername(fd.as_raw_fd(), name, name_length) } as isize)
+    })
+}
+
 fn name_by(call: impl FnOnce(*mut libc::sockaddr, *mut libc::socklen_t) -> Result<usize>) -> Result<Vec<u8>> {
     let mut name = vec![0_u8; 256];
     let mut length = name.len() as libc::socklen_t;

@@ -136,7 +136,7 @@ pub(crate) fn unbound_datagram() -> Result<UnixDatagram, Stop> {
     Ok(UnixDatagram::unbound()?)
 }
 
-fn need_unix(kind: SockType) -> Result<(), Stop> {
+pub(crate) fn need_unix(kind: SockType) -> Result<(), Stop> {
     machine::need(match kind {
         SockType::Datagram => Need::UnixDatagram,
         SockType::SeqPacket => Need::UnixSeqpacket,

@@ -367,7 +367,7 @@ fn receive_now(from: BorrowedFd<'_>) -> nix::Result<usize> {
 }
 
 /// Returns an errno's name, or its number if libc has no name for it.
-fn errno_name(errno: Errno) -> String {
+pub(crate) fn errno_name(errno: Errno) -> String {
     match errno {
         Errno::UnknownErrno => "an unknown errno".to_owned(),
         known => format!("{known:?}"),

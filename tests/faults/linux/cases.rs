@@ -12,7 +12,8 @@ use nix::sys::socket::{MsgFlags, send};
 use unisend::SocketKind::{self, *};
 use unisend::{
     Address, ControlBuffer, Cork, Datagram, DatagramBuffer, DatagramSocket, Message, Offset, Output,
-    ReceiveFlags, SegmentOffload, Segments, SigpipeGuard, SocketRef, Transfer, sendfile,
+    ReceiveFlags, SegmentOffload, Segments, SigpipeGuard, SocketRef, Transfer, UnixSeqpacketListener,
+    sendfile,
 };
 
 use super::stage::{Stage, Told};
@@ -27,6 +28,10 @@ pub(crate) enum Role {
     Socket,
     /// It asks about the input of a transfer, or reads it: the error is that of a file (clause X16).
     File,
+    /// It makes a descriptor (clause K8).
+    Maker,
+    /// It connects (clause K5).
+    Connector,
     /// It asks about a socket or sets an option: the errno has its plain meaning.
     Plain,
     /// It sets the position of the input at the end: as for a file, but how much was accepted is not known.
@@ -132,7 +137,7 @@ impl Case {
 /// So few that a fault can be tried at each of them.
 const BYTES: &[u8] = b"0123456789ab";
 
-use Role::{Close, File as OfFile, Given, Hint, Plain, Position, Socket, Sure};
+use Role::{Close, Connector, File as OfFile, Given, Hint, Maker, Plain, Position, Socket, Sure};
 
 const MASK: (&str, Role) = ("rt_sigprocmask", Sure);
 const TAKE: (&str, Role) = ("rt_sigtimedwait", Hint);
@@ -159,7 +164,7 @@ const UNCUTTABLE: &[i32] = &[libc::EINVAL, libc::EMSGSIZE, libc::EIO];
 const UNKNOWN: &[i32] = &[libc::ENOPROTOOPT, libc::EOPNOTSUPP, libc::ENOSYS];
 
 pub(crate) fn all() -> Vec<Case> {
-    [sends(), messages(), datagrams(), receives(), options(), files(), transfers()]
+    [sends(), messages(), datagrams(), receives(), options(), makers(), files(), transfers()]
         .into_iter()
         .flatten()
         .collect()
@@ -634,6 +639,58 @@ fn options() -> Vec<Case> {
         .on(Tcp),
     );
     cases.into_iter().map(|case| case.of(1)).collect()
+}
+
+fn makers() -> Vec<Case> {
+    const CLOSE: (&str, Role) = ("close", Close);
+    const NEW: (&str, Role) = ("socket", Maker);
+    const WAIT: (&str, Role) = ("fcntl", Plain);
+
+    fn made<T>(outcome: Result<T, unisend::Error>) -> Told {
+        Told::once(outcome, |_| 1)
+    }
+    let cases = [
+        Case::new("UnixSeqpacket::pair", &[("socketpair", Maker), CLOSE, CLOSE], |stage| {
+            stage.between_marks(|| made(unisend::UnixSeqpacket::pair()))
+        }),
+        Case::new(
+            "UnixSeqpacket::connect",
+            &[NEW, ("connect", Connector), ("fcntl", Connector), CLOSE],
+            |stage| {
+                let name = name_of_this_process();
+                let _listener = UnixSeqpacketListener::bind(&name).unwrap();
+                stage.between_marks(|| made(unisend::UnixSeqpacket::connect(&name)))
+            },
+        ),
+        Case::new(
+            "UnixSeqpacketListener::bind",
+            &[NEW, ("bind", Plain), ("listen", Plain), WAIT, CLOSE],
+            |stage| {
+                let name = name_of_this_process();
+                stage.between_marks(|| made(UnixSeqpacketListener::bind(&name)))
+            },
+        ),
+        Case::new("UnixSeqpacketListener::accept", &[("accept4", Maker), CLOSE], |stage| {
+            let name = name_of_this_process();
+            let listener = UnixSeqpacketListener::bind(&name).unwrap();
+            let _client = unisend::UnixSeqpacket::connect(&name).unwrap();
+            stage.between_marks(|| made(listener.accept()))
+        }),
+        Case::new("local_address, UnixSeqpacket", &[("getsockname", Plain)], |stage| {
+            let (ours, _theirs) = unisend::UnixSeqpacket::pair().unwrap();
+            stage.between_marks(|| made(ours.local_address()))
+        }),
+        Case::new("peer_address, UnixSeqpacket", &[("getpeername", Plain)], |stage| {
+            let (ours, _theirs) = unisend::UnixSeqpacket::pair().unwrap();
+            stage.between_marks(|| made(ours.peer_address()))
+        }),
+    ];
+    cases.into_iter().map(|case| case.on(UnixSeqpacket).of(1)).collect()
+}
+
+/// A name that no path leaves behind.
+fn name_of_this_process() -> Address {
+    Address::unix_abstract(format!("unisend faults {}", std::process::id()).as_bytes()).unwrap()
 }
 
 /// How a case calls sendfile.

@@ -14,12 +14,11 @@ const LAST: i32 = libc::EHWPOISON;
 
 /// What the calls can fail with beyond the errnos that the contract names, and so is `Other`: that of a file system or a
 /// disk, of a network's file system, of a protocol that is not TCP's, or of a device.
-const BEYOND: [i32; 22] = [
+const BEYOND: [i32; 21] = [
     libc::ENXIO,
     libc::EBUSY,
     libc::ENODEV,
     libc::EISDIR,
-    libc::ENFILE,
     libc::ETXTBSY,
     libc::EFBIG,
     libc::ENOSPC,

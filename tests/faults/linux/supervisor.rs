@@ -78,7 +78,10 @@ const NAMES: &[(libc::c_long, &str, Option<Length>)] = &[
     (libc::SYS_sendfile, "sendfile", Some(Length::Argument(3))),
     (libc::SYS_pread64, "pread", Some(Length::Argument(2))),
     (libc::SYS_write, "write", Some(Length::Argument(2))),
+    (libc::SYS_accept4, "accept4", None),
+    (libc::SYS_bind, "bind", None),
     (libc::SYS_close, "close", None),
+    (libc::SYS_connect, "connect", None),
     (libc::SYS_fcntl, "fcntl", None),
     (libc::SYS_fstat, "fstat", None),
     (libc::SYS_newfstatat, "fstat", None),
@@ -87,6 +90,7 @@ const NAMES: &[(libc::c_long, &str, Option<Length>)] = &[
     (libc::SYS_getsockname, "getsockname", None),
     (libc::SYS_getsockopt, "getsockopt", None),
     (libc::SYS_gettid, "gettid", None),
+    (libc::SYS_listen, "listen", None),
     (libc::SYS_lseek, "lseek", None),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_poll, "poll", None),
@@ -95,6 +99,8 @@ const NAMES: &[(libc::c_long, &str, Option<Length>)] = &[
     (libc::SYS_rt_sigprocmask, "rt_sigprocmask", None),
     (libc::SYS_rt_sigtimedwait, "rt_sigtimedwait", None),
     (libc::SYS_setsockopt, "setsockopt", None),
+    (libc::SYS_socket, "socket", None),
+    (libc::SYS_socketpair, "socketpair", None),
 ];
 
 /// Where the length of a call is.

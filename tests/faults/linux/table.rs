@@ -261,6 +261,8 @@ impl Row<'_> {
         let kind = match self.role {
             Role::Socket if self.case.is_urgent && IS_NO_URGENT_BYTE.contains(&plain) => "InvalidInput",
             Role::Socket => exception(self.case, errno).unwrap_or(plain),
+            Role::Maker if errno == libc::EMFILE => "TooManyOpenFiles",
+            Role::Connector if errno == libc::EAGAIN => "Refused",
             Role::File | Role::Position if !OF_FILES.contains(&plain) => "Other",
             _ => plain,
         };

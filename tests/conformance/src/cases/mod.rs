@@ -13,6 +13,7 @@ mod receive_flags;
 mod segments;
 mod senders;
 mod sendfile;
+mod seqpacket;
 mod sizes;
 mod states;
 mod traffic;
@@ -42,6 +43,7 @@ pub fn suite() -> &'static [Case] {
             interruption::cases(),
             descriptors::cases(),
             credentials::cases(),
+            seqpacket::cases(),
             sendfile::cases(),
             transfer::cases(),
         ]

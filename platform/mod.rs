@@ -14,6 +14,12 @@ kernel::choose! {
     openbsd::OpenBsd on "openbsd";
 }
 
+// The same again, never compiled, for tools that do not look into a macro: cargo fmt and cargo-mutants.
+#[cfg(any())]
+mod linux;
+#[cfg(any())]
+mod openbsd;
+
 #[cfg(test)]
 mod tests;
 

@@ -12,8 +12,8 @@ use sockets::{NO_FLAGS, Pair, shutdown};
 use static_assertions::{assert_impl_all, const_assert};
 use unisend::ErrorKind::*;
 use unisend::{
-    Address, DatagramSocket, Error, ErrorKind, Operation, SendAllError, SendFlags, SocketKind, SocketRef,
-    limits,
+    Address, Datagram, DatagramSocket, Error, ErrorKind, Operation, SendAllError, SendFlags, SocketKind,
+    SocketRef, limits,
 };
 
 assert_impl_all!(Error: Send, Sync, Unpin, Copy, StdError, Eq, std::hash::Hash);
@@ -292,4 +292,14 @@ fn what_a_stopped_loop_says() {
     assert_eq!(stopped.to_string(), format!("{}, after 0 bytes were accepted", stopped.error()));
     assert_eq!(Error::from(stopped), stopped.error());
     assert_eq!(io::Error::from(stopped).kind(), Std::BrokenPipe);
+}
+
+/// A batch is counted in datagrams.
+#[test]
+fn what_a_stopped_batch_says() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    drop(theirs);
+    let slices = [IoSlice::new(b"two")];
+    let stopped = SocketRef::from(&ours).send_batch(&[Datagram::new(&slices)], NO_FLAGS).unwrap_err();
+    assert_eq!(stopped.to_string(), format!("{}, after 0 datagrams were accepted", stopped.error()));
 }

@@ -1294,6 +1294,15 @@ fn ipv6_of_the_other_kernel_is_another_family() {
 
 // Differences between the kernels that the contract names.
 
+#[test]
+fn i5_no_count_is_hidden_of_what_is_received_or_has_an_address() {
+    let sends_no_part =
+        [Operation::SendTo, Operation::SendMessageTo, Operation::Receive, Operation::ReceiveBatch];
+    for operation in Operation::ALL {
+        assert_eq!(operation.can_send_a_part(), !sends_no_part.contains(operation), "{operation}");
+    }
+}
+
 #[rstest]
 #[case::i5_disconnected(ErrorKind::Disconnected, true)]
 #[case::i5_reset(ErrorKind::Reset, true)]

@@ -106,9 +106,7 @@ impl Error {
         errno: RawErrno,
     ) -> Self {
         let judged = Native::judge(Failure { errno, kind, operation }, Native::witness(&fd));
-        // A datagram, which has an address, is sent whole or not at all.
-        let sends_in_parts = !operation.receives() && !operation.names_destination();
-        let hides_count = sends_in_parts && Native::hides_count(kind, judged.kind);
+        let hides_count = operation.can_send_a_part() && Native::hides_count(kind, judged.kind);
         Parts { kind: judged.kind, operation, cause: Cause::Kernel(judged.errno), hides_count }.pack()
     }
 

@@ -81,6 +81,12 @@ impl Operation {
         matches!(self, Self::Receive | Self::ReceiveBatch)
     }
 
+    /// Returns whether the call can send a part of its data. A datagram, which has an address, is sent whole or not at
+    /// all.
+    pub(crate) const fn can_send_a_part(self) -> bool {
+        !self.receives() && !self.names_destination()
+    }
+
     /// All operations, in order: the first is 0.
     pub(crate) const ALL: &'static [Self] = &[
         Self::Address,

@@ -594,12 +594,20 @@ fn every_known_errno_has_one_meaning() {
 }
 
 /// If a kind has errnos, its canonical errno is one of them, so a round trip returns the same kind.
-/// `Connecting` is a "would block" for callers that do not know the kind (S3).
+/// `Connecting` is a "would block" for callers that do not know the kind (S3). `TooManyOpenFiles` has the errno that
+/// everybody knows, which means it where a descriptor is made (K8).
 #[test]
 fn a_canonical_errno_means_its_kind() {
     let rows = MEANINGS.iter().filter(|row| !row.errnos.is_empty());
-    for row in rows.filter(|row| row.kind != ErrorKind::Connecting) {
-        assert_eq!(ErrorKind::of(row.canonical), row.kind);
+    for row in rows {
+        match row.kind {
+            ErrorKind::Connecting => assert_eq!(ErrorKind::of(row.canonical), ErrorKind::WouldBlock),
+            ErrorKind::TooManyOpenFiles => {
+                let errno = Native::raw_errno(row.canonical);
+                assert_eq!(Native::meaning_for_new_descriptor(errno), row.kind);
+            }
+            kind => assert_eq!(ErrorKind::of(row.canonical), kind),
+        }
     }
 }
 
@@ -966,6 +974,27 @@ fn openbsd_means(
     assert_eq!(OpenBsd::judge(failure, &socket), Cause { kind: meant, errno: failure.errno });
 }
 
+/// What the errnos of connect(2) mean on each kernel, and what a send says with the same ones.
+#[rstest]
+#[case::k5_full_queue_of_linux(EAGAIN, ErrorKind::Refused, ErrorKind::WouldBlock, ErrorKind::WouldBlock)]
+#[case::k3_not_a_socket_on_openbsd(ENOTSOCK, ErrorKind::NotSocket, ErrorKind::Refused, ErrorKind::NotSocket)]
+#[case::out_of_buffers(ENOBUFS, ErrorKind::NoBufferSpace, ErrorKind::NoBufferSpace, ErrorKind::NoBufferSpace)]
+#[case::k3_nobody_listens(ECONNREFUSED, ErrorKind::Refused, ErrorKind::Refused, ErrorKind::Refused)]
+fn connecting_a_seqpacket_socket(
+    #[case] errno: Errno,
+    #[case] on_linux: ErrorKind,
+    #[case] on_openbsd: ErrorKind,
+    #[case] sending_on_linux: ErrorKind,
+) {
+    let linux = |operation| {
+        Linux::judge(failure::<Linux>(UnixSeqpacket, operation, errno), &LinuxSocket::MustNotBeAsked).kind
+    };
+    let failure = failure::<OpenBsd>(UnixSeqpacket, Operation::Connect, errno);
+    assert_eq!(linux(Operation::Connect), on_linux);
+    assert_eq!(OpenBsd::judge(failure, &OpenBsdSocket::MustNotBeAsked).kind, on_openbsd);
+    assert_eq!(linux(Operation::Send), sending_on_linux);
+}
+
 /// A send on TCP can return the last error of a connection and also leave it pending. The pending error is
 /// cleared, once. Other sockets, and receiving, ask nothing.
 #[rstest]
@@ -1296,8 +1325,9 @@ fn ipv6_of_the_other_kernel_is_another_family() {
 
 #[test]
 fn i5_no_count_is_hidden_of_what_is_received_or_has_an_address() {
-    let sends_no_part =
-        [Operation::SendTo, Operation::SendMessageTo, Operation::Receive, Operation::ReceiveBatch];
+    use Operation::{Connect, Receive, ReceiveBatch, SendMessageTo, SendTo};
+
+    let sends_no_part = [SendTo, SendMessageTo, Connect, Receive, ReceiveBatch];
     for operation in Operation::ALL {
         assert_eq!(operation.can_send_a_part(), !sends_no_part.contains(operation), "{operation}");
     }

@@ -151,6 +151,12 @@ impl Error {
         Self::plain(operation, Native::raw_errno(Errno::EAGAIN))
     }
 
+    /// Returns the same failure with another meaning, which follows from what came before it.
+    #[cold]
+    pub(crate) fn meaning(self, kind: ErrorKind) -> Self {
+        Parts { kind, ..Parts::unpack(self) }.pack()
+    }
+
     /// Returns the same failure, as that of the call that the user made.
     pub(crate) fn during(self, operation: Operation) -> Self {
         Parts { operation, ..Parts::unpack(self) }.pack()

@@ -160,7 +160,8 @@ impl<'a> Segments<'a> {
             return Ok(());
         }
         socket.send_parts(OPERATION, flags, self.bytes.len(), |accepted| {
-            self.send_part(socket, offload, &self.bytes[accepted..], raw_flags)
+            let part = self.send_part(socket, offload, &self.bytes[accepted..], raw_flags);
+            part.map_err(|error| socket.after_accepted(error, accepted > 0 && self.asked.to.is_none()))
         })
     }
 

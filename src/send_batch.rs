@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::datagram_options::Asked;
 use crate::error::{Error, SendAllError};
 use crate::platform;
-use crate::platform::contract::{Operation, Refusal, SendFlags, limits};
+use crate::platform::contract::{ErrorKind, Operation, Refusal, SendFlags, SocketKind, limits};
 use crate::send::checked_length;
 use crate::socket::{DatagramSocket, SocketRef};
 
@@ -145,8 +145,22 @@ impl SocketRef<'_, DatagramSocket> {
             rest[0].check(self)?;
             let sendable = rest.iter().take_while(|datagram| datagram.check(self).is_ok());
             let outgoing = sendable.map(|datagram| datagram.asked.outgoing(datagram.slices, self.kind()));
-            platform::send_messages(self.fd(), outgoing, raw_flags)
-                .map_err(|errno| self.failed(rest[0].asked.operation(), errno))
+            platform::send_messages(self.fd(), outgoing, raw_flags).map_err(|errno| {
+                let error = self.failed(rest[0].asked.operation(), errno);
+                self.after_accepted(error, batch[..accepted].iter().any(|earlier| earlier.asked.to.is_none()))
+            })
         })
+    }
+
+    /// Returns what the error of a datagram means if others of its batch were accepted for the peer. If the receiver that a
+    /// unix datagram socket is connected to closes meanwhile, the kernels drop the error that says so together with the
+    /// rest of sendmmsg(2), and the next datagram finds no peer (clauses D4, S17).
+    pub(crate) fn after_accepted(&self, error: Error, had_peer: bool) -> Error {
+        match (self.kind(), error.kind()) {
+            (SocketKind::UnixDatagram, ErrorKind::DestinationRequired) if had_peer => {
+                error.meaning(ErrorKind::Reset)
+            }
+            _ => error,
+        }
     }
 }

@@ -93,7 +93,8 @@ impl UnixSeqpacket {
     ///
     /// It does not wait: the connection is there when the call returns, and data can be sent before the listener accepts
     /// it (clause K4). If the queue of the listener is full, the call fails at once, on Linux too, where connect(2)
-    /// would wait (clause K5). A program that expects this tries again after some time.
+    /// would wait (clause K5). A program that expects this tries again after some time. On OpenBSD the call can also be
+    /// `Refused` if the system is short of buffers, or if the server accepts and closes before the call returns.
     ///
     /// # System calls
     ///
@@ -106,10 +107,10 @@ impl UnixSeqpacket {
     ///
     /// | kind | when | clauses |
     /// |---|---|---|
-    /// | `Refused` | nobody listens there, the path is not that of a socket, or the queue of the listener is full | K3, K5 |
+    /// | `Refused` | nobody listens there, the path is not that of a socket, or the queue of the listener is full | K3, K3c, K5 |
     /// | `NotFound`, `BadPath` | the path does not exist, or cannot be followed | K3 |
-    /// | `WrongSocketType` | a socket of another type has the path | K3 |
-    /// | `PermissionDenied` | the path may not be written to | K3 |
+    /// | `WrongSocketType` | a socket of another type has the path (an abstract name has each type once: `Refused`) | K3 |
+    /// | `PermissionDenied` | the path may not be written to | K3b, K3c |
     /// | `TooManyOpenFiles` | there is no room for another descriptor | K8 |
     /// | `NoBufferSpace`, `OutOfMemory` | the system has no memory | I8 |
     ///
@@ -140,6 +141,8 @@ impl UnixSeqpacket {
 
     /// Returns the name of the peer, or `None` if it has none, as a client that was connected.
     ///
+    /// After the peer has closed, Linux still returns it, and OpenBSD fails with `NotConnected` (clause K9b: "differs").
+    ///
     /// # System calls
     ///
     /// One getpeername(2). On OpenBSD pledge(2) needs "stdio".
@@ -163,6 +166,8 @@ impl UnixSeqpacket {
 
     /// Sets how long a send waits for room (`SO_SNDTIMEO`), or `None` for no limit (clause I4).
     ///
+    /// On OpenBSD pledge(2) needs "unix" or "inet" for it; under "stdio" alone the process is killed.
+    ///
     /// # Errors
     ///
     /// Those of std's [`UnixDatagram::set_write_timeout`], which refuses a time of zero.
@@ -171,6 +176,8 @@ impl UnixSeqpacket {
     }
 
     /// Sets how long a receive waits for data (`SO_RCVTIMEO`), or `None` for no limit.
+    ///
+    /// On OpenBSD pledge(2) needs "unix" or "inet" for it; under "stdio" alone the process is killed.
     ///
     /// # Errors
     ///
@@ -202,7 +209,8 @@ impl UnixSeqpacketListener {
     /// Creates a socket with this name, and listens. Its queue is as long as the system allows.
     ///
     /// The permissions of a new path are those of umask(2). A path that exists is not replaced, whatever it is (clause
-    /// K2): a server removes the path of its predecessor itself.
+    /// K2): a server removes the path of its predecessor itself. If the path was made and listen(2) then fails, which a
+    /// security module of Linux can do, the path stays.
     ///
     /// # System calls
     ///
@@ -215,7 +223,7 @@ impl UnixSeqpacketListener {
     ///
     /// | kind | when | clauses |
     /// |---|---|---|
-    /// | `AddressInUse` | the path exists, or the abstract name is taken | K2 |
+    /// | `AddressInUse` | the path exists, or another seqpacket socket has the abstract name | K2 |
     /// | `NotFound`, `BadPath` | its directory does not exist, or cannot be followed | K2 |
     /// | `PermissionDenied` | its directory may not be written to | K2 |
     /// | `TooManyOpenFiles` | there is no room for another descriptor | K8 |
@@ -241,11 +249,15 @@ impl UnixSeqpacketListener {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) if there is no connection and the listener does not wait (clause K7);
-    /// [`Interrupted`](crate::ErrorKind::Interrupted) if a signal arrived first;
-    /// [`TooManyOpenFiles`](crate::ErrorKind::TooManyOpenFiles) if there is no room for another descriptor: the
-    /// connection stays in the queue (clause K8); [`Aborted`](crate::ErrorKind::Aborted),
-    /// [`NoBufferSpace`](crate::ErrorKind::NoBufferSpace), [`OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    /// | kind | when | clauses |
+    /// |---|---|---|
+    /// | `WouldBlock` | there is no connection, and the listener does not wait | K7 |
+    /// | `Interrupted` | a signal arrived first | I2 |
+    /// | `TooManyOpenFiles` | there is no room for another descriptor; the connection stays in the queue | K8 |
+    /// | `Aborted` | the listener was shut down (OpenBSD) | |
+    /// | `InvalidInput` | the socket does not listen, or was shut down (Linux) | |
+    /// | `NotSocket` | this was made of a descriptor that is not a socket | G3 |
+    /// | `NoBufferSpace`, `OutOfMemory` | the system has no memory | I8 |
     ///
     /// Sources: accept4(2) of both systems, and runs on Linux.
     pub fn accept(&self) -> Result<UnixSeqpacket, Error> {
@@ -264,6 +276,15 @@ impl UnixSeqpacketListener {
     /// [`NotSocket`](crate::ErrorKind::NotSocket) if this was made of a descriptor that is not a socket.
     pub fn local_address(&self) -> Result<Option<Address>, Error> {
         address(Operation::LocalAddress, platform::local_name(self.as_fd()))
+    }
+
+    /// Returns another descriptor of the same listener, which is close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
+    ///
+    /// # Errors
+    ///
+    /// Those of std's [`UnixListener::try_clone`].
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 
     /// Sets whether [`accept`](Self::accept) waits (ioctl(2), `FIONBIO`).

@@ -371,6 +371,43 @@ fn d5_it_takes_what_is_there_and_waits_for_no_more() {
     assert_eq!(receiver.batch(ReceiveFlags::empty()).unwrap(), [b"x"]);
 }
 
+/// The receiver closes while the sender waits for room: sendmmsg(2) of Linux drops the error that says so.
+#[rstest]
+fn d4b_a_receiver_that_closes_during_the_call(#[values(false, true)] by_segments: bool) {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let worker = std::thread::spawn(move || {
+        let (socket, bytes) = (SocketRef::from(&ours), vec![7; 1000 * 500]);
+        let outcome = match by_segments {
+            true => Segments::new(&bytes, 500).send(&socket, &mut SegmentOffload::new(), NO_FLAGS),
+            false => {
+                let slices = [IoSlice::new(&bytes[..500])];
+                socket.send_batch(&[Datagram::new(&slices); 1000], NO_FLAGS)
+            }
+        };
+        (outcome, socket.send(b"x", NO_FLAGS))
+    });
+    wait_readable(&theirs);
+    drop(theirs);
+    let (outcome, next) = finished(worker, |_| {});
+    let stopped = outcome.unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::Reset, "{stopped}");
+    assert!(stopped.accepted() > 0, "{stopped}");
+    assert_eq!(next.unwrap_err().kind(), ErrorKind::DestinationRequired, "S17: it is said once");
+}
+
+/// Datagrams that had addresses say nothing of a peer.
+#[test]
+fn d4b_a_datagram_without_an_address_and_without_a_peer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("receiver");
+    let _receiver = UnixDatagram::bind(&path).unwrap();
+    let ours = UnixDatagram::unbound().unwrap();
+    let (slices, to) = ([IoSlice::new(b"x")], Address::unix(&path).unwrap());
+    let batch = [Datagram::new(&slices).to(&to), Datagram::new(&slices)];
+    let stopped = SocketRef::from(&ours).send_batch(&batch, NO_FLAGS).unwrap_err();
+    assert_eq!((stopped.kind(), stopped.accepted()), (ErrorKind::DestinationRequired, 1));
+}
+
 #[test]
 fn d5_one_call_fills_no_more_than_it_promises() {
     let (ours, theirs) = pair();

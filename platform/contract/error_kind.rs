@@ -33,7 +33,8 @@ pub enum ErrorKind {
     /// The peer is gone, and dropped data that it had not read (clauses S8, S9, S17).
     Reset,
     /// Nobody listens at the address: a connection was refused (clause S5), an earlier datagram was refused
-    /// (clause S19), or a unix path is not that of a living socket (clause A10).
+    /// (clause S19), a unix path is not that of a living socket (clauses A10, K3), or the queue of the listener is full
+    /// (clause K5).
     Refused,
     /// The connection was given up because the peer did not answer (`ETIMEDOUT`).
     TimedOut,

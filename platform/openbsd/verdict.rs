@@ -3,7 +3,7 @@
 //! `linux/verdict.rs` has the same clauses for Linux.
 
 use super::OpenBsd;
-use crate::platform::contract::{Errno, ErrorKind, SocketKind};
+use crate::platform::contract::{Errno, ErrorKind, Operation, SocketKind};
 use crate::platform::kernel::{Cause, Failure, Kernel, RawErrno};
 
 /// What OpenBSD can be asked about a socket after a failure. Neither question needs more than pledge(2)'s
@@ -39,9 +39,13 @@ pub(super) fn judge(failure: Failure, witness: &dyn Witness) -> Cause {
         // B3: a full receiver is reported at once as a lack of buffers, even on a blocking socket.
         (UnixDatagram, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
         // R13: the same for a receiver without room for descriptors, if the send buffer was raised.
-        (UnixStream | UnixSeqpacket, Some(ENOBUFS)) => means(ErrorKind::WouldBlock),
+        (UnixStream | UnixSeqpacket, Some(ENOBUFS)) if failure.operation != Operation::Connect => {
+            means(ErrorKind::WouldBlock)
+        }
         // A10, K3: the path is not that of a socket. Linux returns the same errno as for a closed socket.
-        (UnixDatagram | UnixSeqpacket, Some(ENOTSOCK)) if failure.operation.names_destination() => means(ErrorKind::Refused),
+        (UnixDatagram | UnixSeqpacket, Some(ENOTSOCK)) if failure.operation.names_destination() => {
+            means(ErrorKind::Refused)
+        }
         // I8: without a route there is no address to send from. The destinations that can never be sent to were
         // refused before the call (A5, A7, A8).
         (UdpV4 | UdpV6, Some(EADDRNOTAVAIL)) => means(ErrorKind::Unreachable),

@@ -36,6 +36,15 @@ pub(super) fn cases() -> Vec<Case> {
             .promise("Refused"),
         topic
             .case(
+                "D4b",
+                "unix datagrams, a batch that fills its receiver, which then closes; what it or the next send says",
+                closes_during_a_batch,
+            )
+            // Linux: the sendmmsg(2) that waits for room drops the error. OpenBSD's does not wait.
+            .kernel("ENOTCONN", "ECONNRESET")
+            .promise("Reset"),
+        topic
+            .case(
                 "D5",
                 "UDP, room for three and two are there; room for 70 and as many are there",
                 what_is_there,
@@ -151,6 +160,39 @@ fn refused(trial: &mut Trial) -> Result<(), Stop> {
         thread::sleep(Duration::from_millis(5));
     }
     trial.note("never told");
+    Ok(())
+}
+
+fn closes_during_a_batch(trial: &mut Trial) -> Result<(), Stop> {
+    const MORE_THAN_WAIT: usize = 1000;
+    let (ours, theirs) = scene::unix_pair(SockType::Datagram)?;
+    let route = trial.route();
+    let worker = scene::start(move || match route {
+        Route::Kernel => {
+            let sent = raw::send_messages(ours.as_fd(), &[&[0; 500][..]; MORE_THAN_WAIT]);
+            (ours, sent.err(), None)
+        }
+        Route::Portable => {
+            let slices = [IoSlice::new(&[0; 500])];
+            let batch = [Datagram::new(&slices); MORE_THAN_WAIT];
+            let outcome = SocketRef::unix_datagram(&ours).send_batch(&batch, SendFlags::empty());
+            (ours, None, outcome.err().map(|stopped| stopped.kind()))
+        }
+    })?;
+    scene::wait_until(&theirs, PollFlags::POLLIN)?;
+    if route == Route::Kernel {
+        // OpenBSD's sendmmsg(2) is to have returned.
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop(theirs);
+    let (ours, kernels, portable) =
+        worker.join().map_err(|_| Stop::Broken("the sender panicked".to_owned()))?;
+    match (route, portable) {
+        (Route::Portable, Some(kind)) => trial.note(kind),
+        (Route::Portable, None) => trial.note("done"),
+        (Route::Kernel, _) if kernels.is_some() => trial.note("at once"),
+        (Route::Kernel, _) => trial.note_raw(raw::send(ours.as_fd(), b"x", 0)),
+    }
     Ok(())
 }
 

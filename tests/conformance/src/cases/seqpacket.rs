@@ -1,6 +1,7 @@
 //! K1 to K9: making sockets of sequenced packets.
 
 use std::fs;
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket, socketpair,
 };
 use nix::sys::stat::{Mode, umask};
-use unisend::{Address, SendFlags, SocketRef, UnixSeqpacket, UnixSeqpacketListener};
+use unisend::{
+    Address, ControlBuffer, ReceiveFlags, SendFlags, SocketRef, UnixSeqpacket, UnixSeqpacketListener,
+};
 
 use crate::case::{Case, Stop, Topic};
 use crate::raw;
@@ -57,13 +60,30 @@ pub(super) fn cases() -> Vec<Case> {
                 "NotFound, Refused, Refused, Refused, Refused, WrongSocketType, WrongSocketType, BadPath",
             ),
         topic
-            .case("K3b", "connecting to a listener whose path may not be written to, as a user", forbidden)
-            .kernels("EACCES")
-            .promise("PermissionDenied"),
+            .case("K3b", "connecting to a listener, and to one whose path may not be written to, as a user", forbidden)
+            .kernels("connected, EACCES")
+            .promise("connected, PermissionDenied"),
+        topic
+            .case("K3c", "connecting to a file that may not be written to, as a user", forbidden_file)
+            .kernel("EACCES", "ENOTSOCK")
+            .differs(
+                "PermissionDenied",
+                "Refused",
+                "both are true, and each kernel looks for one of them first",
+            ),
         topic
             .case("K4", "two records of a client that closes before it is accepted", sent_before)
             .kernels("first, second, the end")
             .promise("first, second, the end"),
+        topic
+            .case("K4b", "what a client receives, and then, if its listener closes before it is accepted", never_accepted)
+            // OpenBSD: unp_disconnect() of uipc_usrreq.c sets no error.
+            .kernel("ECONNRESET, the end", "the end, the end")
+            .differs(
+                "Reset, the end",
+                "the end, the end",
+                "OpenBSD does not note that the connection was never accepted",
+            ),
         topic
             .case("K5", "connecting to a listener whose queue is full, and after one was accepted", full_queue)
             .kernel("EAGAIN, connected", "ECONNREFUSED, connected")
@@ -92,6 +112,11 @@ pub(super) fn cases() -> Vec<Case> {
             )
             .kernels("path, path, none, none, none, path, none")
             .promise("path, path, none, none, none, path, none"),
+        topic
+            .case("K9b", "the names of the peers of a client and of an accepted socket that have closed", names_of_the_gone)
+            // OpenBSD: sys_getpeername() of uipc_syscalls.c looks for a connection first.
+            .kernel("path, none", "ENOTCONN, ENOTCONN")
+            .differs("path, none", "NotConnected, NotConnected", "OpenBSD forgets the name with the connection"),
     ]
 }
 
@@ -270,11 +295,30 @@ fn nobody_there(trial: &mut Trial) -> Result<(), Stop> {
 }
 
 fn forbidden(trial: &mut Trial) -> Result<(), Stop> {
-    let (_listener, path) = listener(trial, SockType::SeqPacket, "listener")?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o444))?;
+    let (_open, open) = listener(trial, SockType::SeqPacket, "open")?;
+    let (_closed, closed) = listener(trial, SockType::SeqPacket, "closed")?;
+    permit(trial.directory(), 0o711)?;
+    permit(&open, 0o666)?;
+    permit(&closed, 0o444)?;
+    scene::leave_root(32_766)?;
+    trial.note_made(trial.connect(&open), "connected");
+    trial.note_made(trial.connect(&closed), "connected");
+    Ok(())
+}
+
+fn forbidden_file(trial: &mut Trial) -> Result<(), Stop> {
+    scene::need_unix(SockType::SeqPacket)?;
+    let path = trial.path("file");
+    fs::write(&path, "")?;
+    permit(trial.directory(), 0o711)?;
+    permit(&path, 0o444)?;
     scene::leave_root(32_766)?;
     trial.note_made(trial.connect(&path), "connected");
     Ok(())
+}
+
+fn permit(path: &Path, mode: u32) -> std::io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// Notes the record that comes next.
@@ -296,6 +340,31 @@ fn sent_before(trial: &mut Trial) -> Result<(), Stop> {
     drop(client);
     let accepted = trial.accept(listener).1?;
     (0..3).try_for_each(|_| note_record(trial, &accepted))
+}
+
+fn never_accepted(trial: &mut Trial) -> Result<(), Stop> {
+    let (listener, path) = listener(trial, SockType::SeqPacket, "listener")?;
+    let client = trial.connect(&path)?;
+    drop(listener);
+    for _ in 0..2 {
+        match trial.route() {
+            Route::Kernel => match raw::receive(client.as_fd(), &mut [0; 100], 0) {
+                Ok(0) => trial.note("the end"),
+                other => trial.note_raw(other),
+            },
+            Route::Portable => {
+                let (mut control, mut room) = (ControlBuffer::new(), [0; 100]);
+                let mut slices = [IoSliceMut::new(&mut room)];
+                let socket = SocketRef::unix_seqpacket(&client);
+                match socket.receive(&mut slices, &mut control, ReceiveFlags::empty()) {
+                    Ok(received) if received.is_end_of_file() => trial.note("the end"),
+                    Ok(received) => trial.note(received.bytes()),
+                    Err(error) => trial.note(error.kind()),
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn full_queue(trial: &mut Trial) -> Result<(), Stop> {
@@ -390,6 +459,30 @@ fn names(trial: &mut Trial) -> Result<(), Stop> {
             for socket in &sockets {
                 note_name(trial, socket.peer_address()?, &path);
             }
+        }
+    }
+    Ok(())
+}
+
+fn names_of_the_gone(trial: &mut Trial) -> Result<(), Stop> {
+    let (mut listener, path) = listener(trial, SockType::SeqPacket, "listener")?;
+    let mut left = Vec::new();
+    for client_stays in [true, false] {
+        let client = trial.connect(&path)?;
+        let accepted;
+        (listener, accepted) = trial.accept(listener);
+        left.push(if client_stays { client } else { accepted? });
+    }
+    for socket in left {
+        match trial.route() {
+            Route::Kernel => match raw::peer_name(socket.as_fd()) {
+                Ok(name) => note_kernels_name(trial, &name, &path),
+                Err(errno) => trial.note_raw(Err(errno)),
+            },
+            Route::Portable => match UnixSeqpacket::from(socket).peer_address() {
+                Ok(name) => note_name(trial, name, &path),
+                Err(error) => trial.note(error.kind()),
+            },
         }
     }
     Ok(())

@@ -168,7 +168,7 @@ impl<'a> Sending<'a> {
                 std::thread::sleep(Duration::from_micros(200));
             }
             ErrorKind::NoBufferSpace if self.kind.is_udp() => {}
-            _ if self.says_that_the_peer_is_gone(error, called.is_loop) => {
+            _ if self.says_that_the_peer_is_gone(error) => {
                 self.accepted.gone = true;
                 self.accepted.unsure = if error.may_have_sent() { called.asked as u64 } else { 0 };
             }
@@ -180,14 +180,8 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    fn says_that_the_peer_is_gone(&self, error: Error, is_loop: bool) -> bool {
-        match error.kind() {
-            ErrorKind::Refused => self.kind.is_udp(),
-            // Linux's sendmmsg(2) does not tell the error of a datagram that is not its first, and this one takes the
-            // peer away (S17). The next call of the loop finds none.
-            ErrorKind::DestinationRequired => self.kind == Kind::UnixDatagram && is_loop,
-            _ => error.peer_gone(),
-        }
+    fn says_that_the_peer_is_gone(&self, error: Error) -> bool {
+        error.peer_gone() || error.kind() == ErrorKind::Refused && self.kind.is_udp()
     }
 
     fn socket(&self) -> SocketRef<'a> {

@@ -153,7 +153,7 @@ fn k2_a_path_that_is_taken_is_std_s_error_too() {
 #[test]
 fn k7_a_listener_waits_for_a_connection() {
     let server = Server::new();
-    let name = server.name.clone();
+    let name = server.name;
     let client = thread::spawn(move || {
         thread::sleep(Duration::from_millis(20));
         UnixSeqpacket::connect(&name).unwrap()
@@ -239,10 +239,9 @@ fn what_is_shown_is_the_descriptor() {
 fn many_clients_at_once() {
     const CLIENTS: u8 = 20;
     let server = Server::new();
-    let name = server.name.clone();
+    let name = server.name;
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let name = name.clone();
             thread::spawn(move || {
                 let client = UnixSeqpacket::connect(&name).unwrap();
                 SocketRef::from(&client).send(&[number], NO_FLAGS).unwrap();

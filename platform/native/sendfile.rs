@@ -46,6 +46,8 @@ pub(crate) struct FileSender<'a> {
     pub(super) output: Output<'a>,
     pub(super) input: BorrowedFd<'a>,
     pub(super) method: Method<'a>,
+    /// Whether the last copy ended because the output took no byte, and gave no error (L4c).
+    pub(super) has_stalled: bool,
 }
 
 /// A sink, and what keeps SIGPIPE away from it.
@@ -75,7 +77,7 @@ impl<'a> FileSender<'a> {
             Method::Kernel if !Native::HAS_SENDFILE => Method::Copying,
             method => method,
         };
-        Self { output: Output { sink, sigpipe: None }, input, method }
+        Self { output: Output { sink, sigpipe: None }, input, method, has_stalled: false }
     }
 
     /// Sends at most this many bytes, as one call, and returns how many were accepted. A short count means the
@@ -161,6 +163,7 @@ impl<'a> FileSender<'a> {
         let mut sent = Progress::default();
         let outcome = self.copy(&Whole::of_file(offset, count), &mut sent);
         let accepted = sent.file;
+        self.has_stalled = accepted == 0 && !sent.ended;
         if let (Method::Kernel, 1..) = (&self.method, accepted) {
             self.method = Method::Copying; // the kernel cannot send this file
         }

@@ -212,7 +212,8 @@ impl<'a> FileSender<'a> {
         if outcome.is_ok() && accepted < asked {
             // After some bytes the output can be full. Only a trailer needs to know that now.
             let offset = offset.map(|offset| offset + accepted);
-            sent.ended = accepted == 0 || whole.trailer_left(sent) > 0 && self.has_ended(offset);
+            let at_end = accepted == 0 && !self.has_stalled;
+            sent.ended = at_end || whole.trailer_left(sent) > 0 && self.has_ended(offset);
         }
         let would_block =
             matches!(outcome, Err(Why::Output(errno)) if Native::errno_name(errno) == Some(Errno::EAGAIN));

@@ -39,7 +39,7 @@ const OUT_OF_REACH: &str = "\
     a connection that is being made: S4; \
     files, pipes, and more bytes than a program sends: I7 L4 L13 L13b X5 X7b X11b X12b X14; \
     foreign messages, full tables and descriptors that watch others: R3b R9b R13b R22b; \
-    names of sockets, and connections that are not accepted: K3c K4b K9b; \
+    permissions, names of sockets, and connections that are not accepted: A10d K3c K4b K9b; \
     named in the model by the clause beside it: D8 R24 (R23), I5b (I5)";
 
 /// Returns the words of a text that are clauses.

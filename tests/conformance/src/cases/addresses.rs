@@ -115,6 +115,11 @@ pub(super) fn cases() -> Vec<Case> {
             .kernel("ENOTDIR, ECONNREFUSED", "ENOTDIR, ENOENT")
             .promise("NotFound, InvalidInput"),
         topic
+            .case("A10d", "the path of a file without permission to write to it", forbidden_file)
+            // OpenBSD: unp_connect() of uipc_usrreq.c looks for a socket first.
+            .kernel("EACCES", "ENOTSOCK")
+            .differs("PermissionDenied", "Refused", "both are true, and each kernel looks for one of them first"),
+        topic
             .case("A11", "a unix datagram receiver that is connected to another socket", receiver_connected)
             .kernel("EPERM", "1")
             .differs("PermissionDenied", "1", "Linux lets only the peer send to it, OpenBSD lets everybody"),
@@ -317,6 +322,17 @@ fn forbidden_path(trial: &mut Trial) -> Result<(), Stop> {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
     std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
     // Permissions do not restrict root.
+    scene::leave_root(32_767)?;
+    let sender = scene::unbound_datagram()?;
+    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));
+    Ok(())
+}
+
+fn forbidden_file(trial: &mut Trial) -> Result<(), Stop> {
+    let path = trial.path("file");
+    std::fs::write(&path, "")?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
+    std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
     scene::leave_root(32_767)?;
     let sender = scene::unbound_datagram()?;
     trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));

@@ -288,6 +288,7 @@ NOT_IN_C = {
     ("platform/openbsd/kernel.rs", "SOURCE_V4"): "a struct in_addr alone",
     ("platform/kernel/interface.rs", "SCTP"): "a number of IANA's, for which OpenBSD has no name",
     ("platform/openbsd/kernel.rs", "FIRST_PART_WITH_DESCRIPTORS"): "what was seen of its kernel (clause R13)",
+    ("platform/native/seqpacket.rs", "AS_MANY_AS_CAN_BE"): "what both kernels take for the longest queue",
     ("platform/native/sendfile.rs", "STACK_BUFFER"): "what was found to do well",
     ("platform/native/transfer.rs", "FIRST_MESSAGE"): "what was found to do well",
     ("platform/kernel/socket_name.rs", "UNIX_BYTES"): "room for the larger sockaddr_un, held to it at compile time",

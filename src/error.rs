@@ -113,28 +113,28 @@ impl Error {
     /// Creates the error of a failure whose errno has its plain meaning.
     #[cold]
     pub(crate) fn plain(operation: Operation, errno: RawErrno) -> Self {
-        let kind = Native::plain_meaning(errno);
-        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
+        Self::of_meaning(operation, errno, Native::plain_meaning(errno))
     }
 
     /// Creates the error of a call that made no descriptor.
     #[cold]
     pub(crate) fn of_new_descriptor(operation: Operation, errno: RawErrno) -> Self {
-        let kind = Native::meaning_for_new_descriptor(errno);
-        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
+        Self::of_meaning(operation, errno, Native::meaning_for_new_descriptor(errno))
     }
 
     /// Creates the error of a call that received no urgent byte.
     #[cold]
     pub(crate) fn of_urgent(operation: Operation, errno: RawErrno) -> Self {
-        let kind = Native::meaning_for_urgent(errno);
-        Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
+        Self::of_meaning(operation, errno, Native::meaning_for_urgent(errno))
     }
 
     /// Creates the error of a failure of a file.
     #[cold]
     pub(crate) fn of_file(operation: Operation, errno: RawErrno) -> Self {
-        let kind = Native::meaning_for_file(errno);
+        Self::of_meaning(operation, errno, Native::meaning_for_file(errno))
+    }
+
+    fn of_meaning(operation: Operation, errno: RawErrno, kind: ErrorKind) -> Self {
         Parts { kind, operation, cause: Cause::Kernel(errno), hides_count: false }.pack()
     }
 

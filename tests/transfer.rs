@@ -82,7 +82,7 @@ fn slices(bytes: &[u8], how: Slices) -> Vec<IoSlice<'_>> {
     match how {
         Slices::One => vec![IoSlice::new(bytes)],
         Slices::Many => {
-            // Of many bytes fewer: each message goes through them all, which takes minutes under an emulator.
+            // Each message goes through all slices. With many messages this takes minutes under an emulator.
             let count = if bytes.len() > 100_000 { 100 } else { 1100 };
             let part = bytes.len().div_ceil(count).max(1);
             let parts = bytes.chunks(part).flat_map(|part| [IoSlice::new(&[]), IoSlice::new(part)]);

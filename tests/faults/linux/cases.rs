@@ -642,7 +642,6 @@ fn options() -> Vec<Case> {
 }
 
 fn makers() -> Vec<Case> {
-    const CLOSE: (&str, Role) = ("close", Close);
     const NEW: (&str, Role) = ("socket", Maker);
     const WAIT: (&str, Role) = ("fcntl", Plain);
 

@@ -319,23 +319,22 @@ fn bad_paths(trial: &mut Trial) -> Result<(), Stop> {
 fn forbidden_path(trial: &mut Trial) -> Result<(), Stop> {
     let path = trial.path("forbidden");
     let _receiver = scene::bound_datagram(&path)?;
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
-    std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
-    // Permissions do not restrict root.
-    scene::leave_root(32_767)?;
-    let sender = scene::unbound_datagram()?;
-    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));
-    Ok(())
+    send_without_permission(trial, &path)
 }
 
 fn forbidden_file(trial: &mut Trial) -> Result<(), Stop> {
     let path = trial.path("file");
     std::fs::write(&path, "")?;
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
+    send_without_permission(trial, &path)
+}
+
+fn send_without_permission(trial: &mut Trial, path: &Path) -> Result<(), Stop> {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o000))?;
     std::fs::set_permissions(trial.directory(), PermissionsExt::from_mode(0o711))?;
+    // Permissions do not restrict root.
     scene::leave_root(32_767)?;
     let sender = scene::unbound_datagram()?;
-    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(&path));
+    trial.send_to(&SocketRef::unix_datagram(&sender), b"x", Destination::Path(path));
     Ok(())
 }
 

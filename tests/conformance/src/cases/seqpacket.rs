@@ -423,7 +423,7 @@ fn no_descriptors(trial: &mut Trial) -> Result<(), Stop> {
     let client = trial.connect(&path)?;
     raw::send(client.as_fd(), b"record", 0)?;
     let (before, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    // One of a pair would have room: none is left open for it.
+    // There is no room for the first socket of a pair either.
     setrlimit(Resource::RLIMIT_NOFILE, 0, most)?;
     trial.note_made(trial.pair(), "paired");
     trial.note_made(trial.connect(&path), "connected");

@@ -196,15 +196,16 @@ fn sends() -> Vec<Case> {
         });
         cases.push(case.on(kind).given("sendto", Fault::Fails(errno)));
     }
-    for kind in [Tcp, UnixStream] {
-        let calls = [("sendto", Given), ASK, ("fcntl", Hint), POLL, SENDTO];
-        let name = format!("send_all, {kind:?}, SO_SNDTIMEO, after EINTR");
+    for (call, kind) in [(Call::SendAll, Tcp), (Call::SendAll, UnixStream), (Call::SendAllVectored, Tcp)] {
+        let send = if call == Call::SendAll { SENDTO } else { SENDMSG };
+        let calls = [(send.0, Given), ASK, ("fcntl", Hint), POLL, send];
+        let name = format!("{}, {kind:?}, SO_SNDTIMEO, after EINTR", call.name());
         let case = Case::new(name, &calls, move |stage| {
             let pair = Pair::new(kind);
             crate::sockets::set_send_timeout(&pair.ours, PATIENCE);
-            sent(stage, pair, BYTES, |socket| Told::all(socket.send_all(BYTES, NO_FLAGS), BYTES.len()))
+            sent(stage, pair, BYTES, |socket| told_of(call.to_the_end(socket, BYTES, NO_FLAGS)))
         });
-        cases.push(case.on(kind).looping().given("sendto", Fault::Fails(libc::EINTR)));
+        cases.push(case.on(kind).looping().given(send.0, Fault::Fails(libc::EINTR)));
     }
     let many = pattern(1030);
     cases.push(
@@ -299,6 +300,25 @@ fn messages() -> Vec<Case> {
             .looping(),
         );
     }
+    for kind in [Tcp, UdpV4] {
+        cases.push(
+            Case::new(format!("Message::send, {kind:?}"), &[SENDMSG], move |stage| {
+                sent(stage, Pair::new(kind), BYTES, |socket| {
+                    Told::once(Message::new(&mut halves()).send(socket, NO_FLAGS), |count| count as u64)
+                })
+            })
+            .on(kind),
+        );
+    }
+    let calls = [("sendmsg", Given), ASK, ("fcntl", Hint), POLL, SENDMSG];
+    let case = Case::new("Message::send_all, Tcp, SO_SNDTIMEO, after EINTR", &calls, |stage| {
+        let pair = Pair::new(Tcp);
+        crate::sockets::set_send_timeout(&pair.ours, PATIENCE);
+        sent(stage, pair, BYTES, |socket| {
+            Told::all(Message::new(&mut halves()).send_all(socket, NO_FLAGS), BYTES.len())
+        })
+    });
+    cases.push(case.on(Tcp).looping().given("sendmsg", Fault::Fails(libc::EINTR)));
     let source = Ipv4Addr::LOCALHOST;
     let case =
         Case::new("Message::send_to from a source with a traffic class, UdpV4", &[SENDMSG], move |stage| {
@@ -468,10 +488,14 @@ fn receives() -> Vec<Case> {
         cases.push(case.on(kind).receiving());
     }
     for kind in [Tcp, UdpV4] {
-        for (name, flags) in [("receive", ReceiveFlags::empty()), ("peek", ReceiveFlags::PEEK)] {
+        for (name, take, flags) in [
+            ("receive", Some(0), ReceiveFlags::empty()),
+            ("receive with PEEK", Some(0), ReceiveFlags::PEEK),
+            ("receive_without_descriptors", None, ReceiveFlags::empty()),
+        ] {
             cases.push(
                 Case::new(format!("{name}, {kind:?}"), &[RECVMSG], move |stage| {
-                    received_with(stage, kind, 0, Some(0), flags)
+                    received_with(stage, kind, 0, take, flags)
                 })
                 .on(kind)
                 .receiving(),
@@ -897,7 +921,7 @@ fn transfers() -> Vec<Case> {
             let call = if shape.to_the_end { "send_all" } else { "send" };
             let whole = shape.file + shape.header().len() + shape.trailer().len();
             let case =
-                Case::new(format!("Transfer::{call}, {name}"), calls, move |stage| transferred(stage, shape));
+                Case::new(format!("Transfer, {call}, {name}"), calls, move |stage| transferred(stage, shape));
             let case = case.on(socket_of(shape.to)).of(whole);
             let case = if shape.to_the_end { case.looping() } else { case.in_one_pass() };
             case.recovering("sendfile", UNSENDABLE)

@@ -310,6 +310,33 @@ impl<'fd, Sort> SocketRef<'fd, Sort> {
         self.send_buffer.map(NonZeroUsize::get)
     }
 
+    /// Returns the same socket with this size of its send buffer, which was learnt earlier; 0 if it is not known.
+    ///
+    /// It is for a program that cannot keep a probed `SocketRef`, because it keeps no borrow. With the size, a
+    /// message that can never fit beside its descriptors is refused before the call (clause R13b).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use unisend::SocketRef;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let probed = SocketRef::probe(&ours)?;
+    /// let (kind, send_buffer) = (probed.kind(), probed.send_buffer().unwrap_or(0));
+    ///
+    /// let later = SocketRef::new(&ours, kind).with_send_buffer(send_buffer);
+    /// assert_eq!(later.send_buffer(), probed.send_buffer());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn with_send_buffer(self, bytes: usize) -> Self {
+        Self { send_buffer: NonZeroUsize::new(bytes), ..self }
+    }
+
     /// Returns the same socket as one that can send to an address, or `None` if its kind is not UDP or unix
     /// datagram.
     ///

@@ -73,6 +73,11 @@ class Target:
         return self.directory / "programs"
 
     @property
+    def c_tests(self) -> Path:
+        """The tests of the C library that are in C."""
+        return self.programs / "tests/unisend-capi-c"
+
+    @property
     def suite_program(self) -> Path:
         """Where cargo leaves the suite's program, which is where its test looks for it."""
         return CACHE / "target" / self.name / "debug" / "unisend-conformance"

@@ -26,6 +26,7 @@ def compile_c(target: Target, *arguments: object) -> None:
 
 def build_tests(target: Target, library: Path, program: Path) -> None:
     """The C tests, linked with the static library that cargo has made."""
+    program.parent.mkdir(parents=True, exist_ok=True)
     compile_c(target, "-o", program, FOLDER / "tests/suite.c", library, *LIBRARIES)
 
 

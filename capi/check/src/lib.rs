@@ -29,6 +29,83 @@ pub fn header() -> String {
     in_c_style(&text)
 }
 
+/// Returns where the manual page is kept.
+#[must_use]
+pub fn manual_path() -> PathBuf {
+    capi().join("man/us_send.3")
+}
+
+/// Returns the manual page with the errors of this header.
+///
+/// # Panics
+///
+/// If the page has no place for them.
+#[must_use]
+pub fn manual(page: &str, header: &str) -> String {
+    const MARK: &str = "down to the end of the list.\n";
+    let (before, rest) = page.split_once(MARK).expect("the page has the mark");
+    let after = &rest[rest.find(".El\n").expect("the list ends")..];
+    let errors: String = errors(header).iter().map(|error| error.item()).collect();
+    format!("{before}{MARK}{errors}{after}")
+}
+
+/// A kind of error, as the header describes it.
+#[derive(Debug)]
+pub struct KindInHeader {
+    /// Its name, such as `US_ERROR_RESET`.
+    pub name: String,
+    /// The name of its errno, or nothing if it has none.
+    pub errno: String,
+    /// What it means.
+    pub meaning: String,
+}
+
+impl KindInHeader {
+    /// Returns an item of a list in mdoc. A sentence begins a line.
+    fn item(&self) -> String {
+        let Self { name, errno, meaning } = self;
+        let meaning = meaning.replace(".  ", ".\n");
+        match errno.as_str() {
+            "" => format!(".It Dv {name}\n{meaning}\n"),
+            errno => format!(".It Bq Er {errno} Dv {name}\n{meaning}\n"),
+        }
+    }
+}
+
+/// Returns the kinds of errors that the header has.
+///
+/// # Panics
+///
+/// If the header is not what [`header`] makes.
+#[must_use]
+pub fn errors(header: &str) -> Vec<KindInHeader> {
+    let (_, rest) = header.split_once("enum us_error {\n").expect("the header has the kinds");
+    let (body, _) = rest.split_once("\n};").expect("they end");
+    let mut errors = Vec::new();
+    let mut comment = String::new();
+    for line in body.lines().map(str::trim) {
+        match line.split_once(" = ") {
+            Some((name, _)) if name.starts_with("US_ERROR_") => {
+                let said = comment.trim().to_owned();
+                let first = said.split_once(".  ").filter(|(word, _)| is_errno(word));
+                let (errno, meaning) = first.unwrap_or(("", &said));
+                errors.push(KindInHeader { name: name.into(), errno: errno.into(), meaning: meaning.into() });
+                comment.clear();
+            }
+            _ => {
+                let said =
+                    line.trim_start_matches("/*").trim_start_matches('*').trim_end_matches("*/").trim();
+                comment = format!("{comment} {said}");
+            }
+        }
+    }
+    errors
+}
+
+fn is_errno(word: &str) -> bool {
+    word.starts_with('E') && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
+}
+
 /// Turns the comments into those of C, the indentation into tabs, and a negative number into one expression.
 fn in_c_style(text: &str) -> String {
     let mut lines = Vec::new();

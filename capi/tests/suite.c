@@ -127,6 +127,9 @@ what_cannot_be_an_argument_is_refused(void)
 {
 	static struct iovec many[1025];
 	static int seven[127];
+#ifdef __OpenBSD__
+	struct us_socket small;
+#endif
 	struct us_socket none = { 0 }, closed, file, odd;
 	struct us_message message = { 0 };
 	struct us_received received = { 0 };
@@ -180,6 +183,12 @@ what_cannot_be_an_argument_is_refused(void)
 	REFUSED(us_sendmsg(&ours, &message, 0), EINVAL, US_ERROR_DESCRIPTORS_WITHOUT_DATA, "byte");
 	message.iov = &one;
 	message.iovcnt = 1;
+#ifdef __OpenBSD__
+	/* Linux makes room for descriptors elsewhere. */
+	small = ours;
+	small.send_buffer = 1;
+	REFUSED(us_sendmsg(&small, &message, 0), EMSGSIZE, US_ERROR_MESSAGE_TOO_LONG, "SO_SNDBUF");
+#endif
 	message.nfds = 127;
 	message.fds = seven;
 	REFUSED(us_sendmsg(&ours, &message, 0), E2BIG, US_ERROR_TOO_MANY_DESCRIPTORS, "126");

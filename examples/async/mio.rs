@@ -40,7 +40,6 @@ fn main() -> Result<(), Failure> {
 /// Passes descriptors with a text. Returns what the receiver got.
 pub(crate) fn pass_descriptors(text: &str, files: &[File]) -> Result<(String, Vec<OwnedFd>), Failure> {
     let mut data = [IoSlice::new(text.as_bytes())];
-    // It remembers what was accepted: each call sends the rest.
     let mut message = Message::new(&mut data).with_descriptors(files);
     let mut receiver = Receiver::default();
     run(|ours| pass(ours, &mut message), |theirs| receiver.take(theirs))?;
@@ -125,8 +124,8 @@ pub(crate) fn send(stream: &UnixStream, transfer: &mut Transfer<'_>) -> Result<b
 /// What was received until now.
 #[derive(Default)]
 pub(crate) struct Receiver {
-    data: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
+    pub(crate) data: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
     control: ControlBuffer,
 }
 

@@ -22,8 +22,8 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 /// How long a reader may take nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Small, so that the sender has to wait for the reader.
-const SEND_BUFFER: u32 = 64 * 1024;
+/// The size of the buffers of a connection: small, so that the sender has to wait for the reader.
+const BUFFER_BYTES: u32 = 64 * 1024;
 
 #[allow(dead_code, reason = "the tests call what it calls")]
 fn main() -> Result<(), Failure> {
@@ -47,10 +47,16 @@ fn main() -> Result<(), Failure> {
 /// Passes descriptors with a text, and returns what the receiver got.
 pub(crate) async fn pass_descriptors(text: &str, files: &[File]) -> Result<(String, Vec<OwnedFd>), Failure> {
     let (ours, theirs) = UnixStream::pair()?;
-    let receiver = tokio::spawn(async move { take(&theirs).await });
-    pass(&ours, text, files).await?;
+    let receiver = tokio::spawn(async move {
+        let mut receiver = Receiver::default();
+        while !receiver.take(&theirs).await? {}
+        Ok::<_, Failure>(receiver)
+    });
+    let mut data = [IoSlice::new(text.as_bytes())];
+    pass(&ours, &mut Message::new(&mut data).with_descriptors(files)).await?;
     drop(ours); // the receiver then sees the end of file
-    receiver.await?
+    let Receiver { data, descriptors, .. } = receiver.await??;
+    Ok((String::from_utf8(data)?, descriptors))
 }
 
 /// Sends a header and a file. Returns what the reader got, and how often the sender had to wait for it.
@@ -76,38 +82,43 @@ fn split_would_block<T, E: Copy + Into<unisend::Error>>(result: Result<T, E>) ->
     }
 }
 
-/// Sends a text, and descriptors with its first byte.
-pub(crate) async fn pass(stream: &UnixStream, text: &str, files: &[File]) -> Result<(), Failure> {
+/// Sends what is left of a message.
+pub(crate) async fn pass(stream: &UnixStream, message: &mut Message<'_, '_, File>) -> Result<(), Failure> {
     let socket = SocketRef::unix_stream(stream);
-    let mut data = [IoSlice::new(text.as_bytes())];
-    // It remembers what was accepted: each call sends the rest.
-    let mut message = Message::new(&mut data).with_descriptors(files);
     let send = || split_would_block(message.send_all(&socket, SendFlags::empty()));
     stream.async_io(Interest::WRITABLE, send).await??;
     Ok(())
 }
 
-/// Receives text and descriptors until the end of file.
-pub(crate) async fn take(stream: &UnixStream) -> Result<(String, Vec<OwnedFd>), Failure> {
-    let socket = SocketRef::unix_stream(stream);
-    let (mut text, mut descriptors) = (Vec::new(), Vec::new());
-    let (mut control, mut buffer) = (ControlBuffer::new(), [0; 4096]);
-    loop {
+/// What was received until now.
+#[derive(Default)]
+pub(crate) struct Receiver {
+    pub(crate) data: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    control: ControlBuffer,
+}
+
+impl Receiver {
+    /// Waits until there is something, and receives it. Returns whether it is the end of file.
+    pub(crate) async fn take(&mut self, stream: &UnixStream) -> Result<bool, Failure> {
+        let socket = SocketRef::unix_stream(stream);
+        let mut buffer = [0; 4096];
         let receive = || {
             let mut slices = [IoSliceMut::new(&mut buffer)];
-            // A `Received` borrows the control buffer, and cannot leave this closure.
-            split_would_block(socket.receive(&mut slices, &mut control, ReceiveFlags::empty()).map(
-                |mut received| {
-                    descriptors.extend(received.descriptors());
-                    (received.bytes(), received.is_end_of_file())
-                },
-            ))
+            let received = socket.receive(&mut slices, &mut self.control, ReceiveFlags::empty());
+            // It borrows the control buffer, and cannot leave this closure.
+            split_would_block(received.map(|mut received| {
+                self.descriptors.extend(received.descriptors());
+                (received.bytes(), received.descriptors_lost(), received.is_end_of_file())
+            }))
         };
-        let (bytes, is_end_of_file) = stream.async_io(Interest::READABLE, receive).await??;
-        if is_end_of_file {
-            return Ok((String::from_utf8(text)?, descriptors));
+        let (bytes, descriptors_lost, is_end_of_file) =
+            stream.async_io(Interest::READABLE, receive).await??;
+        if descriptors_lost {
+            return Err("no room for the descriptors".into());
         }
-        text.extend_from_slice(&buffer[..bytes]);
+        self.data.extend_from_slice(&buffer[..bytes]);
+        Ok(is_end_of_file)
     }
 }
 
@@ -148,13 +159,14 @@ async fn read(stream: &TcpStream) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Two ends of a connection.
+/// Makes the two ends of a connection.
 pub(crate) async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let listener = socket.listen(1)?;
-    let theirs = TcpStream::connect(listener.local_addr()?).await?;
+    let (listener, client) = (TcpSocket::new_v4()?, TcpSocket::new_v4()?);
+    listener.set_send_buffer_size(BUFFER_BYTES)?;
+    client.set_recv_buffer_size(BUFFER_BYTES)?;
+    listener.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let listener = listener.listen(1)?;
+    let theirs = client.connect(listener.local_addr()?).await?;
     let (ours, _) = listener.accept().await?;
     Ok((ours, theirs))
 }

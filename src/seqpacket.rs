@@ -1,5 +1,5 @@
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 use std::{fmt, io};
@@ -319,6 +319,13 @@ macro_rules! is_a_descriptor {
             }
 
             /// It is not checked what the descriptor is.
+            /// An `AsyncFd` of tokio and a `SourceFd` of mio need it.
+            impl AsRawFd for $name {
+                fn as_raw_fd(&self) -> RawFd {
+                    self.0.as_raw_fd()
+                }
+            }
+
             impl From<OwnedFd> for $name {
                 fn from(fd: OwnedFd) -> Self {
                     Self(fd.into())

@@ -89,7 +89,7 @@ fn run(
     }
 }
 
-/// Makes of "would block" the error that mio looks for, and keeps every other result as it is.
+/// Makes "would block" the error that mio looks for, and keeps every other result as it is.
 fn split_would_block<T, E: Copy + Into<unisend::Error>>(result: Result<T, E>) -> io::Result<Result<T, E>> {
     match result {
         Err(error) if error.into().would_block() => Err(io::ErrorKind::WouldBlock.into()),

@@ -5,13 +5,17 @@ mod with_tokio;
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use unisend::{ErrorKind, Message, Outcome, SendAllError, Transfer};
+use unisend::{
+    ErrorKind, Message, Outcome, ReceiveFlags, SendAllError, SendFlags, SocketRef, Transfer, UnixSeqpacket,
+};
 use with_tokio::{Failure, Receiver, pass, send_patiently, tcp_pair};
 
 /// How long anything is waited for before it counts as never happening.
@@ -154,4 +158,47 @@ fn readiness_that_is_not_true_any_more_is_waited_for_again() {
         assert_eq!(receiver.data, b"left");
         Ok(())
     });
+}
+
+/// A socket that tokio does not know is waited for in an `AsyncFd`.
+#[test]
+fn sequenced_packets_are_waited_for() {
+    const PACKETS: u64 = 10_000;
+    run(async {
+        let (ours, theirs) = UnixSeqpacket::pair()?;
+        ours.set_nonblocking(true)?;
+        // The reader begins when the sender has found no room.
+        let (begin, begun) = std::sync::mpsc::channel();
+        let reader = tokio::task::spawn_blocking(move || {
+            begun.recv()?;
+            read_packets(&theirs, PACKETS)
+        });
+        // SAFETY: the descriptor is the socket's own: it stays the same, and is closed with the socket.
+        let ours = unsafe { AsyncFd::register(ours) }?;
+        for number in 0..PACKETS {
+            let send = |ours: &UnixSeqpacket| match SocketRef::from(ours)
+                .send(&number.to_ne_bytes(), SendFlags::empty())
+            {
+                Err(error) if error.would_block() => {
+                    begin.send(()).expect("the reader is there");
+                    Err(std::io::ErrorKind::WouldBlock.into())
+                }
+                result => Ok(result),
+            };
+            assert_eq!(ours.async_io(Interest::WRITABLE, send).await??, 8);
+        }
+        reader.await?
+    });
+}
+
+/// Receives numbers from 0 on.
+fn read_packets(theirs: &UnixSeqpacket, packets: u64) -> Result<(), Failure> {
+    for number in 0..packets {
+        let mut packet = [0; 8];
+        let mut slices = [IoSliceMut::new(&mut packet)];
+        let received =
+            SocketRef::from(theirs).receive_without_descriptors(&mut slices, ReceiveFlags::empty())?;
+        assert_eq!((received.bytes(), u64::from_ne_bytes(packet)), (8, number));
+    }
+    Ok(())
 }

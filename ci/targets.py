@@ -114,7 +114,7 @@ BY_NAME = {target.name: target for target in TARGETS}
 
 
 def package_of(program: Path) -> Path:
-    """The folder that a test program works in: that of its package, as under cargo."""
+    """The folder that a test program works in: the suite's own for its tests, as under cargo. No other test needs one."""
     return ROOT / "tests/conformance" if program.name.startswith("unisend-conformance-") else ROOT
 
 

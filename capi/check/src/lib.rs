@@ -1,5 +1,6 @@
 //! What is made from the Rust source of libunisend, and kept beside it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Returns the folder of the C library.
@@ -29,10 +30,59 @@ pub fn header() -> String {
     in_c_style(&text)
 }
 
-/// Returns where the manual page is kept.
+/// Returns the manual pages.
+///
+/// # Panics
+///
+/// If they cannot be listed.
+#[must_use]
+pub fn manual_pages() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(capi().join("man")).expect("there is the folder");
+    folder.map(|entry| entry.expect("it can be read").path()).collect()
+}
+
+/// Returns where the manual page is kept that has the errors.
 #[must_use]
 pub fn manual_path() -> PathBuf {
     capi().join("man/us_send.3")
+}
+
+/// Returns the functions that a header declares, by name, each with its prototype as one line.
+#[must_use]
+pub fn prototypes(header: &str) -> BTreeMap<String, String> {
+    let without_comment = |paragraph: &str| paragraph.rsplit("*/").next().map(one_line);
+    let declared = header.split("\n\n").filter_map(without_comment);
+    declared.filter_map(|line| Some((function(&line)?.to_owned(), line))).collect()
+}
+
+/// Returns the functions in the synopsis of a manual page, in the same form.
+///
+/// # Panics
+///
+/// If the page has no synopsis.
+#[must_use]
+pub fn synopsis(page: &str) -> BTreeMap<String, String> {
+    let (_, rest) = page.split_once(".In unisend.h\n").expect("the page has a synopsis");
+    let (body, _) = rest.split_once(".Sh ").expect("it ends");
+    let declared = body.split(".Ft ").skip(1).map(|text| {
+        let (result, rest) = text.split_once('\n').expect("a type is a line of its own");
+        let words = rest.replace(".Fn ", "").replace(".Fo ", "").replace("\n.Fa ", " ").replace("\n.Fc", "");
+        let (name, parameters) = words.trim().split_once(' ').expect("a function has parameters, or void");
+        let parameters = parameters.trim_matches('"').replace("\" \"", ", ");
+        let space = if result.ends_with('*') { "" } else { " " };
+        (name.to_owned(), format!("{result}{space}{name}({parameters});"))
+    });
+    declared.collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the name of the function that a line declares.
+fn function(line: &str) -> Option<&str> {
+    let (before, _) = line.strip_suffix(");")?.split_once('(')?;
+    before.rsplit([' ', '*']).next()
 }
 
 /// Returns the manual page with the errors of this header.
@@ -93,8 +143,7 @@ pub fn errors(header: &str) -> Vec<KindInHeader> {
                 comment.clear();
             }
             _ => {
-                let said =
-                    line.trim_start_matches("/*").trim_start_matches('*').trim_end_matches("*/").trim();
+                let said = line.trim_end_matches("*/").trim_start_matches('/').trim_start_matches('*').trim();
                 comment = format!("{comment} {said}");
             }
         }

@@ -1,10 +1,13 @@
 //! What is made from the source and kept beside it is that of this source, and agrees with the contract.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
+use std::path::Path;
 use std::process::Command;
 
-use unisend_capi_check::{capi, errors, header, header_path, manual, manual_path};
+use unisend_capi_check::{
+    capi, errors, header, header_path, manual, manual_pages, manual_path, prototypes, synopsis,
+};
 
 const REMEDY: &str = "run cargo run -p unisend-capi-check";
 
@@ -40,14 +43,35 @@ fn each_kind_has_the_errno_of_the_contract() {
 }
 
 #[test]
-fn the_manual_page_is_right() {
-    let mandoc = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(manual_path()).output();
-    let said = mandoc.expect("mandoc is installed");
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
-    let page = Command::new("mandoc").args(["-Tascii", "-Owidth=78"]).arg(manual_path()).output().unwrap();
-    for line in String::from_utf8(page.stdout).unwrap().lines() {
-        // A letter that is bold is printed twice, with a backspace between.
-        let width = line.chars().count() - 2 * line.matches('\u{8}').count();
-        assert!(width <= 80, "{width}: {line}");
+fn the_manual_pages_have_every_function_of_the_header() {
+    let mut described = BTreeMap::new();
+    for path in manual_pages() {
+        let page = read_to_string(&path).unwrap();
+        let functions = synopsis(&page);
+        let names = page.lines().filter_map(|line| line.strip_prefix(".Nm "));
+        let names: BTreeSet<_> = names.map(|name| name.trim_end_matches(" ,")).collect();
+        assert_eq!(names, functions.keys().map(String::as_str).collect(), "{}", path.display());
+        described.extend(functions);
     }
+    assert_eq!(described, prototypes(&header()));
+}
+
+#[test]
+fn the_manual_pages_are_right() {
+    let mut pages = manual_pages();
+    pages.push(capi().join("../tests/conformance/man/unisend-conformance.1"));
+    for page in pages {
+        let said = mandoc(&["-Tlint", "-Wwarning"], &page);
+        assert!(said.is_empty(), "{said}");
+        for line in mandoc(&["-Tascii", "-Owidth=78"], &page).lines() {
+            // A letter that is bold is printed twice, with a backspace between.
+            let width = line.chars().count() - 2 * line.matches('\u{8}').count();
+            assert!(width <= 80, "{}: {width}: {line}", page.display());
+        }
+    }
+}
+
+fn mandoc(arguments: &[&str], page: &Path) -> String {
+    let said = Command::new("mandoc").args(arguments).arg(page).output().expect("mandoc is installed");
+    String::from_utf8(said.stdout).unwrap()
 }

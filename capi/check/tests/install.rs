@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::{read, read_to_string};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use object::{Object, ObjectSymbol};
-use unisend_capi_check::capi;
+use unisend_capi_check::{capi, manual_pages, prototypes};
 
 #[test]
 fn what_is_installed_can_be_used() {
@@ -14,6 +14,10 @@ fn what_is_installed_can_be_used() {
     let prefix = root.path().join("usr/our prefix").to_str().unwrap().replace(' ', "-");
     must(Command::new("sh").arg(capi().join("install")).env("DESTDIR", "").env("PREFIX", &prefix));
     let lib = Path::new(&prefix).join("lib");
+
+    let installed =
+        |page: &PathBuf| Path::new(&prefix).join("share/man/man3").join(page.file_name().unwrap()).exists();
+    assert!(manual_pages().iter().all(installed));
 
     exports_the_header(&lib.join("libunisend.so"), &Path::new(&prefix).join("include/unisend.h"));
 
@@ -56,12 +60,7 @@ fn exports_the_header(library: &Path, header: &Path) {
     let symbols = library.dynamic_symbols().filter(|symbol| symbol.is_definition() && symbol.is_global());
     let exported: BTreeSet<String> = symbols.map(|symbol| symbol.name().unwrap().to_owned()).collect();
     let header = read_to_string(header).unwrap();
-    let is_declaration = |line: &&str| !line.starts_with([' ', '\t', '*', '/', '#']) && line.contains('(');
-    let names = header
-        .lines()
-        .filter(is_declaration)
-        .filter_map(|line| line.split('(').next()?.rsplit([' ', '*']).next());
-    assert_eq!(exported, names.map(String::from).collect());
+    assert_eq!(exported, prototypes(&header).into_keys().collect());
 }
 
 fn must(command: &mut Command) -> String {

@@ -1,9 +1,12 @@
 //! The program: what it prints, and what it answers to a wrong call.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
 use anstream::adapter::strip_str;
+use clap::ValueEnum;
 use rstest::rstest;
+use unisend_conformance::Topic;
 use unisend_conformance::report::Report;
 
 fn program(arguments: &[&str]) -> Output {
@@ -268,4 +271,43 @@ fn a_wrong_call_is_answered_with_what_would_be_right(#[case] arguments: &[&str],
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(says), "{said}");
+}
+
+/// The options of the manual page are those that the program has, and so are its commands and topics.
+#[test]
+fn the_manual_page_has_every_option_and_command() {
+    let page = include_str!("../man/unisend-conformance.1");
+    let help = |arguments: &[&str]| printed(&program(arguments)).to_owned();
+    let main = help(&["--help"]);
+    let (_, commands) = main.split_once("Commands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let commands: BTreeSet<_> =
+        commands.lines().filter(is_name).filter_map(|line| line.split_whitespace().next()).collect();
+
+    let mut has = options(&main);
+    for command in commands.iter().filter(|&&command| command != "help") {
+        has.extend(options(&help(&[command, "--help"])));
+    }
+    assert_eq!(after(page, &["Fl -", "Fl v , -", "Fl h , -", "Fl V , -"]), has);
+    assert_eq!(after(page, &[".It Cm "]), commands.into_iter().map(String::from).collect());
+    let topics: BTreeSet<_> = Topic::value_variants().iter().map(|topic| topic.name().to_owned()).collect();
+    let named = after(page, &[".Cm "]);
+    assert_eq!(topics.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// Returns the long options in the text of a help.
+fn options(help: &str) -> BTreeSet<String> {
+    let first = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    first.filter_map(|line| line.split("--").nth(1)).filter_map(word).collect()
+}
+
+/// Returns the words of a manual page that follow one of these macros.
+fn after(page: &str, macros: &[&str]) -> BTreeSet<String> {
+    macros.iter().flat_map(|name| page.split(name).skip(1)).filter_map(word).collect()
+}
+
+fn word(text: &str) -> Option<String> {
+    let end = text.find(|letter: char| !(letter.is_ascii_lowercase() || letter == '-')).unwrap_or(text.len());
+    (end > 0).then(|| text[..end].to_owned())
 }

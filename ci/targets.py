@@ -157,7 +157,7 @@ def cargo_environment(target: Target) -> dict[str, str]:
     if not target.is_host:
         environment[f"{prefix}_LINKER"] = str(zig_wrapper(target))
     if DEBIAN_CARGO.exists():
-        environment["RUSTC"] = "/usr/bin/rustc"
+        environment |= {"RUSTC": "/usr/bin/rustc", "RUSTDOC": "/usr/bin/rustdoc"}
     # Those of a caller that is cargo itself would be obeyed.
     for name in ("CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"):
         environment.pop(name, None)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-const CONTRACT: &str = include_str!("../../../../docs/contract.md");
+const CONTRACT: &str = include_str!("../../contract.md");
 
 /// Returns whether the contract has this clause.
 pub(super) fn has(clause: &str) -> bool {

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::io::{IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use arrayvec::ArrayVec;
 use libc::{iovec, sockaddr, socklen_t};
@@ -17,6 +17,14 @@ pub type Slices<'call> = ArrayVec<IoSlice<'call>, { limits::SLICES_PER_MESSAGE }
 
 /// Descriptors of one message.
 pub type Descriptors<'call> = ArrayVec<BorrowedFd<'call>, { limits::DESCRIPTORS_PER_MESSAGE }>;
+
+/// How many bytes a control message has before its data.
+// SAFETY: it is arithmetic on its argument.
+pub(crate) const CONTROL_HEADER: usize = unsafe { libc::CMSG_LEN(0) } as usize;
+
+/// How many bytes a control message with one byte of data takes, with its padding.
+// SAFETY: as above.
+pub(crate) const CONTROL_SPACE_OF_BYTE: usize = unsafe { libc::CMSG_SPACE(1) } as usize;
 
 /// The promise of a C caller, for the time of one call, that its pointers and descriptors are what the
 /// [rules](crate#safety) say.
@@ -108,35 +116,35 @@ impl<'call> Caller<'call> {
     /// Converts buffers to be sent.
     ///
     /// They are added to an array of the function that calls this: as a result it would be copied.
-    pub fn slices(
+    pub fn slices<const ROOM: usize>(
         self,
         first: *const iovec,
         count: c_int,
-        slices: &mut Slices<'call>,
+        slices: &mut ArrayVec<IoSlice<'call>, ROOM>,
     ) -> Result<(), Refusal> {
-        for buffer in self.buffers(first, count)? {
+        for buffer in self.buffers(first, count, ROOM)? {
             slices.push(IoSlice::new(self.bytes(buffer.iov_base, buffer.iov_len)?));
         }
         Ok(())
     }
 
     /// Converts buffers to be filled.
-    pub fn slices_mut(
+    pub fn slices_mut<const ROOM: usize>(
         self,
         first: *const iovec,
         count: c_int,
-        slices: &mut ArrayVec<IoSliceMut<'call>, { limits::SLICES_PER_MESSAGE }>,
+        slices: &mut ArrayVec<IoSliceMut<'call>, ROOM>,
     ) -> Result<(), Refusal> {
-        for buffer in self.buffers(first, count)? {
+        for buffer in self.buffers(first, count, ROOM)? {
             slices.push(IoSliceMut::new(self.bytes_mut(buffer.iov_base, buffer.iov_len)?));
         }
         Ok(())
     }
 
-    fn buffers(self, first: *const iovec, count: c_int) -> Result<&'call [iovec], Refusal> {
+    fn buffers(self, first: *const iovec, count: c_int, most: usize) -> Result<&'call [iovec], Refusal> {
         match usize::try_from(count) {
             Err(_) => Err(Refusal::NegativeCount),
-            Ok(count) if count > limits::SLICES_PER_MESSAGE => Err(Refusal::TooManySlices),
+            Ok(count) if count > most => Err(Refusal::TooManySlices),
             Ok(count) => self.array(first, count),
         }
     }
@@ -165,6 +173,16 @@ impl<'call> Caller<'call> {
         let owned = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(ManuallyDrop::new(owned.into()))
     }
+}
+
+/// Returns whether an option of a socket is set. One that the kernel does not know is not.
+pub(crate) fn is_set(socket: BorrowedFd<'_>, level: c_int, option: c_int) -> bool {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as socklen_t;
+    let room = (&raw mut value).cast();
+    // SAFETY: the pointers are to room for a number, which is ours to write, and to its length.
+    let status = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, room, &raw mut length) };
+    status == 0 && value != 0
 }
 
 fn check<T>(pointer: *const T) -> Result<(), Refusal> {

@@ -6,6 +6,8 @@
 //! - [`Caller`] is the boundary. It turns C's pointers, counts and descriptors into references, slices and
 //!   [`BorrowedFd`](std::os::fd::BorrowedFd), or refuses them. Nothing else here dereferences a pointer.
 //! - [`address`] translates between `struct sockaddr` and [`unisend::Address`].
+//! - [`standard`] makes the calls that C knows, such as `sendmsg`, by unisend: for programs that were written without it.
+//! - [`control`] reads and writes the control messages of those.
 //! - [`Failure`] is an error of unisend or a refusal of this crate. It becomes errno, and what
 //!   `us_last_error` and `us_error_text` tell.
 //! - The other modules are the functions of the header. Each converts its arguments, calls unisend, and converts
@@ -33,7 +35,9 @@
 
 pub mod address;
 mod caller;
+pub mod control;
 mod refusal;
+pub mod standard;
 
 // In the order in which they are in the header.
 mod socket;

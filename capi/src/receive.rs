@@ -3,7 +3,7 @@ use std::os::fd::IntoRawFd;
 
 use arrayvec::ArrayVec;
 use libc::{iovec, socklen_t, ssize_t};
-use unisend::{ControlBuffer, ReceiveFlags, Received, SocketKind, SocketRef};
+use unisend::{ControlBuffer, ReceiveFlags, Received, SocketKind, SocketRef, limits};
 
 use crate::failure::count;
 use crate::socket::socket;
@@ -78,7 +78,7 @@ fn receive(
     let socket = socket(caller, from)?;
     let received = caller.object_mut(received)?;
     let flags = receive_flags(flags)?;
-    let mut slices = ArrayVec::new();
+    let mut slices = ArrayVec::<_, { limits::SLICES_PER_MESSAGE }>::new();
     caller.slices_mut(received.iov, received.iovcnt, &mut slices)?;
     let mut room = Room {
         fds: caller.array_mut(received.fds, received.maxfds)?,

@@ -1,5 +1,7 @@
 //! Control messages, which are bytes here, in the layout that libc knows for this system.
 
+#![allow(clippy::unnecessary_cast, reason = "lengths have other types in other C libraries")]
+
 use std::ffi::c_int;
 use std::mem::offset_of;
 
@@ -16,7 +18,7 @@ const NUMBER: usize = size_of::<c_int>();
 /// that is not exact (clauses C1, R1, R2 and R5).
 #[must_use]
 pub fn only_descriptors(control: &[u8]) -> Option<&[u8]> {
-    let length = usize::try_from(length(control)?).ok()?;
+    let length = length(control)?;
     let is_rights = int(control, offset_of!(cmsghdr, cmsg_level))? == libc::SOL_SOCKET
         && int(control, offset_of!(cmsghdr, cmsg_type))? == libc::SCM_RIGHTS;
     let numbers = control.get(CONTROL_HEADER..length)?;
@@ -69,9 +71,9 @@ const fn field_size<T>(_: fn(cmsghdr) -> T) -> usize {
     size_of::<T>()
 }
 
-fn length(control: &[u8]) -> Option<Length> {
+fn length(control: &[u8]) -> Option<usize> {
     let bytes = control.get(offset_of!(cmsghdr, cmsg_len)..)?;
-    Some(Length::from_ne_bytes(*bytes.first_chunk()?))
+    Some(Length::from_ne_bytes(*bytes.first_chunk()?) as usize)
 }
 
 fn put_length(control: &mut [u8], length: usize) {

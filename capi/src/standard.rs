@@ -7,6 +7,8 @@
 //! No function is inlined into another crate: a crate that defines `send` itself must not have a call of it in its own
 //! code.
 
+#![allow(clippy::unnecessary_cast, reason = "counts have other types in other C libraries")]
+
 use std::ffi::{c_int, c_uint};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, IntoRawFd};
@@ -231,12 +233,7 @@ pub fn sendto(
 ///
 /// Those of [`Message::send`] and [`Message::send_to`], and a [`Reason`].
 #[inline(never)]
-pub fn sendmsg(
-    caller: Caller<'_>,
-    fd: c_int,
-    message: *const msghdr,
-    flags: c_int,
-) -> Result<usize, Stop> {
+pub fn sendmsg(caller: Caller<'_>, fd: c_int, message: *const msghdr, flags: c_int) -> Result<usize, Stop> {
     let flags = send_flags(flags)?;
     let parts = Parts::of(caller, caller.object(message)?)?;
     send_message(caller, &probe(caller, fd)?, &parts, flags)

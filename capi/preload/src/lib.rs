@@ -2,13 +2,13 @@
 //!
 //! `libunisend_preload.so` is loaded before libc (`LD_PRELOAD`) and defines `send`, `sendto`, `sendmsg`, `sendmmsg`,
 //! `recvmsg` and, on Linux, `sendfile`. What unisend can represent is made by unisend; the rest is passed on to libc. Both
-//! are counted ([`count`]), and reported if `UNISEND_PRELOAD_REPORT` names a file ([`report`]). docs/preload.md is the
+//! are counted (`count.rs`), and reported if `UNISEND_PRELOAD_REPORT` names a file (`report.rs`). docs/preload.md is the
 //! documentation.
 //!
 //! # How unisend reaches the kernel
 //!
 //! unisend calls `send` too, and must not find the one that is defined here. build.rs has the linker turn each call that is
-//! not in this crate's own code into one of `__wrap_send`, which [`next`] defines: it calls libc's. Therefore no code of
+//! not in this crate's own code into one of `__wrap_send`, which `next.rs` defines: it calls libc's. Therefore no code of
 //! unisend may be inlined into this crate, and the crates must not be joined by link-time optimization.
 //!
 //! # Signal handlers, threads, fork(2)
@@ -21,6 +21,7 @@
 //!
 //! The rules for a caller of any function are those of C.
 
+#![allow(clippy::unnecessary_cast, reason = "flags have other types in other C libraries")]
 #![allow(non_snake_case, reason = "C has such a name")]
 #![allow(clippy::missing_safety_doc, reason = "the rules are the same for all functions, and are above")]
 
@@ -104,7 +105,12 @@ mod files {
 
     /// sendfile(2) with the offset of the C library, which can have 32 bits.
     #[unsafe(no_mangle)]
-    pub(crate) unsafe extern "C" fn sendfile(to: c_int, from: c_int, offset: *mut off_t, count: usize) -> ssize_t {
+    pub(crate) unsafe extern "C" fn sendfile(
+        to: c_int,
+        from: c_int,
+        offset: *mut off_t,
+        count: usize,
+    ) -> ssize_t {
         // SAFETY: the caller keeps the rules of C.
         let caller = unsafe { Caller::promises() };
         // The offset after the call has room in its type.
@@ -114,7 +120,12 @@ mod files {
 
     /// sendfile(2) with an offset of 64 bits.
     #[unsafe(no_mangle)]
-    pub(crate) unsafe extern "C" fn sendfile64(to: c_int, from: c_int, offset: *mut i64, count: usize) -> ssize_t {
+    pub(crate) unsafe extern "C" fn sendfile64(
+        to: c_int,
+        from: c_int,
+        offset: *mut i64,
+        count: usize,
+    ) -> ssize_t {
         // SAFETY: the caller keeps the rules of C.
         let caller = unsafe { Caller::promises() };
         let through = || at(caller, to, from, offset, count, u64::MAX);

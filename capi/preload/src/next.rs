@@ -112,7 +112,8 @@ pub(crate) fn exit_at_once(status: c_int) -> ! {
     static NEXT: Next = Next::new(c"_exit");
     let found = NEXT.get();
     // SAFETY: C's function of this name has this type, and no function is a null pointer.
-    let function = unsafe { std::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn(c_int) -> !>>(found) };
+    let function =
+        unsafe { std::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn(c_int) -> !>>(found) };
     match function {
         // SAFETY: it can be called with any number.
         Some(function) => unsafe { function(status) },

@@ -1,0 +1,16 @@
+//! What each half may do after it has started. README.md has it as a table.
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+#[path = "linux.rs"]
+mod native;
+#[cfg(target_os = "openbsd")]
+#[path = "openbsd.rs"]
+mod native;
+#[cfg(all(
+    target_os = "linux",
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))
+))]
+#[path = "unlimited.rs"]
+mod native;
+
+pub(crate) use native::*;

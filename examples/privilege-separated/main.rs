@@ -20,11 +20,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     match arguments.as_slice() {
         [only] if only == CHILD => {
             let listener = child::start()?;
-            platform::limit_child()?;
+            platform::allow(platform::CHILD)?;
             Ok(child::serve(&listener).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
         }
         [directory, address @ ..] if address.len() <= 1 => {
-            let address = address.first().map_or("127.0.0.1:8000".into(), |address| address.to_string_lossy());
+            let address =
+                address.first().map_or("127.0.0.1:8000".into(), |address| address.to_string_lossy());
             let listener = TcpListener::bind(&*address)?;
             let folder = parent::open_folder(directory)?;
             let program = std::env::current_exe()?;
@@ -33,9 +34,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                 command.arg(CHILD);
                 command
             })?;
-            println!("serving http://{}/", listener.local_addr()?);
-            drop(listener);
-            platform::limit_parent(directory.as_ref())?;
+            let address = listener.local_addr()?;
+            drop(listener); // the children have it
+            println!("serving http://{address}/");
+            platform::show_only(directory.as_ref())?;
+            platform::allow(platform::PARENT)?;
             parent::serve(children, &folder);
             Ok(ExitCode::FAILURE)
         }

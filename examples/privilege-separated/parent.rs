@@ -56,7 +56,8 @@ pub(crate) fn serve(mut workers: Vec<Worker>, folder: &OwnedFd) {
             std::array::from_fn(|index| PollFd::new(workers[index].1.as_fd(), PollFlags::POLLIN));
         let _ = poll(&mut polled, PollTimeout::NONE); // after a signal, no child is ready
         let ready = workers.iter().zip(polled).filter(|(_, polled)| polled.any() == Some(true));
-        let mut answers = ready.map(|((child, channel), _)| (child.id(), answer(channel, &mut inbox, folder)));
+        let mut answers =
+            ready.map(|((child, channel), _)| (child.id(), answer(channel, &mut inbox, folder)));
         if let Some((number, Err(error))) = answers.find(|(_, answer)| answer.is_err()) {
             break (number, error);
         }

@@ -37,6 +37,7 @@ pub mod address;
 mod caller;
 pub mod control;
 mod refusal;
+/// cbindgen:ignore
 pub mod standard;
 
 // In the order in which they are in the header.

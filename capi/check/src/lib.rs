@@ -85,18 +85,36 @@ fn function(line: &str) -> Option<&str> {
     before.rsplit([' ', '*']).next()
 }
 
-/// Returns the manual page with the errors of this header.
+/// Returns the manual page with the fields and the errors of this header: each list that begins with a mark is made anew.
 ///
 /// # Panics
 ///
-/// If the page has no place for them.
+/// If a list of the page does not end, or the header lacks what it is made from.
 #[must_use]
 pub fn manual(page: &str, header: &str) -> String {
-    const MARK: &str = "down to the end of the list.\n";
-    let (before, rest) = page.split_once(MARK).expect("the page has the mark");
-    let after = &rest[rest.find(".El\n").expect("the list ends")..];
-    let errors: String = errors(header).iter().map(|error| error.item()).collect();
-    format!("{before}{MARK}{errors}{after}")
+    const MARK: &str = ".\\\" Made from the header: ";
+    let mut parts = page.split(MARK);
+    let mut made = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (what, rest) = part.split_once('\n').expect("a mark is a line");
+        let after = &rest[rest.find(".El\n").expect("the list ends")..];
+        let items: String = match what {
+            "enum us_error" => errors(header).iter().map(KindInHeader::item).collect(),
+            what => described(header, what).iter().map(field).collect(),
+        };
+        made += &[MARK, what, "\n", &items, after].concat();
+    }
+    made
+}
+
+/// Returns the item of a field of a structure.
+fn field((declaration, meaning): &(String, String)) -> String {
+    format!(".It Fa \"{declaration}\"\n{}\n", sentences(meaning))
+}
+
+/// A sentence begins a line in mdoc.
+fn sentences(text: &str) -> String {
+    text.replace(".  ", ".\n")
 }
 
 /// A kind of error, as the header describes it.
@@ -114,7 +132,7 @@ impl KindInHeader {
     /// Returns an item of a list in mdoc. A sentence begins a line.
     fn item(&self) -> String {
         let Self { name, errno, meaning } = self;
-        let meaning = meaning.replace(".  ", ".\n");
+        let meaning = sentences(meaning);
         match errno.as_str() {
             "" => format!(".It Dv {name}\n{meaning}\n"),
             errno => format!(".It Bq Er {errno} Dv {name}\n{meaning}\n"),
@@ -129,26 +147,31 @@ impl KindInHeader {
 /// If the header is not what [`header`] makes.
 #[must_use]
 pub fn errors(header: &str) -> Vec<KindInHeader> {
-    let (_, rest) = header.split_once("enum us_error {\n").expect("the header has the kinds");
-    let (body, _) = rest.split_once("\n};").expect("they end");
-    let mut errors = Vec::new();
+    let kinds = described(header, "enum us_error").into_iter().map(|(declaration, said)| {
+        let (name, _) = declaration.split_once(" = ").expect("each kind has its number");
+        let first = said.split_once(".  ").filter(|(word, _)| is_errno(word));
+        let (errno, meaning) = first.unwrap_or(("", &said));
+        KindInHeader { name: name.into(), errno: errno.into(), meaning: meaning.into() }
+    });
+    kinds.collect()
+}
+
+/// Returns what a structure or an enumeration of the header declares, each with the comment before it.
+fn described(header: &str, what: &str) -> Vec<(String, String)> {
+    let (_, rest) = header.split_once(&format!("\n{what} {{\n")).expect("the header has it");
+    let (body, _) = rest.split_once("\n};").expect("it ends");
+    let mut found = Vec::new();
     let mut comment = String::new();
     for line in body.lines().map(str::trim) {
-        match line.split_once(" = ") {
-            Some((name, _)) if name.starts_with("US_ERROR_") => {
-                let said = comment.trim().to_owned();
-                let first = said.split_once(".  ").filter(|(word, _)| is_errno(word));
-                let (errno, meaning) = first.unwrap_or(("", &said));
-                errors.push(KindInHeader { name: name.into(), errno: errno.into(), meaning: meaning.into() });
-                comment.clear();
-            }
-            _ => {
-                let said = line.trim_end_matches("*/").trim_start_matches('/').trim_start_matches('*').trim();
-                comment = format!("{comment} {said}");
-            }
+        if line.starts_with(['/', '*']) {
+            let said = line.trim_end_matches("*/").trim_start_matches('/').trim_start_matches('*').trim();
+            comment = format!("{comment} {said}");
+        } else if !line.is_empty() && !line.starts_with('#') {
+            found.push((line.trim_end_matches([';', ',']).to_owned(), comment.trim().to_owned()));
+            comment.clear();
         }
     }
-    errors
+    found
 }
 
 fn is_errno(word: &str) -> bool {

@@ -391,12 +391,13 @@ fn each_half_needs_all_that_it_may(#[case] half: &str, #[case] words: &str) {
     for word in words.split(' ') {
         match word {
             "clock_gettime" => continue, // the vDSO tells the time here
+            "getpeername" => continue, // asked after a time limit, which comes after a connection has been still for long
             "restart_syscall" if !cfg!(target_arch = "x86_64") => continue, // ppoll is made again as it is
             "fcntl" if half == "parent" && !cfg!(debug_assertions) => continue,
             _ => {}
         }
         let mut server = Server::start("privilege-separated-without", &[half, word], files.path());
-        let found = violations(&mut server, half, word == "getpeername");
+        let found = violations(&mut server, half, false);
         assert!(!found.is_empty(), "the {half} does not need {word}");
     }
 }
@@ -417,7 +418,7 @@ fn the_table_in_the_readme_is_what_is_allowed() {
 #[test]
 fn it_is_read_in_one_sitting() {
     let files = [
-        include_str!("../main.rs"),
+        include_str!("../daemon.rs"),
         include_str!("../messages.rs"),
         include_str!("../parent.rs"),
         include_str!("../child.rs"),

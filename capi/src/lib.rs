@@ -37,7 +37,6 @@ pub mod address;
 mod caller;
 pub mod control;
 mod refusal;
-/// cbindgen:ignore
 pub mod standard;
 
 // In the order in which they are in the header.

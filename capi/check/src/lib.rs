@@ -208,5 +208,7 @@ fn in_c_style(text: &str) -> String {
         };
         lines.push(indentation + &content);
     }
+    // What is left out leaves empty lines.
+    lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
     lines.join("\n") + "\n"
 }

@@ -318,7 +318,6 @@ macro_rules! is_a_descriptor {
                 }
             }
 
-            /// It is not checked what the descriptor is.
             /// An `AsyncFd` of tokio and a `SourceFd` of mio need it.
             impl AsRawFd for $name {
                 fn as_raw_fd(&self) -> RawFd {
@@ -326,6 +325,7 @@ macro_rules! is_a_descriptor {
                 }
             }
 
+            /// It is not checked what the descriptor is.
             impl From<OwnedFd> for $name {
                 fn from(fd: OwnedFd) -> Self {
                     Self(fd.into())

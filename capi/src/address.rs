@@ -5,8 +5,8 @@ use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 
-use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_un};
-use unisend::{Address, SocketKind};
+use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_un, socklen_t};
+use unisend::{Address, Received, SocketKind};
 
 use crate::{Failure, Refusal};
 
@@ -50,6 +50,15 @@ pub fn ip_from_sockaddr(bytes: &[u8]) -> Result<IpAddr, Refusal> {
         libc::AF_INET6 => Ok((*v6(bytes)?.ip()).into()),
         _ => Err(Refusal::SourceOfOther),
     }
+}
+
+/// Copies the address of the sender, as far as there is room, and returns its size: 0 if the sender has none.
+pub(crate) fn copy_sender(came: &Received<'_>, room: &mut [u8]) -> socklen_t {
+    let sender = came.sender();
+    let sender = sender.as_ref().map_or(&[][..], Address::as_sockaddr_bytes);
+    let fits = sender.len().min(room.len());
+    room[..fits].copy_from_slice(&sender[..fits]);
+    sender.len() as socklen_t
 }
 
 fn family(bytes: &[u8]) -> Result<c_int, Refusal> {

@@ -36,6 +36,7 @@
 pub mod address;
 mod caller;
 pub mod control;
+mod flags;
 mod refusal;
 pub mod standard;
 

@@ -7,7 +7,7 @@ use unisend::{ControlBuffer, ReceiveFlags, Received, SocketKind, SocketRef, limi
 
 use crate::failure::count;
 use crate::socket::socket;
-use crate::{Caller, Failure, Refusal, US_DONTWAIT, US_EOR, US_OOB, US_PEEK, us_socket};
+use crate::{Caller, Failure, Refusal, US_DONTWAIT, US_EOR, US_OOB, US_PEEK, address, flags, us_socket};
 
 /// In us_received: the datagram or record was longer than the buffers, and the
 /// rest of it is lost, unless it was peeked at.
@@ -104,12 +104,7 @@ fn receive_flags(flags: c_uint) -> Result<ReceiveFlags, Refusal> {
         (US_PEEK, ReceiveFlags::PEEK),
         (US_OOB, ReceiveFlags::OUT_OF_BAND),
     ];
-    let (mut left, mut found) = (flags, ReceiveFlags::empty());
-    for (bit, flag) in TABLE {
-        found.set(flag, flags & bit != 0);
-        left &= !bit;
-    }
-    (left == 0).then_some(found).ok_or(Refusal::NotForReceiving)
+    flags::translate(&TABLE, ReceiveFlags::empty(), flags).ok_or(Refusal::NotForReceiving)
 }
 
 /// The room that the caller gave for what comes with the data.
@@ -127,11 +122,7 @@ impl Room<'_> {
 
     /// Keeps what came, closes the descriptors for which there is no room, and returns the number of bytes.
     fn keep(&mut self, mut came: Received<'_>, received: &mut us_received) -> usize {
-        let sender = came.sender();
-        let sender = sender.as_ref().map_or(&[][..], |address| address.as_sockaddr_bytes());
-        let fits = sender.len().min(self.name.len());
-        self.name[..fits].copy_from_slice(&sender[..fits]);
-        received.namelen = sender.len() as socklen_t;
+        received.namelen = address::copy_sender(&came, self.name);
 
         received.nfds = 0;
         for (slot, descriptor) in self.fds.iter_mut().zip(came.descriptors()) {
@@ -140,14 +131,12 @@ impl Room<'_> {
         }
         let has_too_many = came.descriptors().len() > 0;
 
-        received.flags = [
+        received.flags = flags::that_are_so(&[
             (came.is_truncated(), US_TRUNC),
             (came.descriptors_lost() || has_too_many, US_FDLOST),
             (came.is_end_of_file(), US_EOF),
             (came.ends_record(), US_EOR),
-        ]
-        .iter()
-        .fold(0, |flags, &(is_so, flag)| if is_so { flags | flag } else { flags });
+        ]);
         received.traffic_class = came.traffic_class().map_or(-1, c_int::from);
         received.hop_limit = came.hop_limit().map_or(-1, c_int::from);
         came.bytes()

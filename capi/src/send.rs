@@ -311,7 +311,7 @@ fn destination(
 }
 
 /// Returns the same socket as one that sends to addresses.
-fn datagram<'a>(socket: &'a SocketRef<'_>) -> Result<SocketRef<'a, DatagramSocket>, Refusal> {
+pub(crate) fn datagram<'a>(socket: &'a SocketRef<'_>) -> Result<SocketRef<'a, DatagramSocket>, Refusal> {
     match socket.kind() {
         SocketKind::Other => Ok(SocketRef::other_datagram(socket)),
         _ => socket.as_datagram().ok_or(Refusal::AddressOfPeer),

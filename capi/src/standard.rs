@@ -16,12 +16,13 @@ use std::os::fd::{AsFd, IntoRawFd};
 use arrayvec::ArrayVec;
 use libc::{c_void, iovec, mmsghdr, msghdr, sockaddr, socklen_t};
 use unisend::{
-    Address, ControlBuffer, DatagramSocket, Error, Message, Offset, Output, ReceiveFlags, Received,
-    SendFlags, SocketKind, SocketRef, limits,
+    Address, ControlBuffer, Error, Message, Offset, Output, ReceiveFlags, Received, SendFlags, SocketKind,
+    SocketRef, limits,
 };
 
 use crate::caller::is_set;
-use crate::{Caller, Descriptors, Failure, Refusal, address, control};
+use crate::send::datagram;
+use crate::{Caller, Descriptors, Failure, Refusal, address, control, flags};
 
 /// Messages of so few slices need little of the stack, which matters in a signal handler.
 const FEW_SLICES: usize = 16;
@@ -163,21 +164,8 @@ const ADDITIONS: &[c_int] = &[];
 #[cfg(target_os = "linux")]
 const SO_PASSPIDFD: c_int = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) { 0x55 } else { 76 };
 
-fn translate<Flags: Copy + std::ops::BitOr<Output = Flags>>(
-    table: &[(c_int, Flags)],
-    none: Flags,
-    flags: c_int,
-) -> Result<Flags, Reason> {
-    let (mut left, mut found) = (flags, none);
-    for &(bit, flag) in table.iter().filter(|row| flags & row.0 != 0) {
-        found = found | flag;
-        left &= !bit;
-    }
-    (left == 0).then_some(found).ok_or(Reason::Flags)
-}
-
 fn send_flags(flags: c_int) -> Result<SendFlags, Reason> {
-    translate(SEND_FLAGS, SendFlags::empty(), flags)
+    flags::translate(SEND_FLAGS, SendFlags::empty(), flags).ok_or(Reason::Flags)
 }
 
 fn probe(caller: Caller<'_>, fd: c_int) -> Result<SocketRef<'_>, Stop> {
@@ -352,14 +340,6 @@ fn destination(name: &[u8], kind: SocketKind) -> Result<Address, Stop> {
     }
 }
 
-/// Returns the same socket as one that sends to addresses.
-fn datagram<'a>(socket: &'a SocketRef<'_>) -> Result<SocketRef<'a, DatagramSocket>, Reason> {
-    match socket.kind() {
-        SocketKind::Other => Ok(SocketRef::other_datagram(socket)),
-        _ => socket.as_datagram().ok_or(Reason::Address),
-    }
-}
-
 /// recvmsg(2).
 ///
 /// Control messages are received by unisend on a unix socket that is given none but those of descriptors. If there is
@@ -370,7 +350,7 @@ fn datagram<'a>(socket: &'a SocketRef<'_>) -> Result<SocketRef<'a, DatagramSocke
 /// Those of [`SocketRef::receive`], and a [`Reason`].
 #[inline(never)]
 pub fn recvmsg(caller: Caller<'_>, fd: c_int, message: *mut msghdr, flags: c_int) -> Result<usize, Stop> {
-    let flags = translate(RECEIVE_FLAGS, ReceiveFlags::empty(), flags)?;
+    let flags = flags::translate(RECEIVE_FLAGS, ReceiveFlags::empty(), flags).ok_or(Reason::Flags)?;
     let message = caller.object_mut(message)?;
     let socket = probe(caller, fd)?;
     let has_room = !message.msg_control.is_null() && message.msg_controllen != 0;
@@ -449,11 +429,7 @@ impl<'call> Room<'call> {
     /// Keeps what came, closes the descriptors for which there is no room, and returns the number of bytes.
     fn keep(&mut self, mut came: Received<'_>, message: &mut msghdr) -> usize {
         if let Some(name) = &mut self.name {
-            let sender = came.sender();
-            let sender = sender.as_ref().map_or(&[][..], Address::as_sockaddr_bytes);
-            let fits = sender.len().min(name.len());
-            name[..fits].copy_from_slice(&sender[..fits]);
-            message.msg_namelen = sender.len() as socklen_t;
+            message.msg_namelen = address::copy_sender(&came, name);
         }
         let fit = came.descriptors().len().min(control::room_for_descriptors(self.control.len()));
         message.msg_controllen = match fit {
@@ -464,13 +440,11 @@ impl<'call> Room<'call> {
             }
         };
         let has_too_many = came.descriptors().len() > 0;
-        message.msg_flags = [
+        message.msg_flags = flags::that_are_so(&[
             (came.is_truncated(), libc::MSG_TRUNC),
             (came.descriptors_lost() || has_too_many, libc::MSG_CTRUNC),
             (came.ends_record(), libc::MSG_EOR),
-        ]
-        .iter()
-        .fold(0, |flags, &(is_so, flag)| if is_so { flags | flag } else { flags });
+        ]);
         came.bytes()
     }
 }

@@ -72,6 +72,10 @@ fn the_manual_pages_are_right() {
 }
 
 fn mandoc(arguments: &[&str], page: &Path) -> String {
-    let said = Command::new("mandoc").args(arguments).arg(page).output().expect("mandoc is installed");
+    let said = Command::new("mandoc")
+        .args(arguments)
+        .arg(page)
+        .output()
+        .expect("mandoc is needed: install the package of this name");
     String::from_utf8(said.stdout).unwrap()
 }

@@ -58,15 +58,18 @@ pub(crate) extern "C" fn write() {
     if PROCESS.compare_exchange(process, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return;
     }
-    let mut line = Line { bytes: [0; 2048], length: 0 };
+    let mut line = Line { bytes: [0; LINE_BYTES], length: 0 };
     // What has no room is cut. The line has it for all counts.
     let _ = line.describe(process, program);
     next::append(file, &line.bytes[..line.length]);
 }
 
+/// The longest line has a name of 255 bytes, six for each, and 48 counts of 20 digits, each with its name.
+const LINE_BYTES: usize = 4096;
+
 /// A line, for which no memory is allocated.
 struct Line {
-    bytes: [u8; 2048],
+    bytes: [u8; LINE_BYTES],
     length: usize,
 }
 
